@@ -1,0 +1,1 @@
+"""Dynamixel Protocol 2.0 and control tables."""

@@ -1,0 +1,1 @@
+"""Feetech STS/SMS protocol and control tables."""

@@ -1,0 +1,1 @@
+"""The emulated servo bus: an arm behind a pseudo-terminal."""

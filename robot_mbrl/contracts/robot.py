@@ -1,0 +1,78 @@
+"""The `Robot` protocol: what the real arm, the emulated arms and the twin have in common.
+
+`tests/conformance/` is this page as an executable suite; any implementation can run it.
+"""
+
+from typing import Protocol
+
+from robot_mbrl.contracts.types import Health, JointCommand, JointState, StopCategory
+
+
+class Robot(Protocol):
+    """An arm. Joints are in the order of `joint_names`; see `types` for units.
+
+    The life of a robot: `connect`, `set_torque(enabled=True)`, then `read` and `write` in turn, `stop`, `close`.
+    """
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the n joints."""
+        ...
+
+    def connect(self) -> None:
+        """Find, check and prepare the servos. Never moves the arm, and leaves the torque as it was.
+
+        Where a servo's torque is off, its goal is set to its present position. Where the torque is on, the goal
+        that it holds stays: under gravity the two differ, and replacing one by the other is a dip.
+
+        Raises:
+            PortError: the port cannot be opened.
+            BusError: a servo is missing, doubled, of another model or firmware.
+            CalibrationError: the calibration is missing or stale.
+            ServoFault: a servo reports a hardware error.
+        """
+        ...
+
+    def set_torque(self, *, enabled: bool) -> None:
+        """Switch the torque of all joints. Goals are the present positions when it goes on.
+
+        Raises:
+            NotReady: the robot is not connected.
+            BusError: the bus failed.
+        """
+        ...
+
+    def read(self) -> JointState:
+        """Return the newest joint state, measured after the call began.
+
+        Raises:
+            BusTimeout: no complete answer within the deadline that the bus states.
+            NotReady: the robot is not connected.
+        """
+        ...
+
+    def health(self) -> Health:
+        """Return what the slow rota last read: temperature, voltage, current, hardware errors. Costs no bus time."""
+        ...
+
+    def write(self, command: JointCommand) -> None:
+        """Send goal positions.
+
+        Raises:
+            NonFiniteCommand: a goal is NaN or infinite; nothing was sent.
+            LimitViolation: a goal lies outside its joint's limits or has the wrong shape; nothing was sent.
+            NotReady: not connected, torque off, or stopped and not reset.
+        """
+        ...
+
+    def stop(self, category: StopCategory = StopCategory.HOLD) -> None:
+        """Stop: torque off, ramp down and torque off, or ramp down and hold. Latched until `reset`. Idempotent."""
+        ...
+
+    def reset(self) -> None:
+        """Leave the stopped state, on a person's word. Moves nothing: goals stay as they are."""
+        ...
+
+    def close(self) -> None:
+        """Give up the port. Leaves goals and torque as they are. Idempotent."""
+        ...

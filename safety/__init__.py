@@ -1,0 +1,1 @@
+"""Limits, health, disagreement and the monitor that stops the arm."""
