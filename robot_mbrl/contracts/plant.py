@@ -1,4 +1,4 @@
-"""The `Plant` protocol: the physics behind emulated servos. `drivers` uses one, `sim` builds one, neither knows the other.
+"""The `Plant` protocol: physics behind emulated servos. `drivers` uses one, `sim` builds one, neither knows the other.
 
 A plant ends where the copper ends: it takes the voltage at each motor's terminals and gives shaft angle, current,
 temperature and supply. Everything that firmware does (position loop, limits, trips) is on the other side.
