@@ -1,6 +1,17 @@
-"""Arms as data: which servos, which limits, which map from servo to model."""
+"""Arms as data: which servos, which limits, which map from servo to model, and what a command must satisfy."""
 
+from robot_mbrl.drivers.arms.commands import braking_path, check_command
 from robot_mbrl.drivers.arms.definition import ArmDefinition, JointDefinition, arm_names, load_arm
-from robot_mbrl.drivers.arms.joint_map import TICKS_PER_REVOLUTION, JointMap
+from robot_mbrl.drivers.arms.joint_map import RAD_PER_TICK, TICKS_PER_REVOLUTION, JointMap
 
-__all__ = ["TICKS_PER_REVOLUTION", "ArmDefinition", "JointDefinition", "JointMap", "arm_names", "load_arm"]
+__all__ = [
+    "RAD_PER_TICK",
+    "TICKS_PER_REVOLUTION",
+    "ArmDefinition",
+    "JointDefinition",
+    "JointMap",
+    "arm_names",
+    "braking_path",
+    "check_command",
+    "load_arm",
+]
