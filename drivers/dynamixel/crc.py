@@ -1,0 +1,28 @@
+"""CRC-16 of Dynamixel Protocol 2.0.
+
+Polynomial x^16 + x^15 + x^2 + 1 (0x8005), start value 0, most significant bit first, nothing reflected or inverted.
+
+Source: ROBOTIS e-Manual, "CRC calculation", https://emanual.robotis.com/docs/en/dxl/crc/
+"""
+
+from typing import Final
+
+_POLYNOMIAL: Final = 0x8005
+
+
+def _table_entry(byte: int) -> int:
+    crc = byte << 8
+    for _ in range(8):
+        crc = crc << 1 ^ (_POLYNOMIAL if crc & 0x8000 else 0)
+    return crc & 0xFFFF
+
+
+_TABLE: Final = tuple(_table_entry(byte) for byte in range(256))
+
+
+def crc16(data: bytes, crc: int = 0) -> int:
+    """CRC of `data`, continuing from the CRC of what came before it."""
+    table = _TABLE
+    for byte in data:
+        crc = (crc << 8 & 0xFF00) ^ table[crc >> 8 ^ byte]
+    return crc
