@@ -1,0 +1,163 @@
+"""The serial port: opened through pyserial, locked for this process, read without waiting longer than asked."""
+
+import errno
+import os
+import select
+import termios
+from pathlib import Path
+from typing import Protocol
+
+import serial
+
+from robot_mbrl.contracts.clock import NANOSECONDS, Clock
+from robot_mbrl.contracts.errors import ConfigError, PortBusy, PortError, PortLost, PortNotFound, PortPermission
+
+READ_SIZE = 4096
+
+
+class Transport(Protocol):
+    """A byte stream with a deadline: what a bus needs of a port. Tests pass in their own."""
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+
+    @property
+    def baud(self) -> int:
+        """Bits per second."""
+
+    def write(self, data: bytes) -> None:
+        """Queue `data` for sending. Raises `PortLost`."""
+
+    def read(self, deadline_ns: int) -> bytes:
+        """Return what has arrived, waiting for the first byte until `deadline_ns` [ns]; empty when none came.
+
+        Raises:
+            PortLost: the port went away.
+        """
+
+    def discard(self) -> int:
+        """Throw away what has arrived and return how many bytes that was. Raises `PortLost`."""
+
+    def close(self) -> None:
+        """Give the port up. Idempotent."""
+
+
+class SerialTransport:
+    """A serial device (or a pty) held exclusively.
+
+    pyserial opens, configures and locks it. Reading and writing go to its file descriptor directly: pyserial's
+    own `read` waits for a whole count of bytes, and costs a second system call for each.
+    """
+
+    def __init__(self, path: str, baud: int, clock: Clock, *, low_latency: bool = True) -> None:
+        """Open `path` at `baud` [bit/s].
+
+        Args:
+            path: device, or the link of a virtual arm.
+            baud: bits per second.
+            clock: for deadlines.
+            low_latency: set the driver's low-latency flag where the port has one (FTDI waits 16 ms without).
+
+        Raises:
+            PortNotFound: there is no such device.
+            PortPermission: the user may not open it.
+            PortBusy: another process holds it.
+            PortError: it is no serial port, or does not do this baud rate.
+        """
+        self._clock = clock
+        self._path = path
+        self._baud = baud
+        self._serial = _open(path, baud)
+        self._fd = self._serial.fileno()
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+        self.low_latency = low_latency and self._request_low_latency()
+
+    @property
+    def name(self) -> str:
+        """Path of the device."""
+        return self._path
+
+    @property
+    def baud(self) -> int:
+        """Bits per second."""
+        return self._baud
+
+    def _request_low_latency(self) -> bool:
+        """Set ASYNC_LOW_LATENCY; False where the device has no such flag (ttyACM, ptys)."""
+        try:
+            self._serial.set_low_latency_mode(True)
+        except (OSError, ValueError, NotImplementedError):
+            return False
+        return True
+
+    def _lost(self, error: OSError) -> PortLost:
+        return PortLost(f"port {self._path} went away ({error.strerror}): plug it in again and reconnect")
+
+    def write(self, data: bytes) -> None:
+        """Hand `data` to the kernel; returns before it is on the wire."""
+        view = memoryview(data)
+        while view:
+            try:
+                written = os.write(self._fd, view)
+            except BlockingIOError:
+                select.select((), (self._fd,), (), 1.0)
+                continue
+            except OSError as error:
+                raise self._lost(error) from error
+            view = view[written:]
+
+    def read(self, deadline_ns: int) -> bytes:
+        """Return what has arrived, waiting for the first byte until `deadline_ns` [ns]."""
+        wait_ms = max(0.0, (deadline_ns - self._clock.now_ns()) * 1e3 / NANOSECONDS)
+        # poll() counts whole milliseconds; rounding up never gives an answer less time than it has.
+        events = self._poll.poll(-int(-wait_ms // 1))
+        if not events:
+            return b""
+        return self._read_available()
+
+    def _read_available(self) -> bytes:
+        try:
+            data = os.read(self._fd, READ_SIZE)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise self._lost(error) from error
+        if not data:
+            raise PortLost(f"port {self._path} went away (end of file): plug it in again and reconnect")
+        return data
+
+    def discard(self) -> int:
+        """Throw away what has arrived and return how many bytes that was."""
+        count = 0
+        while self._poll.poll(0):
+            count += len(self._read_available())
+        return count
+
+    def close(self) -> None:
+        """Give the port up."""
+        if self._serial.is_open:
+            self._poll.unregister(self._fd)
+            self._serial.close()
+
+
+def _open(path: str, baud: int) -> serial.Serial:
+    """Open with pyserial and turn its errors into ours."""
+    if not Path(path).exists():
+        raise PortNotFound(f"port {path} does not exist: check the cable, then `ls /dev/ttyACM* /dev/ttyUSB*`")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PortPermission(
+            f"port {path} may not be opened by this user: `sudo usermod -aG dialout $USER`, then log in again"
+        )
+    try:
+        return serial.Serial(path, baud, timeout=0, exclusive=True)
+    except ValueError as error:
+        raise ConfigError(f"port {path} cannot do {baud} baud ({error}): give the servos' own rate") from error
+    except (serial.SerialException, termios.error, OSError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in (errno.EAGAIN, errno.EBUSY, errno.EWOULDBLOCK):
+            raise PortBusy(f"port {path} is held by another process: `fuser {path}` names it; end it") from error
+        if number in (errno.EACCES, errno.EPERM):
+            raise PortPermission(f"port {path} may not be opened by this user: join the group that owns it") from error
+        raise PortError(f"port {path} is not a serial port that can be used ({error}): give another one") from error

@@ -1,0 +1,328 @@
+"""The servo bus: one instruction at a time, each with its own deadline, and no late answer taken for a new one.
+
+How stale answers are kept out, since neither protocol numbers its packets:
+
+1. What has arrived before an instruction is sent is thrown away.
+2. Answers must come from the servos that were asked, in the order they were asked, with the size that was asked.
+3. After a time-out the missing answer may still be on its way. Its servo and size are remembered as *suspect*.
+   Before the same size is asked of that servo again, a *barrier* is sent: a read of another size. Line and
+   adapter keep the order, so the barrier's answer pushes everything older out in front of it.
+4. Where one servo is asked for the same size twice in a row, a doubled packet would fit. The line is then given
+   one packet's time to show it before the second instruction goes out.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from robot_mbrl.contracts.clock import NANOSECONDS, Clock, to_ns
+from robot_mbrl.contracts.config import BusSettings
+from robot_mbrl.contracts.errors import BusError, BusTimeout, InstructionRejected, PacketCorrupt
+from robot_mbrl.drivers.bus.port import Transport
+from robot_mbrl.drivers.bus.protocol import Answer, BusProtocol
+from robot_mbrl.drivers.bus.statistics import BusStatistics
+from robot_mbrl.drivers.registers import Register
+
+BITS_PER_BYTE = 10
+"""Start bit, eight data bits, stop bit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How one attempt ended: the answers that came, by servo, and how many corrupt packets were among them."""
+
+    answers: dict[int, Answer]
+    corrupt: int
+
+
+class ServoBus:
+    """All servos on one port. Not thread-safe: one owner at a time."""
+
+    def __init__(self, transport: Transport, protocol: BusProtocol, settings: BusSettings, clock: Clock) -> None:
+        """Talk `protocol` over `transport`; the bus owns neither the clock nor the port's settings."""
+        self._transport = transport
+        self._protocol = protocol
+        self._settings = settings
+        self._clock = clock
+        self._decoder = protocol.decoder()
+        self._byte_time = BITS_PER_BYTE / transport.baud
+        self._suspects: dict[int, set[int]] = {}
+        self._open_barriers: dict[int, int] = {}
+        self._last_single: tuple[int, int] | None = None
+        self._line_free_ns = clock.now_ns()
+        self.statistics = BusStatistics()
+        self.last_answer_ns = -1
+        """When the last byte of the latest answer arrived [ns]."""
+
+    @property
+    def protocol(self) -> BusProtocol:
+        """The protocol in use."""
+        return self._protocol
+
+    @property
+    def name(self) -> str:
+        """Name of the port."""
+        return self._transport.name
+
+    @property
+    def line_free_ns(self) -> int:
+        """When the bytes handed over so far will have left the wire [ns]."""
+        return self._line_free_ns
+
+    def close(self) -> None:
+        """Give up the port."""
+        self._transport.close()
+
+    def answer_timeout(self, request_size: int, sizes: Sequence[int]) -> float:
+        """Seconds from sending an instruction to the deadline of its last answer.
+
+        Bytes both ways at 10 bits each, what each servo needs before it answers, what the adapter holds back, and
+        the scheduling margin.
+        """
+        wire = request_size + sum(sizes) + self._protocol.overhead * len(sizes)
+        settings = self._settings
+        return wire * self._byte_time + settings.turnaround * len(sizes) + settings.usb_latency + settings.margin
+
+    # -- instructions -------------------------------------------------------------------------------------------
+
+    def ping(self, servo_id: int, *, retries: int | None = None) -> bytes:
+        """Data of a servo's answer to a ping (Dynamixel: model and firmware; Feetech: none).
+
+        Raises:
+            BusTimeout: nobody answers to `servo_id`.
+            PacketCorrupt: something answers, but not readably: two servos with one ID, or a wrong baud rate.
+        """
+        request = self._protocol.ping(servo_id)
+        return self._ask(request, [(servo_id, self._protocol.ping_data_size)], retries)[servo_id].data
+
+    def read(self, servo_id: int, address: int, size: int) -> bytes:
+        """`size` bytes of a servo's control table.
+
+        Raises:
+            BusTimeout, PacketCorrupt: no good answer after the retries.
+            InstructionRejected: the servo refused.
+        """
+        return self._ask(self._protocol.read(servo_id, address, size), [(servo_id, size)])[servo_id].data
+
+    def write(self, servo_id: int, address: int, data: bytes) -> None:
+        """Write `data` into a servo's control table and wait for its word that it did.
+
+        Raises:
+            BusTimeout, PacketCorrupt: no good answer after the retries; the write may have happened.
+            InstructionRejected: the servo refused.
+        """
+        self._ask(self._protocol.write(servo_id, address, data), [(servo_id, 0)])
+
+    def read_register(self, servo_id: int, register: Register) -> int:
+        """A register's value; errors as `read`."""
+        return register.decode(self.read(servo_id, register.address, register.size))
+
+    def write_register(self, servo_id: int, register: Register, value: int) -> None:
+        """Write a register; errors as `write`, and PacketValueError where `value` does not fit."""
+        self.write(servo_id, register.address, register.encode(value))
+
+    def sync_read(self, address: int, size: int, ids: Sequence[int]) -> dict[int, bytes]:
+        """The same `size` bytes of every servo in `ids`, by servo.
+
+        Raises:
+            BusTimeout, PacketCorrupt: a servo's answer is missing or broken after the retries; its ID is named.
+        """
+        request = self._protocol.sync_read(address, size, ids)
+        answers = self._ask(request, [(servo_id, size) for servo_id in ids])
+        return {servo_id: answer.data for servo_id, answer in answers.items()}
+
+    def fast_sync_read(self, address: int, size: int, ids: Sequence[int]) -> dict[int, bytes]:
+        """`sync_read` with one joint answer (Dynamixel). A servo that is missing takes all others with it.
+
+        Raises:
+            BusTimeout, PacketCorrupt: no whole answer after the retries.
+            PacketValueError: the protocol has no such instruction.
+        """
+        request = self._protocol.fast_sync_read(address, size, ids)
+        self._decoder.fast_size = size
+        try:
+            answers = self._ask(request, [(servo_id, size) for servo_id in ids])
+        finally:
+            self._decoder.fast_size = 0
+        return {servo_id: answer.data for servo_id, answer in answers.items()}
+
+    def bulk_read(self, parts: Sequence[tuple[int, int, int]]) -> dict[int, bytes]:
+        """For each (servo, address, size) those bytes, by servo (Dynamixel); errors as `fast_sync_read`."""
+        answers = self._ask(self._protocol.bulk_read(parts), [(servo_id, size) for servo_id, _, size in parts])
+        return {servo_id: answer.data for servo_id, answer in answers.items()}
+
+    def sync_write(self, address: int, data: Mapping[int, bytes]) -> None:
+        """Write to several servos at once. Nobody answers, so nothing tells whether it arrived."""
+        self._send(self._protocol.sync_write(address, data))
+
+    def reg_write(self, servo_id: int, address: int, data: bytes) -> None:
+        """Leave a write with a servo until `action`; errors as `write`."""
+        self._ask(self._protocol.reg_write(servo_id, address, data), [(servo_id, 0)])
+
+    def action(self) -> None:
+        """Let all servos do what `reg_write` left with them. Nobody answers."""
+        self._send(self._protocol.action())
+
+    def reboot(self, servo_id: int) -> None:
+        """Restart a servo; it is silent for up to a second. Errors as `write`, but never repeated."""
+        self._ask(self._protocol.reboot(servo_id), [(servo_id, 0)], retries=0)
+
+    def scan(self, ids: Sequence[int], progress: Callable[[int], None] = lambda _: None) -> dict[int, bytes | BusError]:
+        """Ping every ID once and return what answered: ping data, or the error where the answer was not readable."""
+        found: dict[int, bytes | BusError] = {}
+        for servo_id in ids:
+            try:
+                found[servo_id] = self.ping(servo_id, retries=0)
+            except PacketCorrupt as error:
+                found[servo_id] = error
+            except BusTimeout:
+                pass
+            progress(servo_id)
+        return found
+
+    # -- one transaction ----------------------------------------------------------------------------------------
+
+    def _send(self, request: bytes) -> None:
+        self._transport.write(request)
+        now = self._clock.now_ns()
+        self._line_free_ns = max(now, self._line_free_ns) + to_ns(len(request) * self._byte_time)
+        self.statistics.transactions += 1
+
+    def _ask(
+        self, request: bytes, expected: Sequence[tuple[int, int]], retries: int | None = None
+    ) -> dict[int, Answer]:
+        """Send until all `expected` (servo, data size) have answered, at most `retries` times again."""
+        attempts = 1 + (self._settings.retries if retries is None else retries)
+        for attempt in range(attempts):
+            if attempt:
+                self.statistics.retries += 1
+            outcome = self._attempt(request, expected)
+            if len(outcome.answers) == len(expected):
+                return self._accept(outcome.answers)
+        self.statistics.failures += 1
+        missing = [servo_id for servo_id, _ in expected if servo_id not in outcome.answers]
+        raise self._failure(missing, outcome.corrupt, attempts, request, expected)
+
+    def _attempt(self, request: bytes, expected: Sequence[tuple[int, int]]) -> _Outcome:
+        blocked = self._clear_line(expected)
+        if blocked is not None:
+            return _Outcome({}, blocked)
+        return self._exchange(request, expected)
+
+    def _accept(self, answers: dict[int, Answer]) -> dict[int, Answer]:
+        for servo_id, answer in answers.items():
+            reason = self._protocol.rejection(answer.status)
+            if reason:
+                raise InstructionRejected(f"servo {servo_id} on {self.name} refused: {reason}")
+        return answers
+
+    def _failure(
+        self, missing: Sequence[int], corrupt: int, attempts: int, request: bytes, expected: Sequence[tuple[int, int]]
+    ) -> BusError:
+        who = f"servo {', '.join(str(servo_id) for servo_id in missing)} on {self.name}"
+        tried = f"in {attempts} attempt{'s' if attempts > 1 else ''}"
+        if corrupt:
+            return PacketCorrupt(
+                f"{who}: only broken packets {tried}: check cable, power, baud rate ({self._transport.baud}) and that "
+                "no two servos share an ID"
+            )
+        limit = self.answer_timeout(len(request), [size for _, size in expected])
+        return BusTimeout(f"{who}: no answer within {limit * 1e3:.1f} ms {tried}: check power, cable, ID and baud rate")
+
+    def _exchange(self, request: bytes, expected: Sequence[tuple[int, int]]) -> _Outcome:
+        """Send once and collect answers until all have come or the deadline has passed."""
+        start = self._clock.now_ns()
+        corrupt_before = self._decoder.corrupt
+        garbage_before = self._decoder.garbage
+        wire_before = max(0, self._line_free_ns - start)
+        self._send(request)
+        deadline = start + wire_before + to_ns(self.answer_timeout(len(request), [size for _, size in expected]))
+        answers = self._collect(expected, deadline)
+        statistics = self.statistics
+        corrupt = self._decoder.corrupt - corrupt_before
+        statistics.corrupt += corrupt
+        statistics.garbage += self._decoder.garbage - garbage_before
+        statistics.record_time((self._clock.now_ns() - start) / NANOSECONDS)
+        for servo_id, size in expected:
+            if servo_id not in answers:
+                statistics.timeouts += 1
+                statistics.servo(servo_id).timeouts += 1
+                self._suspects.setdefault(servo_id, set()).add(size)
+        self._last_single = expected[0] if len(expected) == 1 else None
+        return _Outcome(answers, corrupt)
+
+    def _collect(self, expected: Sequence[tuple[int, int]], deadline: int) -> dict[int, Answer]:
+        """Match answers to `expected` in order.
+
+        An answer from further down the order is taken as long as nobody before it answers afterwards: if one does,
+        the early one was a leftover and is dropped.
+        """
+        order = {servo_id: index for index, (servo_id, _) in enumerate(expected)}
+        taken: list[Answer | None] = [None] * len(expected)
+        position = 0
+        while True:
+            data = self._transport.read(deadline)
+            found = self._decoder.feed(data) if data else self._decoder.flush()
+            if data:
+                self.last_answer_ns = self._clock.now_ns()
+            for answer in found:
+                index = order.get(answer.id, -1)
+                if index < 0 or not self._fits(answer, expected[index][1]):
+                    self.statistics.stale += 1
+                    continue
+                for later in range(index, position):
+                    if taken[later] is not None:
+                        taken[later] = None
+                        self.statistics.stale += 1
+                taken[index] = answer
+                position = index + 1
+                self._note(answer)
+            if not data or (position == len(expected) and None not in taken):
+                return {answer.id: answer for answer in taken if answer is not None}
+
+    def _fits(self, answer: Answer, size: int) -> bool:
+        """Whether an answer has the size that was asked for; a refusal comes without data."""
+        return len(answer.data) == size or (not answer.data and bool(self._protocol.rejection(answer.status)))
+
+    def _note(self, answer: Answer) -> None:
+        servo = self.statistics.servo(answer.id)
+        servo.answers += 1
+        servo.status = answer.status
+        servo.stamp_ns = self.last_answer_ns
+        self._line_free_ns = self.last_answer_ns
+
+    # -- keeping the line clean ---------------------------------------------------------------------------------
+
+    def _clear_line(self, expected: Sequence[tuple[int, int]]) -> int | None:
+        """Make sure that nothing on its way could pass for an answer to `expected`.
+
+        Returns:
+            None when the line is clear; else the number of corrupt packets met while a barrier found no answer.
+        """
+        if len(expected) == 1 and self._last_single == expected[0]:
+            packet_time = (expected[0][1] + self._protocol.overhead) * self._byte_time
+            self._clock.sleep_until_ns(self.last_answer_ns + to_ns(packet_time))
+        self.statistics.garbage += self._transport.discard()
+        self._decoder.reset()
+        for servo_id, size in expected:
+            sizes = self._suspects.get(servo_id)
+            if sizes is not None and size in sizes:
+                corrupt = self._barrier(servo_id, sizes)
+                if corrupt is not None:
+                    return corrupt
+        return None
+
+    def _barrier(self, servo_id: int, sizes: set[int]) -> int | None:
+        """Read a size that no late answer of `servo_id` has, and forget the suspects in front of its answer.
+
+        A barrier that found no answer is repeated with its own size: whichever of the two is answered, everything
+        before the first is out. The size then stays suspect, as the other answer may still come.
+        """
+        unanswered = self._open_barriers.pop(servo_id, None)
+        size = min(set(range(1, len(sizes) + 2)) - sizes) if unanswered is None else unanswered
+        self.statistics.barriers += 1
+        outcome = self._exchange(self._protocol.read(servo_id, 0, size), [(servo_id, size)])
+        if servo_id not in outcome.answers:
+            self._open_barriers[servo_id] = size
+            return outcome.corrupt
+        self._suspects[servo_id] = set() if unanswered is None else {size}
+        return None
