@@ -157,40 +157,29 @@ def scan(buffer: bytes) -> Scan:
     """
     packets: list[Packet] = []
     size = len(buffer)
-    position = garbage = errors = 0
+    position = taken = errors = 0
     while True:
         start = buffer.find(HEADER, position)
         if start < 0:
             start = _partial_header(buffer, position)
-            garbage += start - position
             break
-        garbage += start - position
-        position = start
-        if size - start < PREFIX_SIZE:
-            if size - start > 4 and not _is_packet_id(buffer[start + 4]):
-                garbage += 1
-                position += 1
-                continue
+        body = start + PREFIX_SIZE
+        if body > size:
             break
+        position = start + 1
+        packet_id = buffer[start + 4]
         length = buffer[start + 5] | buffer[start + 6] << 8
-        end = start + PREFIX_SIZE + length
-        if not 3 <= length <= _LONGEST or not _is_packet_id(buffer[start + 4]):
-            garbage += 1
-            position += 1
-        elif end > size:
-            break
-        elif crc16(buffer[start + 4 : end - 2], _HEADER_CRC) == buffer[end - 2] | buffer[end - 1] << 8:
-            packet = _unpack(buffer[start + 4], buffer[start + PREFIX_SIZE : end - 2])
-            if packet is None:
-                garbage += length + PREFIX_SIZE
-            else:
+        if 3 <= length <= _LONGEST and (packet_id <= HIGHEST_ID or packet_id == BROADCAST_ID):
+            end = body + length
+            if end > size:
+                break
+            if crc16(buffer[start + 4 : end - 2], _HEADER_CRC) != buffer[end - 2] | buffer[end - 1] << 8:
+                errors += 1
+            elif packet := _unpack(packet_id, buffer[body : end - 2]):
                 packets.append(packet)
-            position = end
-        else:
-            errors += 1
-            garbage += 1
-            position += 1
-    return Scan(packets, buffer[start:], garbage, errors)
+                taken += end - start
+                position = end
+    return Scan(packets, buffer[start:], start - taken, errors)
 
 
 class Decoder:
@@ -241,7 +230,7 @@ class Decoder:
 
 def check_id(packet_id: int, highest: int) -> None:
     """Refuse an ID that no packet can have; `highest` is `HIGHEST_ID` or `BROADCAST_ID`."""
-    if not _is_packet_id(packet_id) or packet_id > highest:
+    if not 0 <= packet_id <= HIGHEST_ID and not packet_id == highest == BROADCAST_ID:
         raise PacketValueError(
             f"Dynamixel ID {packet_id} is not one: give 0..{HIGHEST_ID}"
             + (f", or {BROADCAST_ID} for all servos" if highest == BROADCAST_ID else "")
@@ -252,10 +241,6 @@ def check_range(thing: str, value: int, low: int, high: int) -> None:
     """Refuse a value that its field cannot hold."""
     if not low <= value <= high:
         raise PacketValueError(f"Dynamixel {thing} = {value} does not fit its field: give {low}..{high}")
-
-
-def _is_packet_id(value: int) -> bool:
-    return 0 <= value <= HIGHEST_ID or value == BROADCAST_ID
 
 
 def _partial_header(buffer: bytes, position: int) -> int:

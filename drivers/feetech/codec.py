@@ -23,7 +23,8 @@ MAX_PARAMS: Final = 253
 """Most parameters that a one-byte LEN can promise."""
 
 _HEADER: Final = b"\xff\xff"
-_NOT_AN_ID: Final = 0xFF
+_PREFIX_SIZE: Final = 4
+"""Bytes from the header to LEN, which LEN does not count."""
 
 
 class Instruction(IntEnum):
@@ -238,34 +239,29 @@ def scan(buffer: bytes) -> Scan:
     """
     packets: list[Packet] = []
     size = len(buffer)
-    position = garbage = errors = 0
+    position = taken = errors = 0
     while True:
         start = buffer.find(_HEADER, position)
         if start < 0:
-            start = size - 1 if position < size and buffer[-1] == _NOT_AN_ID else size
-            garbage += start - position
+            start = size - 1 if position < size and buffer[-1] == _HEADER[0] else size
             break
-        garbage += start - position
-        position = start
-        if size - start < 4:
-            if size - start == 3 and buffer[start + 2] == _NOT_AN_ID:
-                garbage += 1
-                start += 1
+        body = start + _PREFIX_SIZE
+        if body > size:
             break
-        end = start + 4 + buffer[start + 3]
-        if buffer[start + 2] == _NOT_AN_ID or end < start + OVERHEAD:
-            garbage += 1
-            position += 1
-        elif end > size:
-            break
-        elif sum(buffer[start + 2 : end]) & 0xFF == 0xFF:
-            packets.append(Packet(buffer[start + 2], buffer[start + 4], buffer[start + 5 : end - 1]))
-            position = end
-        else:
-            errors += 1
-            garbage += 1
-            position += 1
-    return Scan(packets, buffer[start:], garbage, errors)
+        position = start + 1
+        packet_id = buffer[start + 2]
+        length = buffer[start + 3]
+        if packet_id <= BROADCAST_ID and length >= 2:
+            end = body + length
+            if end > size:
+                break
+            if sum(buffer[start + 2 : end]) & 0xFF == 0xFF:
+                packets.append(Packet(packet_id, buffer[body], buffer[body + 1 : end - 1]))
+                taken += end - start
+                position = end
+            else:
+                errors += 1
+    return Scan(packets, buffer[start:], start - taken, errors)
 
 
 class Decoder:
