@@ -1,0 +1,139 @@
+"""Writes a truth into a compiled model, in place: for a new model, and for each simulation of a batch."""
+
+from dataclasses import dataclass
+
+import mujoco
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.drivers.arms import ArmDefinition, JointDefinition
+from robot_mbrl.sim.linkages import linkage_of
+from robot_mbrl.sim.links import Link
+from robot_mbrl.sim.names import CUBE, PAYLOAD, backlash_joint
+from robot_mbrl.sim.servos import FIGURES
+from robot_mbrl.sim.truth import ArmTruth, JointTruth, check_truth
+
+TRUTH_FIELDS = (
+    "body_mass",
+    "body_inertia",
+    "body_subtreemass",
+    "body_invweight0",
+    "dof_armature",
+    "dof_damping",
+    "dof_frictionloss",
+    "dof_invweight0",
+    "dof_M0",
+    "jnt_range",
+    "geom_friction",
+    "actuator_gainprm",
+    "actuator_delay",
+    "actuator_acc0",
+)
+"""Arrays of the model that `apply_truth` writes; it also writes `opt.gravity` and `stat.meaninertia`."""
+
+# Columns of actuator_gainprm of a dcmotor.
+RESISTANCE, MOTOR_CONSTANT, KP, KI, KD, V_MAX = 0, 1, 4, 5, 6, 7
+
+_GAP_INERTIA_SHARE = 0.005
+"""Inertia of output shaft and horn, as a share of the motor side's: it keeps a free gap well-conditioned."""
+
+_GAP_DAMPING_RATE = 10.0
+"""Grease in the gap: damping over inertia [1/s]."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServoLoop:
+    """Gains of a servo's position loop in its registers' units.
+
+    Attributes:
+        proportional: value of the P register.
+        integral: duty a rad·s.
+        derivative: duty a rad/s.
+    """
+
+    proportional: int
+    integral: float
+    derivative: float
+
+
+def servo_loop(joint: JointDefinition) -> ServoLoop:
+    """The loop as the definition's registers set it, the servo's factory values where they do not."""
+    loop = FIGURES[joint.servo].loop
+    p, i, d = (joint.registers.get(name, default) for name, default in zip(loop.names, loop.defaults, strict=True))
+    return ServoLoop(p, i * loop.integral_gain, d * loop.derivative_gain)
+
+
+def apply_truth(model: mujoco.MjModel, arm: ArmDefinition, truth: ArmTruth) -> None:
+    """Write every parameter of `truth` into `model`, which `build_model` or `build_spec` made for `arm`.
+
+    Raises:
+        ConfigError: `truth` is another arm's, or needs joints or history that `model` was built without.
+    """
+    check_truth(arm, truth)
+    _check_structure(model, truth)
+    model.opt.gravity[2] = -truth.gravity
+    _set_masses(model, arm, truth)
+    model.geom_friction[:, 0] = truth.surface_friction
+    for link, definition, joint in zip(linkage_of(arm).links, arm.joints, truth.joints, strict=True):
+        _set_mechanics(model, link, joint)
+        _set_motor(model, definition, joint, truth.supply_voltage[definition.servo])
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+
+
+def _check_structure(model: mujoco.MjModel, truth: ArmTruth) -> None:
+    gap = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, backlash_joint(truth.joints[0].name))
+    if truth.has_backlash != (gap >= 0):
+        has = "with" if gap >= 0 else "without"
+        remedy = "build the model from a truth of the same kind, or take truth.without_backlash()"
+        raise ConfigError(f"truth of {truth.arm}: the model was built {has} backlash, the truth is not: {remedy}")
+
+
+def _set_masses(model: mujoco.MjModel, arm: ArmDefinition, truth: ArmTruth) -> None:
+    linkage = linkage_of(arm)
+    for link in (linkage.base, *linkage.links):
+        _set_mass(model, link.name, link.mass * truth.link_mass_scale)
+    model.body_mass[model.body(PAYLOAD).id] = truth.payload_mass
+    if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, CUBE) >= 0:
+        _set_mass(model, CUBE, truth.object_mass)
+
+
+def _set_mass(model: mujoco.MjModel, body: str, mass: float) -> None:
+    """Give `body` another mass and the inertia of the same shape at that mass."""
+    index = model.body(body).id
+    model.body_inertia[index] *= mass / model.body_mass[index]
+    model.body_mass[index] = mass
+
+
+def _set_mechanics(model: mujoco.MjModel, link: Link, joint: JointTruth) -> None:
+    motor = model.joint(joint.name).dofadr[0]
+    model.dof_armature[motor] = joint.armature
+    model.dof_frictionloss[motor] = joint.coulomb
+    model.dof_damping[motor] = joint.viscous
+    # The stops are on the output side: the motor side ends half a gap before them.
+    low, high = link.stops
+    model.jnt_range[model.joint(joint.name).id] = low + joint.backlash / 2.0, high - joint.backlash / 2.0
+    if joint.backlash > 0.0:
+        gap = model.joint(backlash_joint(joint.name))
+        model.jnt_range[gap.id] = -joint.backlash / 2.0, joint.backlash / 2.0
+        model.dof_armature[gap.dofadr[0]] = joint.armature * _GAP_INERTIA_SHARE
+        model.dof_damping[gap.dofadr[0]] = joint.armature * _GAP_INERTIA_SHARE * _GAP_DAMPING_RATE
+
+
+def _set_motor(model: mujoco.MjModel, definition: JointDefinition, joint: JointTruth, supply: float) -> None:
+    motor = model.actuator(joint.name).id
+    gain = model.actuator_gainprm[motor]
+    gain[RESISTANCE] = joint.resistance
+    gain[MOTOR_CONSTANT] = joint.torque_constant
+    if model.actuator_ctrlspec[motor] != mujoco.mjtCtrlInput.mjINPUT_POS:
+        return
+    loop = servo_loop(definition)
+    gain[KP] = supply * joint.position_gain * loop.proportional
+    gain[KI] = supply * loop.integral
+    gain[KD] = supply * loop.derivative
+    gain[V_MAX] = supply
+    samples = model.actuator_history[motor, 0]
+    if joint.command_delay > samples * model.opt.timestep:
+        raise ConfigError(
+            f"truth of joint {joint.name}: command_delay = {joint.command_delay} s is above the "
+            f"{samples * model.opt.timestep:g} s that the model can hold: build it with a longest_delay of as much"
+        )
+    model.actuator_delay[motor] = joint.command_delay
