@@ -1,0 +1,1 @@
+"""Other people's drivers against the emulated arms, and against our codecs byte for byte (`make crosscheck`)."""
