@@ -28,7 +28,8 @@ class Dialect:
 
     Attributes:
         protocol: `feetech` or `dynamixel`.
-        state: registers of position, velocity and effort, read every cycle.
+        position: register of the present position.
+        velocity: register of the present velocity.
         health: registers of voltage and temperature and, where the servo has it, current, read by the slow rota.
         firmware: register of the firmware version to check.
         oldest_firmware: oldest version that this driver is written for.
@@ -39,7 +40,8 @@ class Dialect:
     """
 
     protocol: str
-    state: tuple[str, str, str]
+    position: str
+    velocity: str
     health: tuple[str, ...]
     firmware: str
     oldest_firmware: int
@@ -48,10 +50,9 @@ class Dialect:
     watchdog: str = ""
     hardware_error: str = ""
 
-    def state_block(self, table: ControlTable) -> RegisterBlock:
-        """Registers read every cycle; the effort register is called load or current, as the servo measures."""
-        effort = self.state[2] if self.state[2] in table else "present_current"
-        return RegisterBlock(table, (self.state[0], self.state[1], effort))
+    def state_block(self, table: ControlTable, load_register: str) -> RegisterBlock:
+        """Registers read every cycle: position, velocity, and what tells the effort."""
+        return RegisterBlock(table, (self.position, self.velocity, load_register))
 
     def health_block(self, table: ControlTable) -> RegisterBlock:
         """Registers read by the slow rota."""
@@ -60,7 +61,8 @@ class Dialect:
 
 FEETECH = Dialect(
     protocol="feetech",
-    state=("present_position", "present_velocity", "present_load"),
+    position="present_position",
+    velocity="present_velocity",
     health=("present_voltage", "present_temperature", "present_current"),
     firmware="firmware_major_version",
     oldest_firmware=3,
@@ -71,7 +73,8 @@ FEETECH = Dialect(
 
 DYNAMIXEL = Dialect(
     protocol="dynamixel",
-    state=("present_position", "present_velocity", "present_load"),
+    position="present_position",
+    velocity="present_velocity",
     health=("present_input_voltage", "present_temperature"),
     firmware="firmware_version",
     oldest_firmware=38,

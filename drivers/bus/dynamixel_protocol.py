@@ -71,7 +71,7 @@ class DynamixelDecoder:
 
 
 class DynamixelProtocol:
-    """Instructions and answers of Protocol 2.0. The error byte has an alert bit, a register names the hardware error."""
+    """Instructions and answers of Protocol 2.0: the error byte has an alert bit, a register names the error."""
 
     name = "dynamixel"
     ping_data_size = 3

@@ -28,9 +28,10 @@ BITS_PER_BYTE = 10
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """How one attempt ended: the answers that came, by servo, and how many corrupt packets were among them."""
+    """How one attempt ended: the answers that came, by servo, who did not answer, and how many packets were corrupt."""
 
     answers: dict[int, Answer]
+    missing: list[int]
     corrupt: int
 
 
@@ -196,17 +197,14 @@ class ServoBus:
             if attempt:
                 self.statistics.retries += 1
             outcome = self._attempt(request, expected)
-            if len(outcome.answers) == len(expected):
+            if not outcome.missing:
                 return self._accept(outcome.answers)
         self.statistics.failures += 1
-        missing = [servo_id for servo_id, _ in expected if servo_id not in outcome.answers]
-        raise self._failure(missing, outcome.corrupt, attempts, request, expected)
+        raise self._failure(outcome, attempts, request, expected)
 
     def _attempt(self, request: bytes, expected: Sequence[tuple[int, int]]) -> _Outcome:
         blocked = self._clear_line(expected)
-        if blocked is not None:
-            return _Outcome({}, blocked)
-        return self._exchange(request, expected)
+        return self._exchange(request, expected) if blocked is None else blocked
 
     def _accept(self, answers: dict[int, Answer]) -> dict[int, Answer]:
         for servo_id, answer in answers.items():
@@ -216,11 +214,11 @@ class ServoBus:
         return answers
 
     def _failure(
-        self, missing: Sequence[int], corrupt: int, attempts: int, request: bytes, expected: Sequence[tuple[int, int]]
+        self, outcome: _Outcome, attempts: int, request: bytes, expected: Sequence[tuple[int, int]]
     ) -> BusError:
-        who = f"servo {', '.join(str(servo_id) for servo_id in missing)} on {self.name}"
+        who = f"servo {', '.join(str(servo_id) for servo_id in outcome.missing)} on {self.name}"
         tried = f"in {attempts} attempt{'s' if attempts > 1 else ''}"
-        if corrupt:
+        if outcome.corrupt:
             return PacketCorrupt(
                 f"{who}: only broken packets {tried}: check cable, power, baud rate ({self._transport.baud}) and that "
                 "no two servos share an ID"
@@ -242,13 +240,13 @@ class ServoBus:
         statistics.corrupt += corrupt
         statistics.garbage += self._decoder.garbage - garbage_before
         statistics.record_time((self._clock.now_ns() - start) / NANOSECONDS)
-        for servo_id, size in expected:
-            if servo_id not in answers:
-                statistics.timeouts += 1
-                statistics.servo(servo_id).timeouts += 1
-                self._suspects.setdefault(servo_id, set()).add(size)
+        missing = [(servo_id, size) for servo_id, size in expected if servo_id not in answers]
+        for servo_id, size in missing:
+            statistics.timeouts += 1
+            statistics.servo(servo_id).timeouts += 1
+            self._suspects.setdefault(servo_id, set()).add(size)
         self._last_single = expected[0] if len(expected) == 1 else None
-        return _Outcome(answers, corrupt)
+        return _Outcome(answers, [servo_id for servo_id, _ in missing], corrupt)
 
     def _collect(self, expected: Sequence[tuple[int, int]], deadline: int) -> dict[int, Answer]:
         """Match answers to `expected` in order.
@@ -292,11 +290,11 @@ class ServoBus:
 
     # -- keeping the line clean ---------------------------------------------------------------------------------
 
-    def _clear_line(self, expected: Sequence[tuple[int, int]]) -> int | None:
+    def _clear_line(self, expected: Sequence[tuple[int, int]]) -> _Outcome | None:
         """Make sure that nothing on its way could pass for an answer to `expected`.
 
         Returns:
-            None when the line is clear; else the number of corrupt packets met while a barrier found no answer.
+            None when the line is clear, else the outcome of the barrier that found no answer.
         """
         if len(expected) == 1 and self._last_single == expected[0]:
             packet_time = (expected[0][1] + self._protocol.overhead) * self._byte_time
@@ -304,25 +302,25 @@ class ServoBus:
         self.statistics.garbage += self._transport.discard()
         self._decoder.reset()
         for servo_id, size in expected:
-            sizes = self._suspects.get(servo_id)
-            if sizes is not None and size in sizes:
-                corrupt = self._barrier(servo_id, sizes)
-                if corrupt is not None:
-                    return corrupt
+            if size in self._suspects.get(servo_id, ()):
+                outcome = self._barrier(servo_id)
+                if outcome.missing:
+                    return outcome
         return None
 
-    def _barrier(self, servo_id: int, sizes: set[int]) -> int | None:
+    def _barrier(self, servo_id: int) -> _Outcome:
         """Read a size that no late answer of `servo_id` has, and forget the suspects in front of its answer.
 
         A barrier that found no answer is repeated with its own size: whichever of the two is answered, everything
         before the first is out. The size then stays suspect, as the other answer may still come.
         """
         unanswered = self._open_barriers.pop(servo_id, None)
-        size = min(set(range(1, len(sizes) + 2)) - sizes) if unanswered is None else unanswered
+        suspects = self._suspects[servo_id]
+        size = min(set(range(1, len(suspects) + 2)) - suspects) if unanswered is None else unanswered
         self.statistics.barriers += 1
         outcome = self._exchange(self._protocol.read(servo_id, 0, size), [(servo_id, size)])
-        if servo_id not in outcome.answers:
+        if outcome.missing:
             self._open_barriers[servo_id] = size
-            return outcome.corrupt
-        self._suspects[servo_id] = set() if unanswered is None else {size}
-        return None
+        else:
+            self._suspects[servo_id] = set() if unanswered is None else {size}
+        return outcome
