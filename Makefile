@@ -26,5 +26,8 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+fuzz: $(STAMP)
+	$(BIN)/python -m robot_mbrl.benchmarks.fuzz_codecs
+
 clean:
 	rm -rf $(VENV) .crosscheck build dist
