@@ -1,0 +1,48 @@
+"""Settings: frozen, strict about keys, and one line about what is wrong."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from robot_mbrl.contracts.config import BusSettings, RobotSettings, dump_settings, load_settings, parse_settings
+from robot_mbrl.contracts.errors import ConfigError
+
+GOOD = "arm: so101_follower\nport: /dev/ttyACM0\nbus: {retries: 1}\n"
+
+
+def test_settings_come_back_from_yaml_as_they_were() -> None:
+    settings = parse_settings(GOOD, RobotSettings, "robot.yaml")
+    assert settings.bus.retries == 1
+    assert parse_settings(dump_settings(settings), RobotSettings, "again") == settings
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        BusSettings.__setattr__(BusSettings(), "retries", 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (GOOD + "colour: red\n", "unknown key colour"),
+        (GOOD.replace("retries", "retires"), "unknown key bus.retires"),
+        (GOOD.replace("1}", "-1}"), "bus.retries = -1"),
+        (GOOD.replace("retries: 1", "margin: .nan"), "bus.margin"),
+        (GOOD.replace("port: /dev/ttyACM0\n", ""), "port is missing"),
+        ("- a\n- b\n", "expected a mapping"),
+        ("a: [", "not valid YAML"),
+        ("a: !!python/object/apply:os.system [true]\n", "not valid YAML"),
+    ],
+)
+def test_bad_settings_are_told_in_one_line_with_their_key(text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(text, RobotSettings, "robot.yaml")
+    assert complaint in str(caught.value)
+    assert str(caught.value).startswith("robot.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
+        load_settings(tmp_path / "none.yaml", RobotSettings)
