@@ -32,6 +32,7 @@ class JointDefinition(Settings):
         supply_voltage: nominal supply of this servo [V].
         voltage_limits: lowest and highest supply that the servo accepts [V].
         registers: values written at connection while the torque is off, by register name.
+        full_turn: whether the joint turns all the way round without a stop, so that there is no range to record.
     """
 
     name: str = Field(min_length=1)
@@ -48,6 +49,7 @@ class JointDefinition(Settings):
     supply_voltage: PositiveFloat
     voltage_limits: tuple[PositiveFloat, PositiveFloat]
     registers: dict[str, int] = Field(default_factory=dict)
+    full_turn: bool = False
 
     @model_validator(mode="after")
     def _limits_hold_the_park_position(self) -> Self:
