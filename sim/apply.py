@@ -48,18 +48,21 @@ class ServoLoop:
         proportional: value of the P register.
         integral: duty a rad·s.
         derivative: duty a rad/s.
+        duty_limit: largest duty that the servo applies.
     """
 
     proportional: int
     integral: float
     derivative: float
+    duty_limit: float
 
 
 def servo_loop(joint: JointDefinition) -> ServoLoop:
     """The loop as the definition's registers set it, the servo's factory values where they do not."""
     loop = FIGURES[joint.servo].loop
     p, i, d = (joint.registers.get(name, default) for name, default in zip(loop.names, loop.defaults, strict=True))
-    return ServoLoop(p, i * loop.integral_gain, d * loop.derivative_gain)
+    limit = loop.duty_unit * joint.registers[loop.duty_limit] if loop.duty_limit in joint.registers else 1.0
+    return ServoLoop(p, i * loop.integral_gain, d * loop.derivative_gain, limit)
 
 
 def apply_truth(model: mujoco.MjModel, arm: ArmDefinition, truth: ArmTruth) -> None:
@@ -129,7 +132,7 @@ def _set_motor(model: mujoco.MjModel, definition: JointDefinition, joint: JointT
     gain[KP] = supply * joint.position_gain * loop.proportional
     gain[KI] = supply * loop.integral
     gain[KD] = supply * loop.derivative
-    gain[V_MAX] = supply
+    gain[V_MAX] = supply * loop.duty_limit
     samples = model.actuator_history[motor, 0]
     if joint.command_delay > samples * model.opt.timestep:
         raise ConfigError(

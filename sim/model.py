@@ -196,11 +196,10 @@ def _add_motor(
         motor.set_to_dcmotor(**unity, ctrlspec=int(mujoco.mjtCtrlInput.mjINPUT_VOLTAGE))
         return
     loop = servo_loop(joint)
-    motor.set_to_dcmotor(
-        **unity,
-        controller=[1.0, 1.0 if loop.integral > 0.0 else 0.0, 0.0, 0.0, 0.0, 1.0],
-        ctrlspec=int(mujoco.mjtCtrlInput.mjINPUT_POS),
-    )
+    # P, I, D, slew rate (none), largest integral, largest voltage. The integral alone may reach the full duty.
+    integral, windup = (1.0, loop.duty_limit / loop.integral) if loop.integral > 0.0 else (0.0, 0.0)
+    controller = [1.0, integral, 0.0, 0.0, windup, 1.0]
+    motor.set_to_dcmotor(**unity, controller=controller, ctrlspec=int(mujoco.mjtCtrlInput.mjINPUT_POS))
     motor.ctrllimited = True
     motor.ctrlrange = joint.position_limits
     if longest_delay > 0.0:

@@ -5,7 +5,7 @@ and viscous friction. The XL430-W250 has no published fit: its figures are solve
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 TICKS_PER_RADIAN = 4096 / (2 * math.pi)
 
@@ -34,12 +34,16 @@ class LoopRegisters:
         defaults: factory values in the same order.
         integral_gain: duty that one I unit makes of 1 rad of error in 1 s.
         derivative_gain: duty that one D unit makes of 1 rad/s.
+        duty_limit: the register that limits the duty.
+        duty_unit: duty of one of its units; its factory value is a duty of 1.
     """
 
     names: tuple[str, str, str]
     defaults: tuple[int, int, int]
     integral_gain: float
     derivative_gain: float
+    duty_limit: str
+    duty_unit: float
 
 
 FEETECH_LOOP = LoopRegisters(
@@ -48,11 +52,14 @@ FEETECH_LOOP = LoopRegisters(
     # Feetech publishes no scale for I and D, and BAM's fits do without either: both are taken to have no effect.
     integral_gain=0.0,
     derivative_gain=0.0,
+    duty_limit="max_torque_limit",
+    duty_unit=0.001,
 )
 
-_DYNAMIXEL_NAMES = ("position_p_gain", "position_i_gain", "position_d_gain")
-XL330_LOOP = LoopRegisters(_DYNAMIXEL_NAMES, (400, 0, 0), DYNAMIXEL_I_GAIN, DYNAMIXEL_D_GAIN)
-XL430_LOOP = LoopRegisters(_DYNAMIXEL_NAMES, (640, 0, 4000), DYNAMIXEL_I_GAIN, DYNAMIXEL_D_GAIN)
+
+def _dynamixel_loop(p: int, i: int, d: int) -> LoopRegisters:
+    names = ("position_p_gain", "position_i_gain", "position_d_gain")
+    return LoopRegisters(names, (p, i, d), DYNAMIXEL_I_GAIN, DYNAMIXEL_D_GAIN, "pwm_limit", 1.0 / DYNAMIXEL_PWM_LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +83,13 @@ class ServoFigures:
         Torque and friction torque grow with the ratio, inertia and viscous friction with its square.
         """
         ratio = gear_ratio / self.gear_ratio
-        return ServoFigures(
+        return replace(
+            self,
             gear_ratio=gear_ratio,
             torque_constant=self.torque_constant * ratio,
-            resistance=self.resistance,
             armature=self.armature * ratio**2,
             coulomb=self.coulomb * ratio,
             viscous=self.viscous * ratio**2,
-            position_gain=self.position_gain,
-            thermal_resistance=self.thermal_resistance,
-            thermal_capacitance=self.thermal_capacitance,
-            loop=self.loop,
         )
 
 
@@ -116,8 +119,10 @@ XL330_M288 = ServoFigures(
     # The STS3215's (55 g), capacitance scaled by mass and resistance by surface, mass^(2/3), to 18 g.
     thermal_resistance=26.5,
     thermal_capacitance=6.5,
-    loop=XL330_LOOP,
+    loop=_dynamixel_loop(400, 0, 0),
 )
+
+XL330_M077 = replace(XL330_M288.scaled_to(77.5), loop=_dynamixel_loop(400, 400, 0))
 
 XL430_W250 = ServoFigures(
     gear_ratio=258.5,
@@ -135,7 +140,7 @@ XL430_W250 = ServoFigures(
     position_gain=DYNAMIXEL_P_GAIN,
     thermal_resistance=12.6,
     thermal_capacitance=20.0,
-    loop=XL430_LOOP,
+    loop=_dynamixel_loop(640, 0, 4000),
 )
 
 BACKLASH = math.radians(1.0)
@@ -144,7 +149,7 @@ BACKLASH = math.radians(1.0)
 FIGURES: dict[str, ServoFigures] = {
     "sts3215": STS3215,
     "xl330-m288": XL330_M288,
-    "xl330-m077": XL330_M288.scaled_to(77.5),
+    "xl330-m077": XL330_M077,
     "xl430-w250": XL430_W250,
 }
 """By the servo name of an arm's definition, each at its usual gear ratio."""
