@@ -129,9 +129,12 @@ def _set_motor(model: mujoco.MjModel, definition: JointDefinition, joint: JointT
     if model.actuator_ctrlspec[motor] != mujoco.mjtCtrlInput.mjINPUT_POS:
         return
     loop = servo_loop(definition)
-    gain[KP] = supply * joint.position_gain * loop.proportional
-    gain[KI] = supply * loop.integral
-    gain[KD] = supply * loop.derivative
+    # MuJoCo's position controller asks for a torque and makes up for the back-EMF (its note on dcmotor). A servo's loop
+    # sets the duty, and the back-EMF brakes: K/R of torque a volt, less K²/R a rad/s. Both saturate alike at V_MAX.
+    per_volt = joint.torque_constant / joint.resistance
+    gain[KP] = per_volt * supply * joint.position_gain * loop.proportional
+    gain[KI] = per_volt * supply * loop.integral
+    gain[KD] = per_volt * (supply * loop.derivative + joint.torque_constant)
     gain[V_MAX] = supply * loop.duty_limit
     samples = model.actuator_history[motor, 0]
     if joint.command_delay > samples * model.opt.timestep:
