@@ -1,0 +1,62 @@
+"""`robot-mbrl doctor`."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from robot_mbrl.cli.options import CalibrationFile, Json
+from robot_mbrl.cli.terminal import console
+from robot_mbrl.commissioning.arm_report import check_arm
+from robot_mbrl.commissioning.check import Check, Status
+from robot_mbrl.commissioning.host_checks import check_host
+from robot_mbrl.contracts.clock import MonotonicClock
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.drivers.arms import load_arm
+
+COLOURS = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
+
+
+def doctor(
+    port: Annotated[str | None, typer.Option(help="Also check the arm on this port.")] = None,
+    arm: Annotated[str | None, typer.Option(help="Which arm that is.")] = None,
+    calibration: CalibrationFile = None,
+    as_json: Json = False,
+) -> None:
+    """Check this computer and, with --port and --arm, the arm on that port. Each finding comes with its remedy.
+
+    Only reads: nothing is written to the servos, nothing moves, torque stays as it is. Ends with code 1 when a check
+    fails; warnings do not count.
+
+    \b
+    Example:
+      robot-mbrl doctor --port /dev/ttyACM0 --arm so101_follower
+    """
+    if (port is None) != (arm is None):
+        raise ConfigError("doctor checks an arm only with both --port and --arm: give both, or neither")
+    checks = list(check_host())
+    if port is not None and arm is not None:
+        checks += check_arm(load_arm(arm), port, calibration, MonotonicClock())
+    if as_json:
+        rows = [{"name": c.name, "status": c.status.value, "detail": c.detail, "remedy": c.remedy} for c in checks]
+        typer.echo(json.dumps({"checks": rows}, indent=2))
+    else:
+        console().print(_table(checks))
+    failures = sum(check.status is Status.FAIL for check in checks)
+    if failures:
+        typer.echo(f"error: {failures} of {len(checks)} checks failed: follow the remedies above", err=True)
+        raise typer.Exit(1)
+
+
+def _table(checks: list[Check]) -> Table:
+    table = Table("check", "", "found", "remedy")
+    for check in checks:
+        colour = COLOURS[check.status]
+        table.add_row(check.name, f"[{colour}]{check.status.value}[/]", _plain(check.detail), _plain(check.remedy))
+    return table
+
+
+def _plain(text: str) -> str:
+    """`text` with rich's markup switched off."""
+    return text.replace("[", "\\[")

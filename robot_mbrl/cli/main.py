@@ -1,0 +1,126 @@
+"""The command `robot-mbrl`: builds the command tree, runs one command, turns errors into one line and an exit code.
+
+Only the module of the command that was asked for is imported, so that `--help` does not wait for MuJoCo.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final, NamedTuple
+
+import typer
+
+from robot_mbrl import __version__
+from robot_mbrl.contracts.errors import RobotMbrlError
+
+INTERRUPTED: Final = 130
+"""What a shell reports for a program that Ctrl-C ended (128 + SIGINT)."""
+USAGE: Final = 2
+
+SYNOPSIS: Final = """Serial-bus robot arms: servo drivers, an emulated servo bus with physics, a MuJoCo twin.
+
+Nothing moves unless the command's own help says so.
+
+\b
+An arm to try everything on, without hardware:
+  robot-mbrl demo
+  robot-mbrl virtual-arm --arm so101_follower --link /tmp/so101
+
+\b
+Your own arm:
+  robot-mbrl doctor
+  robot-mbrl scan --port /dev/ttyACM0
+
+\b
+Exit codes:
+  0   done              6   servo bus: silent, garbled, doubled, wrong model
+  1   other error       7   a servo reports a hardware error
+  2   wrong usage       8   command refused: limits, torque, not ready
+  3   settings          9   a value does not fit its register
+  4   calibration       10  simulation
+  5   serial port       130 ended by Ctrl-C
+"""
+
+
+class Entry(NamedTuple):
+    """One command: where its function is and what the list of commands says of it."""
+
+    module: str
+    function: str
+    summary: str
+
+
+COMMANDS: Final[dict[str, Entry]] = {
+    "demo": Entry("demo", "demo", "Calibrate and move an emulated SO-101; touches no hardware."),
+    "doctor": Entry("doctor", "doctor", "Check this computer and, with --port and --arm, the arm. Reads only."),
+    "scan": Entry("scan", "scan", "List the servos that answer on a port. Reads only."),
+    "setup-motors": Entry("setup_motors", "setup_motors", "Give each servo its ID and baud rate. Moves nothing."),
+    "calibrate": Entry("calibrate", "app", "Calibrate the arm; `calibrate joints` needs your hands on it."),
+    "move": Entry("move", "move", "Move one joint, slowly. MOVES THE ARM."),
+    "torque": Entry("torque", "torque", "Switch the torque. Off lets the arm FALL."),
+    "virtual-arm": Entry("virtual_arm", "virtual_arm", "Be an emulated arm on a serial port of its own."),
+    "twin": Entry("twin", "twin", "Step the MuJoCo twin of an arm in real time."),
+    "bench": Entry("bench", "app", "Measure the bus or the simulation and print the figures."),
+}
+
+
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """Print the version, or what to do first when no command is given."""
+    if version:
+        typer.echo(f"robot-mbrl {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def build(wanted: str | None) -> typer.Typer:
+    """The command tree, with the module of the command `wanted` loaded; the others are listed by name only."""
+    app = typer.Typer(
+        name="robot-mbrl",
+        help=SYNOPSIS,
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        invoke_without_command=True,
+        callback=start,
+    )
+    for name, entry in COMMANDS.items():
+        function: Callable[..., None] | typer.Typer = _listed
+        if name == wanted:
+            function = getattr(importlib.import_module(f"robot_mbrl.cli.{entry.module}"), entry.function)
+        if isinstance(function, typer.Typer):
+            app.add_typer(function, name=name, short_help=entry.summary)
+        else:
+            app.command(name, short_help=entry.summary)(function)
+    return app
+
+
+def _listed() -> None:
+    """Stand in the list of commands for one whose module is not loaded."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line `arguments` (without the program's name) and return the exit code."""
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    try:
+        code = build(wanted)(args=list(arguments), prog_name="robot-mbrl", standalone_mode=False)
+    except RobotMbrlError as error:
+        return _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        command = f"robot-mbrl {wanted}" if wanted in COMMANDS else "robot-mbrl"
+        return _fail(f"{error.format_message()} (`{command} --help` tells more)", error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", INTERRUPTED)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    return code
+
+
+def main() -> None:
+    """Entry point of the program."""
+    sys.exit(run(sys.argv[1:]))

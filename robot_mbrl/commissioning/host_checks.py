@@ -1,0 +1,128 @@
+"""Is this computer ready: libraries, physics, serial ports and their permissions, real-time prerequisites.
+
+Reads only. What it reads from the system lies under a root that is passed in, so that it can be checked on a made-up
+one.
+"""
+
+import ctypes.util
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import mujoco
+import numpy as np
+from serial.tools import list_ports
+
+from robot_mbrl.commissioning.check import Check, Status, passed
+
+REQUIRED: Final = ("numpy", "mujoco", "gymnasium", "pydantic", "pyserial", "typer")
+OPTIONAL: Final = {"dm-control": "pip install 'robot-mbrl[dm-control]'", "torch": "pip install 'robot-mbrl[train]'"}
+
+LATENCY_LIMIT: Final = 1
+"""Highest good `latency_timer` of an FTDI adapter [ms]; its default of 16 caps a loop at 60 Hz."""
+UDEV_RULE: Final = 'ACTION=="add", SUBSYSTEM=="usb-serial", DRIVER=="ftdi_sio", ATTR{latency_timer}="1"'
+PRIORITY: Final = 10
+"""Real-time priority that is tried."""
+LOCKED_MEMORY: Final = 64 * 2**20
+"""What a control process may want to lock in memory [bytes]."""
+LIMITS_FILE: Final = "/etc/security/limits.d/99-robot-mbrl.conf"
+
+_TRY_FIFO: Final = f"import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param({PRIORITY}))"
+_FALLING_BALL: Final = (
+    "<mujoco><worldbody><body pos='0 0 1'><freejoint/><geom size='0.1'/></body></worldbody></mujoco>"
+)
+
+
+def check_host(root: Path = Path("/")) -> Iterator[Check]:
+    """All checks of this computer, cheap ones first."""
+    yield passed("python", f"{platform.python_version()} on {platform.system()} {platform.release()}")
+    yield from check_libraries()
+    yield check_physics()
+    yield check_rendering()
+    ports = sorted(port.device for port in list_ports.comports())
+    yield from check_ports(ports, root)
+    yield from check_real_time()
+
+
+def check_libraries() -> Iterator[Check]:
+    """Versions of the libraries in use."""
+    yield passed("libraries", ", ".join(f"{name} {metadata.version(name)}" for name in REQUIRED))
+    for name, remedy in OPTIONAL.items():
+        try:
+            yield passed(name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Check(name, Status.OK, "not installed, needed only for training and its benchmarks", remedy)
+
+
+def check_physics() -> Check:
+    """Let a ball fall for 0.1 s and compare with `z = z0 - g t² / 2`."""
+    model = mujoco.MjModel.from_xml_string(_FALLING_BALL)
+    data = mujoco.MjData(model)
+    while data.time < 0.1:
+        mujoco.mj_step(model, data)
+    expected = 1.0 - 0.5 * 9.81 * data.time**2
+    if not np.isclose(data.qpos[2], expected, atol=2e-3):
+        detail = f"a ball falls to {data.qpos[2]:.4f} m in {data.time:.2f} s instead of {expected:.4f} m"
+        return Check("mujoco", Status.FAIL, detail, "reinstall: pip install --force-reinstall mujoco")
+    return passed("mujoco", f"{mujoco.__version__} steps as it should")
+
+
+def check_rendering() -> Check:
+    """Whether pictures can be drawn without a display."""
+    library = ctypes.util.find_library("OSMesa")
+    if library is None:
+        return Check("osmesa", Status.WARN, "not found: no pictures without a display", "apt install libosmesa6")
+    return passed("osmesa", library)
+
+
+def check_ports(ports: Sequence[str], root: Path) -> Iterator[Check]:
+    """Serial ports, whether this user may open them, and the latency timers of FTDI adapters."""
+    if not ports:
+        remedy = "plug the adapter in, or start `robot-mbrl virtual-arm`"
+        yield Check("serial ports", Status.WARN, "none found", remedy)
+    for port in ports:
+        if os.access(port, os.R_OK | os.W_OK):
+            yield passed(f"port {port}", "may be opened")
+        else:
+            yield Check(f"port {port}", Status.FAIL, "may not be opened by this user", _PERMISSION)
+        yield from check_latency(port, root)
+
+
+_PERMISSION: Final = "sudo usermod -aG dialout $USER, then log in again"
+
+
+def check_latency(port: str, root: Path) -> Iterator[Check]:
+    """The latency timer of one port, where it has one (FTDI)."""
+    timer = root / "sys/class/tty" / Path(port).name / "device/latency_timer"
+    if not timer.exists():
+        return
+    value = int(timer.read_text(encoding="ascii"))
+    if value <= LATENCY_LIMIT:
+        yield passed(f"latency {port}", f"{value} ms")
+    else:
+        remedy = f"put {UDEV_RULE} into /etc/udev/rules.d/99-robot-mbrl.rules and plug it in again"
+        yield Check(f"latency {port}", Status.WARN, f"{value} ms, adds up to that to every answer", remedy)
+
+
+def check_real_time() -> Iterator[Check]:
+    """Whether a control process could have a real-time priority and lock its memory."""
+    attempt = subprocess.run([sys.executable, "-c", _TRY_FIFO], capture_output=True, check=False)
+    if attempt.returncode == 0:
+        yield passed("real-time priority", f"SCHED_FIFO {PRIORITY} granted")
+    else:
+        limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
+        remedy = f"put `@dialout - rtprio 90` into {LIMITS_FILE}, then log in again"
+        yield Check("real-time priority", Status.WARN, f"SCHED_FIFO refused, rtprio limit {limit}", remedy)
+    locked = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    size = "unlimited" if locked == resource.RLIM_INFINITY else f"{locked // 2**20} MiB"
+    if locked == resource.RLIM_INFINITY or locked >= LOCKED_MEMORY:
+        yield passed("locked memory", size)
+    else:
+        remedy = f"put `@dialout - memlock unlimited` into {LIMITS_FILE}, then log in again"
+        yield Check("locked memory", Status.WARN, f"limit {size}, {LOCKED_MEMORY // 2**20} MiB wanted", remedy)
