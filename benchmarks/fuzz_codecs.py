@@ -333,8 +333,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         progress.update(task, completed=options.streams)
     console.print(
         f"{report.streams:,} streams, {report.stream_bytes:,} bytes in {report.seconds:.0f} s: no law broken\n"
-        f"{report.unharmed:,} unharmed packets; in {report.swallowed:,} streams bytes before one formed a packet by "
-        f"chance\n{report.broken_headers:,} broken headers; {report.parsed:,} calls of parsers, {report.refused:,} refused; "
+        f"{report.unharmed:,} unharmed packets, {report.broken_headers:,} broken headers\n"
+        f"{report.swallowed:,} streams in which damaged bytes formed a packet by chance\n"
+        f"{report.parsed:,} calls of parsers, {report.refused:,} refused\n"
         f"{report.compared:,} streams compared with the reference decoders"
     )
     return 0

@@ -258,7 +258,7 @@ def parse_fast_status(packet: Packet, sizes: int | Sequence[int]) -> list[tuple[
     if isinstance(sizes, int):
         sizes = (sizes,) * ((length - 1) // (_FAST_PART_OVERHEAD + sizes) if sizes > 0 else 0)
     expected = 1 + sum(_FAST_PART_OVERHEAD + size for size in sizes)
-    if length != expected or not sizes:
+    if length != expected or not sizes or min(sizes) < 0:
         raise PacketValueError(
             f"joint answer of LEN {length} does not hold {len(sizes)} parts with {list(sizes)} bytes of data: "
             "give the sizes that were asked for"
