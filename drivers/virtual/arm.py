@@ -9,6 +9,8 @@ from robot_mbrl.contracts.plant import Plant
 from robot_mbrl.drivers.arms import ArmDefinition, JointDefinition
 from robot_mbrl.drivers.control_tables import control_table
 from robot_mbrl.drivers.virtual.bus import Dispatch, VirtualBus
+from robot_mbrl.drivers.virtual.dynamixel_dispatch import DynamixelDispatch
+from robot_mbrl.drivers.virtual.dynamixel_servo import DynamixelServo
 from robot_mbrl.drivers.virtual.feetech_dispatch import FeetechDispatch
 from robot_mbrl.drivers.virtual.feetech_servo import FeetechServo
 from robot_mbrl.drivers.virtual.servo import EmulatedServo
@@ -35,6 +37,7 @@ class VirtualArm:
         *,
         timing: LineTiming,
         zero_offsets: Sequence[float] = (),
+        command_delays: Sequence[float] = (),
         rng: random.Random,
     ) -> None:
         """Assemble the arm, powered and with the factory's settings but for IDs, baud rate and voltage limits.
@@ -44,6 +47,7 @@ class VirtualArm:
             plant: physics, joints in the same order.
             timing: pace of the line.
             zero_offsets: (n,) by how much each horn is mounted off the drawing [rad]; empty for none.
+            command_delays: (n,) what each servo needs to act on a position goal [s]; empty for none.
             rng: what random faults are drawn from.
         """
         self.definition = definition
@@ -54,6 +58,8 @@ class VirtualArm:
             self._servo(joint, offset, gain)
             for joint, offset, gain in zip(definition.joints, offsets, gains, strict=True)
         )
+        for servo, delay in zip(self.servos, command_delays or (0.0,) * len(self.servos), strict=True):
+            servo.delay_commands(delay)
         self._factory_settings()
         self.faults = WireFaults(definition.joint_names, rng)
         self.bus = VirtualBus(self.servos, self._dispatch(timing), timing, self.faults)
@@ -94,7 +100,8 @@ class VirtualArm:
     def _servo(self, joint: JointDefinition, offset: float, gain: float) -> EmulatedServo:
         table = control_table(joint.servo)
         shaft = Shaft.of(joint, offset)
-        return FeetechServo(joint.name, table, shaft, gain, self.plant.timestep)
+        kind = FeetechServo if self.definition.protocol == "feetech" else DynamixelServo
+        return kind(joint.name, table, shaft, gain, self.plant.timestep)
 
     def _dispatch(self, timing: LineTiming) -> Dispatch:
-        return FeetechDispatch(timing)
+        return FeetechDispatch(timing) if self.definition.protocol == "feetech" else DynamixelDispatch(timing)

@@ -30,7 +30,7 @@ class Dispatch(Protocol):
     def idle(self) -> None:
         """The line was quiet for long: an unfinished instruction is forgotten."""
 
-    def respond(self, packet: Any, listeners: Sequence[tuple[int, Any]], baud: int) -> list[Reply]:
+    def respond(self, packet: Any, listeners: Sequence[tuple[int, Any]]) -> list[Reply]:
         """Carry an instruction out and return what the servos put on the line."""
 
 
@@ -112,11 +112,12 @@ class VirtualBus:
             self.instructions += 1
             for _, servo in listeners:
                 servo.on_instruction()
-            for reply in self._dispatch.respond(packet, listeners, chunk.baud):
+            for reply in self._dispatch.respond(packet, listeners):
                 self._send(reply, chunk.baud)
 
     def _send(self, reply: Reply, baud: int) -> None:
-        end_ns = self._line_free_ns + reply.delay_ns + self._timing.bytes_ns(len(reply.data), baud)
+        size = reply.delay_bytes + len(reply.data)
+        end_ns = self._line_free_ns + reply.delay_ns + self._timing.bytes_ns(size, baud)
         self._line_free_ns = end_ns
         self.answers += 1
         for part, delay_ns in self._faults.apply(Direction.TO_HOST, reply.servo, reply.data):

@@ -46,9 +46,8 @@ class FeetechDispatch:
         """The line was quiet for long: an unfinished instruction is forgotten."""
         self._decoder.reset()
 
-    def respond(self, packet: Packet, listeners: Listeners, baud: int) -> list[Reply]:
+    def respond(self, packet: Packet, listeners: Listeners) -> list[Reply]:
         """Carry `packet` out on the servos that hear it and return what they put on the line."""
-        self._baud = baud
         handler = self._handlers.get(packet.code)
         if handler is None:
             return []
@@ -117,17 +116,17 @@ class FeetechDispatch:
     def _sync_read(self, packet: Packet, listeners: Listeners) -> list[Reply]:
         address, size, ids = codec.parse_sync_read(packet.params)
         replies: list[Reply] = []
-        gap_ns = 0
+        gap_ns = gap_bytes = 0
         for servo_id in ids:
             addressed = self._addressed(servo_id, listeners)
             answers = [(i, s, codec.status(servo_id, s.status, _padded(s, address, size))) for i, s in addressed]
             if not answers:
+                gap_bytes += codec.answer_size(size)
                 gap_ns += self._timing.answer_delay_ns(0.0)
-                gap_ns += self._timing.bytes_ns(codec.answer_size(size), self._baud)
                 continue
             reply = self._answer(answers)[0]
-            replies.append(reply._replace(delay_ns=reply.delay_ns + gap_ns))
-            gap_ns = 0
+            replies.append(reply._replace(delay_ns=reply.delay_ns + gap_ns, delay_bytes=gap_bytes))
+            gap_ns = gap_bytes = 0
         return replies
 
     def _sync_write(self, packet: Packet, listeners: Listeners) -> list[Reply]:

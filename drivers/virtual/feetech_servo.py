@@ -23,7 +23,7 @@ from robot_mbrl.drivers.feetech.sts3215 import (
 )
 from robot_mbrl.drivers.registers import ControlTable, Register
 from robot_mbrl.drivers.virtual.feetech_protection import CURRENT_UNIT, FeetechProtection, ProtectionLimits
-from robot_mbrl.drivers.virtual.profile import UNLIMITED, TrapezoidProfile
+from robot_mbrl.drivers.virtual.profile import UNLIMITED
 from robot_mbrl.drivers.virtual.servo import EmulatedServo
 from robot_mbrl.drivers.virtual.shaft import Shaft
 
@@ -54,7 +54,6 @@ class FeetechServo(EmulatedServo):
 
     def __init__(self, name: str, table: ControlTable, shaft: Shaft, position_gain: float, timestep: float) -> None:
         super().__init__(name, table, shaft, position_gain, timestep)
-        self._profile = TrapezoidProfile(timestep)
         self._turn_base = 0
         self._integral = 0.0
         self._load = 0.0
@@ -193,16 +192,16 @@ class FeetechServo(EmulatedServo):
         if new_position and self._mode in (POSITION, STEP):
             goal = float(self._get("goal_position"))
             if self._mode == STEP:
-                goal += profile.goal
+                goal += profile.last_goal
             elif self._lowest or self._highest:
                 goal = min(max(goal, self._lowest), self._highest)
-            profile.goal = goal
+            profile.aim(goal)
             self._protection.goal_lies(goal - self._position())
         if speed == 0.0:
             speed = UNLIMITED if self._phase & _PHASE_ZERO_IS_MAX else 0.0
             duration = self._get("goal_time") * 0.001
             if self._mode == POSITION and duration > 0.0:
-                speed = abs(profile.goal - profile.position) / duration
+                speed = abs(profile.last_goal - profile.position) / duration
         profile.velocity_limit = speed
         if self._mode == SPEED:
             self._speed_goal = self._get("goal_velocity") * unit

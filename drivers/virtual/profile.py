@@ -1,6 +1,7 @@
 """The internal set point of a position servo: a goal is approached on a trapezoid of velocity."""
 
 import math
+from collections import deque
 
 UNLIMITED = math.inf
 
@@ -16,31 +17,54 @@ class TrapezoidProfile:
         position: the set point [ticks].
         velocity: its rate [ticks/s].
         goal: where it goes [ticks].
+        delay: periods between `aim` and its effect.
         velocity_limit: [ticks/s], infinite for none.
         acceleration_limit: [ticks/s²], infinite for none.
     """
 
-    __slots__ = ("_dt", "acceleration_limit", "goal", "position", "velocity", "velocity_limit")
+    __slots__ = (
+        "_dt", "_period", "_waiting", "acceleration_limit", "delay", "goal", "position", "velocity", "velocity_limit",
+    )  # fmt: skip
 
     def __init__(self, dt: float, position: float = 0.0) -> None:
         self._dt = dt
+        self._period = 0
+        self._waiting: deque[tuple[int, float]] = deque()
+        self.delay = 0
         self.velocity_limit = UNLIMITED
         self.acceleration_limit = UNLIMITED
         self.hold(position)
 
     def hold(self, position: float) -> None:
-        """Rest at `position` [ticks]."""
+        """Rest at `position` [ticks] and forget the goals under way."""
+        self._waiting.clear()
         self.position = position
         self.goal = position
         self.velocity = 0.0
 
+    def aim(self, goal: float) -> None:
+        """Go to `goal` [ticks], `delay` periods from now."""
+        if self.delay:
+            self._waiting.append((self._period + self.delay, goal))
+        else:
+            self.goal = goal
+
+    @property
+    def last_goal(self) -> float:
+        """The goal that was aimed at last, in effect or not [ticks]."""
+        return self._waiting[-1][1] if self._waiting else self.goal
+
     @property
     def moving(self) -> bool:
         """Whether the set point is still on its way."""
-        return self.position != self.goal
+        return self.position != self.goal or bool(self._waiting)
 
     def step(self) -> None:
         """Advance by one period."""
+        if self.delay:
+            self._period += 1
+            while self._waiting and self._waiting[0][0] < self._period:
+                self.goal = self._waiting.popleft()[1]
         remaining = self.goal - self.position
         if remaining == 0.0 and self.velocity == 0.0:
             return

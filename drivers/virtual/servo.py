@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.plant import Bridge
 from robot_mbrl.drivers.registers import ControlTable, Register
+from robot_mbrl.drivers.virtual.profile import TrapezoidProfile
 from robot_mbrl.drivers.virtual.shaft import TICKS_PER_RAD, Shaft
 
 BROWN_OUT_VOLTAGE: Final = 3.0
@@ -50,6 +51,7 @@ class EmulatedServo(ABC):
         self._shaft = shaft
         self._duty_per_tick = position_gain / TICKS_PER_RAD
         self._timestep = timestep
+        self._profile = TrapezoidProfile(timestep)
         self._eeprom = bytearray(table.size)
         self._boot_periods = 0
         self._powered = True
@@ -102,6 +104,10 @@ class EmulatedServo(ABC):
         """The value that a register holds in memory; what the servo measures is brought up to date first."""
         self._refresh()
         return self._get(name)
+
+    def delay_commands(self, delay: float) -> None:
+        """Let position goals take effect `delay` [s] after they have arrived."""
+        self._profile.delay = round(delay / self._timestep)
 
     def burn(self, name: str, value: int) -> None:
         """Set a register as the factory would: past all access rules, and kept without power if it is EEPROM."""
@@ -211,14 +217,17 @@ class EmulatedServo(ABC):
     def write(self, address: int, data: bytes) -> int:
         """Write under the access rules and return the error code of the servo's protocol, 0 for none."""
 
-    def action(self) -> bool:
-        """Carry out the registered write; False when there is none."""
-        if self._pending_write is None:
-            return False
-        address, data = self._pending_write
-        self._pending_write = None
-        self.write(address, data)
-        return True
+    @property
+    def has_registered_write(self) -> bool:
+        """Whether a write waits for `action`."""
+        return self._pending_write is not None
+
+    def action(self) -> None:
+        """Carry out the registered write, if there is one."""
+        if self._pending_write is not None:
+            address, data = self._pending_write
+            self._pending_write = None
+            self.write(address, data)
 
     @abstractmethod
     def trip(self, fault: str) -> None:

@@ -10,17 +10,19 @@ BITS_PER_BYTE = 10
 
 
 class Reply(NamedTuple):
-    """One packet that a servo puts on the line, or the time that a missing one leaves open.
+    """One packet that a servo puts on the line.
 
     Attributes:
-        servo: index of the servo, -1 for a gap.
+        servo: index of the servo.
         delay_ns: silence before it, from the end of what was on the line before [ns].
-        data: the bytes; empty for a gap.
+        data: the bytes.
+        delay_bytes: further silence, counted in bytes: the places of servos that are missing.
     """
 
     servo: int
     delay_ns: int
     data: bytes
+    delay_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
