@@ -33,11 +33,11 @@ TRUTH_FIELDS = (
 # Columns of actuator_gainprm of a dcmotor.
 RESISTANCE, MOTOR_CONSTANT, KP, KI, KD, V_MAX = 0, 1, 4, 5, 6, 7
 
-_GAP_INERTIA_SHARE = 0.005
+_GAP_INERTIA_SHARE = 0.0005
 """Inertia of output shaft and horn, as a share of the motor side's: it keeps a free gap well-conditioned."""
 
-_GAP_DAMPING_RATE = 10.0
-"""Grease in the gap: damping over inertia [1/s]."""
+_GAP_DAMPING = 5e-5
+"""Grease in the gap [N·m·s/rad]: little enough not to carry a link, enough to bring a loose jaw to rest in a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _set_mechanics(model: mujoco.MjModel, link: Link, joint: JointTruth) -> None
         gap = model.joint(backlash_joint(joint.name))
         model.jnt_range[gap.id] = -joint.backlash / 2.0, joint.backlash / 2.0
         model.dof_armature[gap.dofadr[0]] = joint.armature * _GAP_INERTIA_SHARE
-        model.dof_damping[gap.dofadr[0]] = joint.armature * _GAP_INERTIA_SHARE * _GAP_DAMPING_RATE
+        model.dof_damping[gap.dofadr[0]] = _GAP_DAMPING
 
 
 def _set_motor(model: mujoco.MjModel, definition: JointDefinition, joint: JointTruth, supply: float) -> None:

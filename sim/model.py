@@ -28,7 +28,7 @@ _ARM_BIT, _WORLD_BIT = 1, 2
 
 # Hard stops, gaps and static friction are given more stiffness than MuJoCo's defaults: with those a joint at rest
 # under gravity creeps by 0.1 °/s, and a gap opens by a tenth of itself under load.
-_STOP_SOLREF, _STOP_SOLIMP = (0.01, 1.0), (0.95, 0.99, 0.001, 0.5, 2.0)
+_STOP_SOLREF, _STOP_SOLIMP = (0.004, 1.0), (0.95, 0.99, 0.001, 0.5, 2.0)
 _GAP_SOLREF, _GAP_SOLIMP = (0.004, 1.0), (0.99, 0.999, 0.0005, 0.5, 2.0)
 _FRICTION_SOLREF, _FRICTION_SOLIMP = (0.004, 1.0), (0.999, 0.9999, 0.001, 0.5, 2.0)
 _LOCK_SOLREF, _LOCK_SOLIMP = (0.004, 1.0), (0.99, 0.999, 0.001, 0.5, 2.0)
@@ -114,7 +114,8 @@ def _add_arm(spec: mujoco.MjSpec, arm: ArmDefinition, linkage: Linkage, *, backl
     tool = spec.body(linkage.tool.link)
     tool.add_site(name=TOOL_SITE, pos=linkage.tool.position, quat=linkage.tool.orientation, size=[0.005, 0.005, 0.005])
     # A point mass of its own needs no shifting of principal axes when it is attached.
-    tool.add_body(name=PAYLOAD, pos=linkage.tool.position, explicitinertial=True, mass=0.0, inertia=[0.0, 0.0, 0.0])
+    zero = [0.0, 0.0, 0.0]
+    tool.add_body(name=PAYLOAD, pos=linkage.tool.position, explicitinertial=True, ipos=zero, mass=0.0, inertia=zero)
     for first, second in linkage.never_touching:
         spec.add_exclude(bodyname1=first, bodyname2=second)
 
@@ -209,7 +210,6 @@ def _add_motor(
 
 def _add_surroundings(spec: mujoco.MjSpec, scene: Scene) -> None:
     world = spec.worldbody
-    world.add_light(pos=[0.2, 0.0, 1.5], dir=[0.0, 0.0, -1.0])
     bits = {"contype": _WORLD_BIT, "conaffinity": _ARM_BIT | _WORLD_BIT}
     if scene.table:
         world.add_geom(name=TABLE, type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1.0, 1.0, 0.05], **bits)

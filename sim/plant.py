@@ -25,11 +25,12 @@ from robot_mbrl.sim.truth import ArmTruth
 _OPEN_RESISTANCE = 1e30
 """Of a winding behind an open bridge [Ω]."""
 
-_SETTLE_TIME = 5.0
-_SETTLE_SPEED = 1e-3
-"""A new plant is left to itself for at most so long [s], or until nothing moves faster than this [rad/s]."""
+_SETTLE_TIME = 20.0
+_QUIET_TIME = 0.5
+_QUIET_SPEED = 1e-3
+"""A new plant is left to itself until nothing has moved faster than this [rad/s] for so long [s]."""
 
-_SETTLE_CHECK = 100
+_SETTLE_CHECK = 0.05
 
 _SPEED_SQUARED_LIMIT = 1e6
 """Sum of squared joint speeds [rad²/s²] above which the physics has diverged: the fastest servo reaches 40 rad/s."""
@@ -54,6 +55,8 @@ class MujocoPlant:
             SimulationError: the arm does not survive coming to rest.
         """
         self.model = build_model(arm, truth, scene, "voltage")
+        # A diverged simulation is an error here, not a reason for MuJoCo to start over in silence.
+        self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self.data = mujoco.MjData(self.model)
         self._truth = truth
         self._names = arm.joint_names
@@ -116,10 +119,14 @@ class MujocoPlant:
         self._measure()
 
     def _settle(self) -> None:
-        for _ in range(int(_SETTLE_TIME / self.model.opt.timestep / _SETTLE_CHECK)):
-            mujoco.mj_step(self.model, self.data, _SETTLE_CHECK)
+        steps = max(1, round(_SETTLE_CHECK / self.model.opt.timestep))
+        interval = steps * self.model.opt.timestep
+        quiet = 0.0
+        for _ in range(int(_SETTLE_TIME / interval)):
+            mujoco.mj_step(self.model, self.data, steps)
             self._check()
-            if np.max(np.abs(self._arm_velocity)) < _SETTLE_SPEED:
+            quiet = quiet + interval if np.max(np.abs(self._arm_velocity)) < _QUIET_SPEED else 0.0
+            if quiet >= _QUIET_TIME:
                 break
         self.data.qvel[:] = 0.0
         self.data.time = 0.0
@@ -153,6 +160,8 @@ class MujocoPlant:
         np.multiply(duty, self._driven, out=self._duty)
         np.minimum(self._duty, 1.0, out=self._duty)
         np.maximum(self._duty, -1.0, out=self._duty)
+        if not np.dot(self._duty, self._duty) >= 0.0:
+            raise SimulationError(f"{self._truth.arm}: duty {duty.tolist()} holds a NaN: give numbers in -1..1")
         np.multiply(self._torque_constant, self._motor_velocity, out=self._work)
         np.multiply(self._duty, self._supply.under_load(self._duty, self._work, self._conductance), out=self._ctrl)
         if self._has_stribeck:
