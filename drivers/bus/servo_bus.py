@@ -28,11 +28,14 @@ BITS_PER_BYTE = 10
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """How one attempt ended: the answers that came, by servo, who did not answer, and how many packets were corrupt."""
+    """How one attempt ended: the answers that came, by servo, who did not answer, and whether there was noise instead.
+
+    Noise is a broken packet or bytes that belong to none: something spoke, so it was not silence.
+    """
 
     answers: dict[int, Answer]
     missing: list[int]
-    corrupt: int
+    noise: bool
 
 
 class ServoBus:
@@ -218,7 +221,7 @@ class ServoBus:
     ) -> BusError:
         who = f"servo {', '.join(str(servo_id) for servo_id in outcome.missing)} on {self.name}"
         tried = f"in {attempts} attempt{'s' if attempts > 1 else ''}"
-        if outcome.corrupt:
+        if outcome.noise:
             return PacketCorrupt(
                 f"{who}: only broken packets {tried}: check cable, power, baud rate ({self._transport.baud}) and that "
                 "no two servos share an ID"
@@ -237,8 +240,9 @@ class ServoBus:
         answers = self._collect(expected, deadline)
         statistics = self.statistics
         corrupt = self._decoder.corrupt - corrupt_before
+        garbage = self._decoder.garbage - garbage_before
         statistics.corrupt += corrupt
-        statistics.garbage += self._decoder.garbage - garbage_before
+        statistics.garbage += garbage
         statistics.record_time((self._clock.now_ns() - start) / NANOSECONDS)
         missing = [(servo_id, size) for servo_id, size in expected if servo_id not in answers]
         for servo_id, size in missing:
@@ -246,7 +250,7 @@ class ServoBus:
             statistics.servo(servo_id).timeouts += 1
             self._suspects.setdefault(servo_id, set()).add(size)
         self._last_single = expected[0] if len(expected) == 1 else None
-        return _Outcome(answers, [servo_id for servo_id, _ in missing], corrupt)
+        return _Outcome(answers, [servo_id for servo_id, _ in missing], noise=corrupt + garbage > 0)
 
     def _collect(self, expected: Sequence[tuple[int, int]], deadline: int) -> dict[int, Answer]:
         """Match answers to `expected` in order.

@@ -1,0 +1,91 @@
+"""An emulated arm in lockstep with the real driver on it, for tests: deterministic, and faster than real time."""
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+
+from robot_mbrl.contracts.clock import to_ns
+from robot_mbrl.contracts.config import BusSettings
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.drivers.arm_checks import write_registers
+from robot_mbrl.drivers.arms import ArmDefinition, load_arm
+from robot_mbrl.drivers.bus import ServoBus, bus_protocol
+from robot_mbrl.drivers.calibration import ArmCalibration, nominal_calibration
+from robot_mbrl.drivers.control_tables import control_table
+from robot_mbrl.drivers.dialects import Servo, dialect
+from robot_mbrl.drivers.serial_arm import SerialArm
+from robot_mbrl.drivers.virtual.arm import VirtualArm
+from robot_mbrl.drivers.virtual.lockstep import LockstepWire
+from robot_mbrl.drivers.virtual.timing import LineTiming
+from robot_mbrl.sim.plant import MujocoPlant
+from robot_mbrl.sim.truth import nominal_truth
+
+
+@dataclass
+class EmulatedArm:
+    """All parts of an emulated arm and the driver on it."""
+
+    arm: ArmDefinition
+    calibration: ArmCalibration
+    plant: MujocoPlant
+    virtual: VirtualArm
+    wire: LockstepWire
+    bus: ServoBus
+    robot: SerialArm
+
+    def wait(self, seconds: float) -> None:
+        """Let the arm live for `seconds` [s]."""
+        self.wire.sleep_until_ns(self.wire.now_ns() + to_ns(seconds))
+
+    def true_position(self) -> FloatArray:
+        """(n,) shaft angles in the physics [rad]."""
+        return self.plant.state.position.copy()
+
+    def torque(self) -> list[int]:
+        """The torque switch of each servo, as its memory holds it."""
+        return [servo.get("torque_enable") for servo in self.virtual.servos]
+
+    def new_robot(self) -> SerialArm:
+        """A driver that was just started on the same arm."""
+        self.wire.open()
+        self.bus = make_bus(self.wire, self.arm)
+        self.robot = SerialArm(self.arm, self.bus, self.calibration, self.wire, watchdog=0.2)
+        return self.robot
+
+
+def make_bus(wire: LockstepWire, arm: ArmDefinition) -> ServoBus:
+    """A bus on the wire, which is its clock too."""
+    return ServoBus(wire, bus_protocol(arm.protocol), BusSettings(), wire)
+
+
+def emulated_arm(name: str, position: FloatArray | None = None) -> EmulatedArm:
+    """A calibrated arm at rest with its torque off; `position` as in `MujocoPlant`."""
+    arm = load_arm(name)
+    plant = MujocoPlant(arm, nominal_truth(arm), position=position)
+    virtual = VirtualArm(arm, plant, timing=LineTiming(), rng=random.Random(0))
+    wire = LockstepWire(virtual)
+    bus = make_bus(wire, arm)
+    calibration = nominal_calibration(arm)
+    install(bus, arm, calibration)
+    robot = SerialArm(arm, bus, calibration, wire, watchdog=0.2)
+    return EmulatedArm(arm, calibration, plant, virtual, wire, bus, robot)
+
+
+def install(bus: ServoBus, arm: ArmDefinition, calibration: ArmCalibration) -> None:
+    """Write a calibration's registers into the servos."""
+    for joint in arm.joints:
+        entry = calibration.joints[joint.name]
+        servo = Servo(joint.name, joint.id, control_table(joint.servo))
+        registers = {
+            "homing_offset": entry.homing_offset,
+            "min_position_limit": entry.range_min,
+            "max_position_limit": entry.range_max,
+        }
+        write_registers(bus, dialect(arm.protocol), servo, registers)
+
+
+def within_limits(arm: ArmDefinition, position: FloatArray) -> FloatArray:
+    """`position` as a goal that the arm's limits allow."""
+    limits = np.array([joint.position_limits for joint in arm.joints])
+    return np.clip(position, limits[:, 0], limits[:, 1])
