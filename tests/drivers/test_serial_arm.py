@@ -121,9 +121,9 @@ def test_a_stale_calibration_is_told_with_both_values(emulated: EmulatedArm) -> 
 
 
 def test_a_supply_out_of_range_is_named_with_its_value(so101: EmulatedArm) -> None:
-    so101.plant.set_supply(4.0)
+    so101.plant.set_supply(3.5)
     so101.wait(0.5)
-    assert_refused_without_a_trace(so101, ServoUndervoltage, "4.0 V", "4.5..8.4 V")
+    assert_refused_without_a_trace(so101, ServoUndervoltage, "3.5 V", "4.0..8.0 V")
 
 
 # -- commanding -------------------------------------------------------------------------------------------------
