@@ -136,10 +136,10 @@ def _set_motor(model: mujoco.MjModel, definition: JointDefinition, joint: JointT
     gain[KI] = per_volt * supply * loop.integral
     gain[KD] = per_volt * (supply * loop.derivative + joint.torque_constant)
     gain[V_MAX] = supply * loop.duty_limit
-    samples = model.actuator_history[motor, 0]
-    if joint.command_delay > samples * model.opt.timestep:
+    longest = max(0, model.actuator_history[motor, 0] - 1) * model.opt.timestep
+    if joint.command_delay > longest:
         raise ConfigError(
-            f"truth of joint {joint.name}: command_delay = {joint.command_delay} s is above the "
-            f"{samples * model.opt.timestep:g} s that the model can hold: build it with a longest_delay of as much"
+            f"truth of joint {joint.name}: command_delay = {joint.command_delay} s is above the {longest:g} s that the "
+            "model can hold: build it with a longest_delay of as much"
         )
     model.actuator_delay[motor] = joint.command_delay

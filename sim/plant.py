@@ -16,11 +16,15 @@ from robot_mbrl.contracts.plant import Bridge, PlantState
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.sim.apply import RESISTANCE
+from robot_mbrl.sim.friction import Friction
+from robot_mbrl.sim.heat import Heat
 from robot_mbrl.sim.model import build_model
 from robot_mbrl.sim.names import PAYLOAD, backlash_joint
 from robot_mbrl.sim.scene import Scene
 from robot_mbrl.sim.supply import Supply
 from robot_mbrl.sim.truth import ArmTruth
+
+_LONGEST_STEP = 0.001
 
 _OPEN_RESISTANCE = 1e30
 """Of a winding behind an open bridge [Ω]."""
@@ -33,7 +37,7 @@ _QUIET_SPEED = 1e-3
 _SETTLE_CHECK = 0.05
 
 _SPEED_SQUARED_LIMIT = 1e6
-"""Sum of squared joint speeds [rad²/s²] above which the physics has diverged: the fastest servo reaches 40 rad/s."""
+"""Sum of squared speeds [rad²/s²] above which the physics has diverged: the fastest servo reaches 40 rad/s."""
 
 
 class MujocoPlant:
@@ -55,6 +59,8 @@ class MujocoPlant:
             SimulationError: the arm does not survive coming to rest.
         """
         self.model = build_model(arm, truth, scene, "voltage")
+        if self.timestep > _LONGEST_STEP:
+            raise ConfigError(f"{arm.name}: timestep = {self.timestep} s: an emulated servo needs {_LONGEST_STEP} s")
         # A diverged simulation is an error here, not a reason for MuJoCo to start over in silence.
         self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self.data = mujoco.MjData(self.model)
@@ -62,17 +68,20 @@ class MujocoPlant:
         self._names = arm.joint_names
         n = len(self._names)
         self._bind_views(n)
-        self._set_constants()
+        self._friction = Friction(truth.joints, self._frictionloss, self._damping)
+        self._heat = Heat(truth.joints, truth.ambient_temperature, self.timestep)
         self._supply = Supply(tuple(joint.servo for joint in arm.joints), truth.supply_voltage, truth.supply_resistance)
         self._state = PlantState(
-            0.0, np.zeros(n), np.zeros(n), np.zeros(n), np.full(n, truth.ambient_temperature), self._supply.voltage
+            0.0, np.zeros(n), np.zeros(n), np.zeros(n), self._heat.temperature, self._supply.voltage
         )
+        self._torque_constant = np.array([joint.torque_constant for joint in truth.joints])
+        self._resistance = np.array([joint.resistance for joint in truth.joints])
         self._position_gain = np.array([joint.position_gain for joint in truth.joints])
         self._position_gain.flags.writeable = False
+        self._duty, self._back_emf = np.zeros(n), np.zeros(n)
         self._pushes: list[tuple[float, int, float]] = []
         self._next_push_end = math.inf
         self._bridge = np.zeros(n, np.uint8)
-        self._bridge_bytes = self._bridge.tobytes()
         self._open_and_close()
         self._put_down(arm, position)
 
@@ -85,28 +94,10 @@ class MujocoPlant:
         self._gap_position, self._gap_velocity = np.zeros(n), np.zeros(n)
         if self._truth.has_backlash:
             self._gap_position, self._gap_velocity = data.qpos[gaps], data.qvel[gaps]
-        self._arm_velocity, self._applied = data.qvel[: stride * n], data.qfrc_applied[: stride * n]
+        self._velocity, self._applied = data.qvel[:], data.qfrc_applied[: stride * n]
         self._ctrl, self._force = data.ctrl, data.actuator_force
         self._frictionloss, self._damping = model.dof_frictionloss[motors], model.dof_damping[motors]
         self._winding_resistance = model.actuator_gainprm[:, RESISTANCE]
-        self._duty, self._work = np.zeros(n), np.zeros(n)
-
-    def _set_constants(self) -> None:
-        joints, dt = self._truth.joints, self.model.opt.timestep
-        self._torque_constant = np.array([joint.torque_constant for joint in joints])
-        self._resistance = np.array([joint.resistance for joint in joints])
-        self._coulomb = np.array([joint.coulomb for joint in joints])
-        self._viscous = np.array([joint.viscous for joint in joints])
-        self._excess = np.array([joint.stribeck_excess for joint in joints])
-        self._inverse_stribeck = np.array([1.0 / joint.stribeck_velocity for joint in joints])
-        self._friction_scale = np.ones(len(joints))
-        capacitance = np.array([joint.thermal_capacitance for joint in joints])
-        conductance = 1.0 / np.array([joint.thermal_resistance for joint in joints])
-        self._heating = dt * self._resistance / capacitance
-        self._cooling = dt * conductance / capacitance
-        self._keeping = 1.0 - self._cooling
-        self._ambient_share = self._cooling * self._truth.ambient_temperature
-        self._scale_friction()
 
     def _put_down(self, arm: ArmDefinition, position: FloatArray | None) -> None:
         start = np.array([joint.park_position for joint in arm.joints]) if position is None else np.asarray(position)
@@ -125,7 +116,7 @@ class MujocoPlant:
         for _ in range(int(_SETTLE_TIME / interval)):
             mujoco.mj_step(self.model, self.data, steps)
             self._check()
-            quiet = quiet + interval if np.max(np.abs(self._arm_velocity)) < _QUIET_SPEED else 0.0
+            quiet = quiet + interval if np.max(np.abs(self._velocity)) < _QUIET_SPEED else 0.0
             if quiet >= _QUIET_TIME:
                 break
         self.data.qvel[:] = 0.0
@@ -162,14 +153,14 @@ class MujocoPlant:
         np.maximum(self._duty, -1.0, out=self._duty)
         if not np.dot(self._duty, self._duty) >= 0.0:
             raise SimulationError(f"{self._truth.arm}: duty {duty.tolist()} holds a NaN: give numbers in -1..1")
-        np.multiply(self._torque_constant, self._motor_velocity, out=self._work)
-        np.multiply(self._duty, self._supply.under_load(self._duty, self._work, self._conductance), out=self._ctrl)
-        if self._has_stribeck:
-            self._set_friction()
+        np.multiply(self._torque_constant, self._motor_velocity, out=self._back_emf)
+        voltage = self._supply.under_load(self._duty, self._back_emf, self._conductance)
+        np.multiply(self._duty, voltage, out=self._ctrl)
+        self._friction.update(self._motor_velocity)
         mujoco.mj_step(self.model, self.data)
-        self._heat()
         self._check()
         self._measure()
+        self._heat.step(self._state.current)
 
     def _open_and_close(self) -> None:
         """Make the motors follow their bridges; a bridge without supply conducts nothing."""
@@ -179,31 +170,11 @@ class MujocoPlant:
         self._conductance = self._driven / self._resistance
         self._winding_resistance[:] = np.where(driven, self._resistance, _OPEN_RESISTANCE)
 
-    def _set_friction(self) -> None:
-        """Coulomb + excess exp(-(ω / ω_s)²), each times its scale."""
-        work = self._work
-        np.multiply(self._motor_velocity, self._inverse_stribeck, out=work)
-        np.multiply(work, work, out=work)
-        np.negative(work, out=work)
-        np.exp(work, out=work)
-        np.multiply(work, self._scaled_excess, out=work)
-        np.add(work, self._scaled_coulomb, out=self._frictionloss)
-
-    def _heat(self) -> None:
-        """Current from torque, then T += dt (I² R - (T - T_ambient) / R_th) / C."""
-        state = self._state
-        np.divide(self._force, self._torque_constant, out=state.current)
-        np.multiply(state.current, state.current, out=self._work)
-        np.multiply(self._work, self._heating, out=self._work)
-        np.add(self._work, self._ambient_share, out=self._work)
-        np.multiply(state.temperature, self._keeping, out=state.temperature)
-        np.add(state.temperature, self._work, out=state.temperature)
-
     def _check(self) -> None:
-        if not np.dot(self._arm_velocity, self._arm_velocity) < _SPEED_SQUARED_LIMIT:
-            fastest = float(np.max(np.abs(self._arm_velocity)))
+        if not np.dot(self._velocity, self._velocity) < _SPEED_SQUARED_LIMIT:
+            fastest = float(np.max(np.abs(self._velocity)))
             raise SimulationError(
-                f"{self._truth.arm}: the physics diverged at {self.data.time:.3f} s, a joint moves at {fastest:g} "
+                f"{self._truth.arm}: the physics diverged at {self.data.time:.3f} s, something moves at {fastest:g} "
                 "rad/s: check the truth's masses, frictions and gains"
             )
 
@@ -212,6 +183,7 @@ class MujocoPlant:
         state.time = self.data.time
         np.add(self._motor_position, self._gap_position, out=state.position)
         np.add(self._motor_velocity, self._gap_velocity, out=state.velocity)
+        np.divide(self._force, self._torque_constant, out=state.current)
 
     def attach_payload(self, mass: float) -> None:
         """Fix a point mass [kg] to the tool frame; 0 takes it off.
@@ -257,15 +229,7 @@ class MujocoPlant:
         self._check_joint(joint)
         if not (math.isfinite(scale) and scale >= 0.0):
             raise ConfigError(f"{self._names[joint]}: friction scale = {scale}: give a finite number of at least 0")
-        self._friction_scale[joint] = scale
-        self._scale_friction()
-
-    def _scale_friction(self) -> None:
-        self._scaled_coulomb = self._coulomb * self._friction_scale
-        self._scaled_excess = self._excess * self._friction_scale
-        self._has_stribeck = bool(self._scaled_excess.any())
-        self._frictionloss[:] = self._scaled_coulomb
-        self._damping[:] = self._viscous * self._friction_scale
+        self._friction.set_scale(joint, scale)
 
     def set_stuck(self, joint: int, *, stuck: bool) -> None:
         """Jam a joint's gear and output at their present angles, or free them.

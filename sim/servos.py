@@ -144,7 +144,10 @@ XL430_W250 = ServoFigures(
 )
 
 BACKLASH = math.radians(1.0)
-"""Whole gap [rad]: ±0.5° a joint (MuJoCo Menagerie, robotstudio_so101; Feetech's data sheet says at most 0.5°)."""
+"""Whole gap [rad]: ±0.5° a joint (MuJoCo Menagerie, robotstudio_so101; measured on an STS3215, SO-ARM100 issue 134)."""
+
+CABLE_RESISTANCE = 0.1
+"""Supply and cables [Ω]: 1 m of a 22 AWG pair, 53 mΩ/m each way."""
 
 FIGURES: dict[str, ServoFigures] = {
     "sts3215": STS3215,

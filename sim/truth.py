@@ -9,7 +9,7 @@ from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.drivers.arms import ArmDefinition, JointDefinition
 from robot_mbrl.sim.parameters import ArmTruth, JointTruth
 from robot_mbrl.sim.randomization import PUBLISHED_RANGES, Randomization
-from robot_mbrl.sim.servos import BACKLASH, FIGURES
+from robot_mbrl.sim.servos import BACKLASH, CABLE_RESISTANCE, FIGURES
 
 __all__ = ["ArmTruth", "JointTruth", "check_truth", "draw_truth", "load_truth", "nominal_truth", "save_truth"]
 
@@ -36,7 +36,7 @@ def nominal_truth(arm: ArmDefinition) -> ArmTruth:
         arm=arm.name,
         joints=tuple(_nominal_joint(joint) for joint in arm.joints),
         supply_voltage={joint.servo: joint.supply_voltage for joint in arm.joints},
-        supply_resistance=0.1,
+        supply_resistance=CABLE_RESISTANCE,
     )
 
 

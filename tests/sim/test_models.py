@@ -98,6 +98,21 @@ def test_the_zero_pose_reaches_forward() -> None:
     np.testing.assert_allclose(data.site(TOOL_SITE).xpos, (0.3914, -0.0010, 0.2463), atol=5e-5)
 
 
+def test_the_koch_arm_s_frames_add_up() -> None:
+    """In Menagerie's zero pose no frame is turned, so the gripper's origin is the sum of the positions (hand-computed).
+
+    x = 0.012 - 0.0148 - 0.10048 - 0.045, y = -0.0209 + 0.0065 + 0.00005 + 0.013097, z = 0.0409 + 0.0154 + 0.1083 +
+    0.0026999, and x and y change sign because the base is turned to reach along +x.
+    """
+    arm = load_arm("koch_follower")
+    model = build_model(arm, nominal_truth(arm).without_backlash())
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    np.testing.assert_allclose(data.body("gripper").xpos, (0.14828, 0.001253, 0.1672999), atol=1e-9)
+    moving = 0.05014 + 0.050177 + 0.06379 + 0.019805 + 0.029277 + 0.012831
+    assert model.body_subtreemass[model.body("shoulder").id] == pytest.approx(moving, rel=1e-12)
+
+
 def test_masses_are_the_published_ones() -> None:
     _, model = so101()
     for body, mass in SO101_MASSES.items():

@@ -396,6 +396,11 @@ def test_impossible_faults_are_refused(call: Callable[[Plant], None], message: s
         call(plant)
 
 
+def test_a_timestep_too_long_for_servos_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"timestep = 0.002 s"):
+        MujocoPlant(SO101, truth_with(), Scene(timestep=0.002))
+
+
 def test_a_start_position_of_another_length_is_refused() -> None:
     start: FloatArray = np.zeros(5)
     with pytest.raises(ConfigError, match="give 6 angles"):
