@@ -130,6 +130,8 @@ class ServoBus:
         Raises:
             BusTimeout, PacketCorrupt: a servo's answer is missing or broken after the retries; its ID is named.
         """
+        if self._settings.fast_sync_read:
+            return self.fast_sync_read(address, size, ids)
         request = self._protocol.sync_read(address, size, ids)
         answers = self._ask(request, [(servo_id, size) for servo_id in ids])
         return {servo_id: answer.data for servo_id, answer in answers.items()}

@@ -54,9 +54,9 @@ class EmulatedArm:
         return self.robot
 
 
-def make_bus(wire: LockstepWire, arm: ArmDefinition) -> ServoBus:
+def make_bus(wire: LockstepWire, arm: ArmDefinition, settings: BusSettings | None = None) -> ServoBus:
     """A bus on the wire, which is its clock too."""
-    return ServoBus(wire, bus_protocol(arm.protocol), BusSettings(), wire)
+    return ServoBus(wire, bus_protocol(arm.protocol), settings or BusSettings(), wire)
 
 
 def emulated_arm(name: str, position: FloatArray | None = None) -> EmulatedArm:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from robot_mbrl.contracts.clock import to_ns
+from robot_mbrl.contracts.config import BusSettings
 from robot_mbrl.contracts.errors import (
     BusTimeout,
     CalibrationStale,
@@ -20,7 +21,7 @@ from robot_mbrl.contracts.errors import (
 )
 from robot_mbrl.contracts.types import HardwareError, JointCommand, StopCategory
 from robot_mbrl.drivers.arms import RAD_PER_TICK
-from tests.drivers.emulated import EmulatedArm, emulated_arm, within_limits
+from tests.drivers.emulated import EmulatedArm, emulated_arm, make_bus, within_limits
 
 ARMS = ("so101_follower", "koch_follower")
 
@@ -169,6 +170,22 @@ def test_a_read_and_write_cycle_uses_only_the_wire_time_that_it_must(so101: Emul
     so101.robot.write(JointCommand(goal))
     expected = (14 + 72 + 26 + 8 + 15) * 10e-6 + 7 * 95e-6
     assert (so101.wire.now_ns() - start) * 1e-9 == pytest.approx(expected, rel=0.01)
+
+
+def test_fast_sync_reads_give_the_same_state_in_less_wire_time() -> None:
+    koch = emulated_arm("koch_follower")
+    plain = make_bus(koch.wire, koch.arm)
+    fast = make_bus(koch.wire, koch.arm, BusSettings(fast_sync_read=True))
+    ids = [joint.id for joint in koch.arm.joints]
+    times: list[int] = []
+    answers: list[dict[int, bytes]] = []
+    for bus in (plain, fast):
+        start = koch.wire.now_ns()
+        answers.append(bus.sync_read(132, 4, ids))
+        times.append(koch.wire.now_ns() - start)
+    assert answers[0] == answers[1]
+    # N (11 + D) bytes against 8 + N (D + 4), and one turnaround with the default return delay instead of six.
+    assert times[0] - times[1] == to_ns((6 * 15 - (8 + 6 * 8)) * 10e-6 + 5 * (500e-6 + 95e-6))
 
 
 def test_one_lost_packet_does_not_end_the_loop(so101: EmulatedArm) -> None:
