@@ -26,6 +26,9 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+crosscheck: $(STAMP)
+	$(BIN)/python -m robot_mbrl.benchmarks.crosscheck
+
 fuzz: $(STAMP)
 	$(BIN)/python -m robot_mbrl.benchmarks.fuzz_codecs
 

@@ -59,7 +59,7 @@ READS = {"feetech": SyncRead(56, 6), "dynamixel": SyncRead(126, 10)}
 def _responder(request_size: int, answer: bytes) -> Iterator[str]:
     """Start a canned responder and give its port."""
     command = [sys.executable, "-m", "robot_mbrl.benchmarks.canned_responder", str(request_size), answer.hex()]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:

@@ -33,7 +33,7 @@ class Row:
 
     def __str__(self) -> str:
         """The row as one line of the table."""
-        return f"{'pass' if self.passed else 'FAIL'}  {self.peer:<20}  {self.case:<44}  {self.detail}"
+        return f"{'pass' if self.passed else 'FAIL'}  {self.peer:<20}  {self.case:<50}  {self.detail}"
 
 
 def run_case(case: str, peer: str, check: Callable[[], str]) -> Row:

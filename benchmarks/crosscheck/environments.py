@@ -49,6 +49,6 @@ def prepare(peer: str, root: Path = DEFAULT_ROOT) -> Path:
     venv.create(folder, clear=True, with_pip=True, symlinks=True)
     pinned = requirements(peer)
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    subprocess.run([*command, *pinned.split()], check=True, stdout=sys.stderr)  # noqa: S603
+    subprocess.run([*command, *pinned.split()], check=True, stdout=sys.stderr)
     (folder / "requirements.txt").write_text(pinned, encoding="utf-8")
     return python

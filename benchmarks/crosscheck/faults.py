@@ -21,7 +21,7 @@ import serial
 from robot_mbrl.benchmarks.crosscheck.case import require, require_same
 from robot_mbrl.benchmarks.crosscheck.environments import interpreter
 from robot_mbrl.benchmarks.crosscheck.peer_process import PeerProcess
-from robot_mbrl.benchmarks.crosscheck.pty_port import CannedServos
+from robot_mbrl.benchmarks.crosscheck.served_pty import CannedServos
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import BusSettings
 from robot_mbrl.drivers.bus import ServoBus, bus_protocol, open_bus

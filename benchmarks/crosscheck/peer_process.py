@@ -26,7 +26,7 @@ class PeerProcess:
         """
         self._deadline = deadline
         with as_file(files("robot_mbrl.benchmarks.crosscheck") / "peers" / "serve.py") as serve:
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(
                 [str(python), str(serve), module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
             )
 

@@ -1,6 +1,7 @@
 """The verbs of `serve.py` done with dynamixel-sdk, in its own environment."""
 
 import importlib
+import importlib.resources
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,8 @@ FACTORY_LATENCY_MS = port_handler.LATENCY_TIMER
 class Peer:
     """Protocol 2.0 with the SDK's own packet handler and groups."""
 
+    port: Any = None
+
     def open(self, port: str, baud: int, protocol: str, latency_ms: float | None = None) -> None:
         """Open `port`. `latency_ms` is the SDK's own allowance for a slow adapter; None leaves it at its default."""
         if protocol != "dynamixel":
@@ -25,8 +28,10 @@ class Peer:
             raise OSError(f"cannot open {port}")
 
     def close(self) -> None:
-        """Close the port."""
-        self.port.closePort()
+        """Close the port, if it is open."""
+        if self.port is not None:
+            self.port.closePort()
+            self.port = None
 
     def ping(self, servo_id: int) -> int:
         """Model number."""
@@ -136,6 +141,14 @@ class Peer:
         if result != sdk.COMM_RX_TIMEOUT:
             raise OSError(f"ID {servo_id} was to be silent, and the SDK says {self.handler.getTxRxResult(result)}")
         return seconds
+
+    def registers(self, servo: str) -> list[tuple[str, int, int, int]]:
+        """(name, address, size, 0) of every register in the table of `servo` that the SDK's package brings."""
+        files = {"xl330-m288": "xl330_m288_fw52.model", "xl430-w250": "xl430_w250.model"}
+        folder = importlib.resources.files("dynamixel_easy_sdk") / "control_table"
+        table = (folder / files[servo]).read_text(encoding="utf-8").split("[control table]")[1]
+        rows = [line.split("\t") for line in table.strip().splitlines()[1:]]
+        return [(name.strip().lower().replace(" ", "_"), int(address), int(size), 0) for address, size, name in rows]
 
     def sync_reader(self, ids: list[int], address: int, size: int) -> Callable[[], bool]:
         """One sync read as a function for a stopwatch, true when it succeeded."""

@@ -10,6 +10,8 @@ rustypot: Any = importlib.import_module("rustypot")
 class Peer:
     """A controller of the servo family that speaks the protocol asked for."""
 
+    controller: Any = None
+
     def open(self, port: str, baud: int, protocol: str, latency_ms: float | None = None) -> None:
         """Open `port`; every answer may take `latency_ms`."""
         controllers = {"feetech": "Sts3215PyController", "dynamixel": "Xl330PyController"}
@@ -17,8 +19,10 @@ class Peer:
         self.controller = getattr(rustypot, controllers[protocol])(port, baud, timeout)
 
     def close(self) -> None:
-        """Close the port."""
-        self.controller.close()
+        """Close the port, if it is open."""
+        if self.controller is not None:
+            self.controller.close()
+            self.controller = None
 
     def scan(self, ids: list[int]) -> list[tuple[int, int]]:
         """(ID, model number) of those of `ids` that answer."""
@@ -64,6 +68,16 @@ class Peer:
     def sync_write(self, ids: list[int], address: int, values: list[list[int]]) -> None:
         """Write `values`, one for each of `ids`."""
         self.controller.sync_write_raw_data(ids, address, values)
+
+    def registers(self, servo: str) -> list[tuple[str, int, int, int]]:
+        """(name, address, size, sign bit or 0) of every register that rustypot knows of `servo`."""
+        controllers = {
+            "sts3215": "Sts3215PyController",
+            "xl330-m288": "Xl330PyController",
+            "xl430-w250": "Xl430PyController",
+        }
+        known = getattr(rustypot, controllers[servo]).registers()
+        return [(register.name, register.addr, register.size, register.sign_bit or 0) for register in known]
 
     def sync_reader(self, ids: list[int], address: int, size: int) -> Callable[[], bool]:
         """One sync read as a function for a stopwatch, true when it succeeded."""

@@ -17,6 +17,8 @@ FACTORY_LATENCY_MS = port_handler.LATENCY_TIMER
 class Peer:
     """The STS protocol with the SDK's own packet handler and groups."""
 
+    port: Any = None
+
     def open(self, port: str, baud: int, protocol: str, latency_ms: float | None = None) -> None:
         """Open `port`. `latency_ms` is the SDK's own allowance for a slow adapter; None leaves it at its default."""
         if protocol != "feetech":
@@ -30,8 +32,10 @@ class Peer:
             raise OSError(f"cannot open {port}")
 
     def close(self) -> None:
-        """Close the port."""
-        self.port.closePort()
+        """Close the port, if it is open."""
+        if self.port is not None:
+            self.port.closePort()
+            self.port = None
 
     def scan(self, ids: list[int]) -> list[tuple[int, int]]:
         """(ID, model number) of those of `ids` that answer."""
@@ -65,10 +69,10 @@ class Peer:
         self._require(self.handler.action(*self.port_argument, sdk.BROADCAST_ID))
 
     def sync_read(self, ids: list[int], address: int, size: int) -> list[list[int]]:
-        """All that `GroupSyncRead` keeps of the answers, for each of `ids`."""
+        """Data of each of `ids`; ftservo-python-sdk keeps the status byte in front of them."""
         group = self._group(ids, address, size)
         self._require(group.txRxPacket())
-        return [list(group.data_dict[servo_id]) for servo_id in ids]
+        return [list(group.data_dict[servo_id])[-size:] for servo_id in ids]
 
     def sync_write(self, ids: list[int], address: int, values: list[list[int]]) -> None:
         """Write `values`, one for each of `ids`."""

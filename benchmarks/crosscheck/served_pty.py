@@ -29,7 +29,7 @@ class Recording:
     received: bytes
 
 
-class PtyPort:
+class ServedPty:
     """A pty served by a thread of this process; `port` is what a client opens."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class PtyPort:
         os.write(self._master, data)
 
 
-class Tap(PtyPort):
+class Tap(ServedPty):
     """A client's port that passes everything on to another port, and records it."""
 
     def __init__(self, port: str, baud: int) -> None:
@@ -124,7 +124,7 @@ class Tap(PtyPort):
         os.write(self._servos.fileno(), data)
 
 
-class CannedServos(PtyPort):
+class CannedServos(ServedPty):
     """Servos that give one fixed answer to every request of one size, at once."""
 
     def __init__(self, request_size: int, answer: bytes, delay: float = 0.0) -> None:
