@@ -38,6 +38,7 @@ class VirtualArm:
         timing: LineTiming,
         zero_offsets: Sequence[float] = (),
         command_delays: Sequence[float] = (),
+        factory: bool = False,
         rng: random.Random,
     ) -> None:
         """Assemble the arm, powered and with the factory's settings but for IDs, baud rate and voltage limits.
@@ -48,6 +49,7 @@ class VirtualArm:
             timing: pace of the line.
             zero_offsets: (n,) by how much each horn is mounted off the drawing [rad]; empty for none.
             command_delays: (n,) what each servo needs to act on a position goal [s]; empty for none.
+            factory: leave IDs and baud rates as they come out of the box.
             rng: what random faults are drawn from.
         """
         self.definition = definition
@@ -60,7 +62,7 @@ class VirtualArm:
         )
         for servo, delay in zip(self.servos, command_delays or (0.0,) * len(self.servos), strict=True):
             servo.delay_commands(delay)
-        self._factory_settings()
+        self._prepare_servos(factory=factory)
         self.faults = WireFaults(definition.joint_names, rng)
         self.bus = VirtualBus(self.servos, self._dispatch(timing), timing, self.faults)
         self._duty = np.zeros(len(self.servos))
@@ -85,17 +87,19 @@ class VirtualArm:
             bridge[index] = servo.bridge
         self.plant.step(duty, bridge)
 
-    def _factory_settings(self) -> None:
-        """Power up with the settings of an assembled arm: IDs, baud rate and the servo type's supply range."""
+    def _prepare_servos(self, *, factory: bool) -> None:
+        """Power up with the servo type's supply range and, but for `factory`, the arm's IDs and baud rate."""
         state = self.plant.state
         for index, (joint, servo) in enumerate(zip(self.definition.joints, self.servos, strict=True)):
             servo.sense(float(state.position[index]), float(state.temperature[index]), float(state.voltage[index]))
-            servo.burn("id", joint.id)
-            servo.burn_baud(self.definition.baud)
+            if not factory:
+                servo.burn("id", joint.id)
+                servo.burn_baud(self.definition.baud)
             low, high = joint.voltage_limits
             servo.burn("min_voltage_limit", round(low * 10.0))
             servo.burn("max_voltage_limit", round(high * 10.0))
             servo.power_on()
+            servo.eeprom_dirty = False
 
     def _servo(self, joint: JointDefinition, offset: float, gain: float) -> EmulatedServo:
         table = control_table(joint.servo)

@@ -29,9 +29,11 @@ class EmulatedServo(ABC):
         name: joint name.
         table: its registers.
         memory: the control table as it is now, EEPROM and RAM.
+        shaft: how it is mounted.
         duty: what the bridge does, in -1..1 of the supply, positive turns the joint positive.
         bridge: open or driven.
         silent: does not hear and does not answer (a broken data wire); goes on holding.
+        connected: on the bus, with data and power.
         eeprom_dirty: the EEPROM changed since somebody last looked.
     """
 
@@ -47,8 +49,9 @@ class EmulatedServo(ABC):
         self.duty = 0.0
         self.bridge = int(Bridge.OPEN)
         self.silent = False
+        self.connected = True
         self.eeprom_dirty = False
-        self._shaft = shaft
+        self.shaft = shaft
         self._duty_per_tick = position_gain / TICKS_PER_RAD
         self._timestep = timestep
         self._profile = TrapezoidProfile(timestep)
@@ -155,6 +158,17 @@ class EmulatedServo(ABC):
         self._on_power_up()
         self._configure()
 
+    def disconnect(self) -> None:
+        """Take the servo off the bus: no data, no power."""
+        self.connected = False
+        self._powered = False
+        self.duty = 0.0
+        self.bridge = int(Bridge.OPEN)
+
+    def connect(self) -> None:
+        """Put the servo on the bus; it starts with the next period."""
+        self.connected = True
+
     def reboot(self) -> None:
         """Restart, as on the reboot instruction."""
         self.power_on(self.boot_time)
@@ -169,13 +183,13 @@ class EmulatedServo(ABC):
             temperature: [°C].
             voltage: supply [V].
         """
-        shaft = self._shaft
+        shaft = self.shaft
         sign = shaft.sign
         self._raw = shaft.zero_tick + sign * (position + shaft.zero_offset) * TICKS_PER_RAD
         self._velocity = sign * velocity * TICKS_PER_RAD
         self._current = sign * current
         self._temperature = temperature
-        if voltage < BROWN_OUT_VOLTAGE:
+        if voltage < BROWN_OUT_VOLTAGE or not self.connected:
             self._powered = False
             self.duty = 0.0
             self.bridge = int(Bridge.OPEN)
@@ -197,7 +211,7 @@ class EmulatedServo(ABC):
             temperature: [°C].
             voltage: supply [V].
         """
-        self._raw = self._shaft.ticks(position)
+        self._raw = self.shaft.ticks(position)
         self._temperature = temperature
         self._voltage = voltage
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -19,7 +19,20 @@ class Direction(Enum):
     TO_HOST = "to_host"
 
 
-class WireFault(Settings):
+class TimedFault(Settings):
+    """When a fault begins and ends.
+
+    Attributes:
+        at: begins so long [s] after it is handed over: after the arm's start in a scenario, from now on the control
+            socket.
+        duration: ends so long [s] after its beginning; None for not by itself.
+    """
+
+    at: float = Field(default=0.0, ge=0.0)
+    duration: float | None = Field(default=None, gt=0.0)
+
+
+class WireFault(TimedFault):
     """Which packets a fault hits.
 
     Attributes:
@@ -77,12 +90,12 @@ class Garbage(WireFault):
     size: int = Field(default=4, ge=1, le=1024)
 
 
-AnyWireFault = Annotated[Drop | Flip | Truncate | Duplicate | Delay | Garbage, Field(discriminator="fault")]
+AnyWireFault = Drop | Flip | Truncate | Duplicate | Delay | Garbage
 
 
 @dataclass(slots=True)
 class _Active:
-    fault: Drop | Flip | Truncate | Duplicate | Delay | Garbage
+    fault: AnyWireFault
     to_skip: int
     left: int | None
 
@@ -100,7 +113,7 @@ class WireFaults:
         self._rng = rng
         self._active: list[_Active] = []
 
-    def add(self, fault: Drop | Flip | Truncate | Duplicate | Delay | Garbage) -> None:
+    def add(self, fault: AnyWireFault) -> None:
         """Let `fault` take effect from the next packet on."""
         self._active.append(_Active(fault, fault.skip, fault.count))
 
@@ -108,7 +121,7 @@ class WireFaults:
         """End all wire faults."""
         self._active.clear()
 
-    def remove(self, fault: Drop | Flip | Truncate | Duplicate | Delay | Garbage) -> None:
+    def remove(self, fault: AnyWireFault) -> None:
         """End one fault, if it has not ended by itself."""
         self._active = [active for active in self._active if active.fault is not fault]
 
@@ -146,9 +159,7 @@ class WireFaults:
                 self._active.remove(active)
         return True
 
-    def _damage(
-        self, fault: Drop | Flip | Truncate | Duplicate | Delay | Garbage, data: bytes, delay_ns: int
-    ) -> Iterator[tuple[bytes, int]]:
+    def _damage(self, fault: AnyWireFault, data: bytes, delay_ns: int) -> Iterator[tuple[bytes, int]]:
         if isinstance(fault, Drop):
             return
         if isinstance(fault, Flip):
