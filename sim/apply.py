@@ -24,6 +24,8 @@ TRUTH_FIELDS = (
     "dof_M0",
     "jnt_range",
     "geom_friction",
+    "tendon_frictionloss",
+    "tendon_invweight0",
     "actuator_gainprm",
     "actuator_delay",
     "actuator_acc0",
@@ -38,6 +40,12 @@ _GAP_INERTIA_SHARE = 0.0005
 
 _GAP_DAMPING = 5e-5
 """Grease in the gap [N·m·s/rad]: little enough not to carry a link, enough to bring a loose jaw to rest in a second."""
+
+_BEARING_FRICTION = 0.001
+"""Friction of the output shaft's bearing [N·m], a fiftieth of the motor side's in an STS3215.
+
+Without it a link that no gravity pulls to one side coasts to and fro in the gap and the position loop hunts after it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,7 @@ def _set_mechanics(model: mujoco.MjModel, link: Link, joint: JointTruth) -> None
         model.jnt_range[gap.id] = -joint.backlash / 2.0, joint.backlash / 2.0
         model.dof_armature[gap.dofadr[0]] = joint.armature * _GAP_INERTIA_SHARE
         model.dof_damping[gap.dofadr[0]] = _GAP_DAMPING
+        model.tendon_frictionloss[model.tendon(joint.name).id] = _BEARING_FRICTION
 
 
 def _set_motor(model: mujoco.MjModel, definition: JointDefinition, joint: JointTruth, supply: float) -> None:

@@ -108,6 +108,7 @@ def _add_arm(spec: mujoco.MjSpec, arm: ArmDefinition, linkage: Linkage, *, backl
         names = [joint.name]
         if backlash:
             _add_gap(body, link, joint.name)
+            _add_bearing(spec, joint.name)
             names.append(backlash_joint(joint.name))
         for name in names:
             _add_lock(spec, name)
@@ -172,6 +173,13 @@ def _add_gap(body: mujoco.MjsBody, link: Link, name: str) -> None:
         solref_limit=_GAP_SOLREF,
         solimp_limit=_GAP_SOLIMP,
     )
+
+
+def _add_bearing(spec: mujoco.MjSpec, name: str) -> None:
+    """Friction of the output shaft against the housing: it acts on the sum of motor and gap angle."""
+    bearing = spec.add_tendon(name=name, solref_friction=_FRICTION_SOLREF, solimp_friction=_FRICTION_SOLIMP)
+    for hinge in (name, backlash_joint(name)):
+        bearing.wrap_joint(hinge, 1.0)
 
 
 def _add_lock(spec: mujoco.MjSpec, joint: str) -> None:
