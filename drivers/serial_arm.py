@@ -93,10 +93,23 @@ class SerialArm:
         """The bus, for its statistics."""
         return self._bus
 
+    @property
+    def has_torque(self) -> bool:
+        """Whether all servos had torque when that was last looked at or changed."""
+        return self._torque
+
+    @property
+    def goal_position(self) -> FloatArray:
+        """(n,) the goals that the servos hold [rad], as `connect` found or seeded them or as last written."""
+        return self._goal.copy()
+
     # -- connecting ---------------------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Check the arm, configure what has no torque, seed goals. See `Robot.connect`."""
+        """Check the arm, configure what has no torque, seed goals. See `Robot.connect`.
+
+        An arm that was stopped by its own bus watchdog is still stopped afterwards, until `reset`.
+        """
         bus, servos = self._bus, self._servos
         find_servos(bus, servos)
         check_identity(bus, self._dialect, servos)
@@ -110,6 +123,7 @@ class SerialArm:
         configure(bus, self._dialect, servos, self._arm.joints, torque)
         self._set_goals(self._to_rad(seed_goals(bus, self._dialect, servos, torque)))
         self._torque = all(torque)
+        self._stopped = self._torque and bool((self._rota.watchdog == WATCHDOG_TRIPPED).any())
         self._connected = True
 
     def _state_scale(self) -> FloatArray:

@@ -1,0 +1,214 @@
+"""A control loop's bus traffic on an emulated arm: cycle time against the wire-time formula, and the emulator's cost.
+
+Wire time of one read-and-write cycle, N servos, D bytes read, W bytes written, 10 bits a byte:
+Feetech (8+N) + N(6+D) + (8+N(1+W)) bytes, Dynamixel (14+N) + N(11+D) + (14+N(1+W)) bytes; plus N turnarounds.
+
+Two loops: one paced at 200 Hz, which counts failed cycles and late ticks, and one that goes as fast as the line lets
+it, where a cycle is measured from read to read, so that the time of the written bytes on the wire is measured too.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from robot_mbrl.contracts.clock import NANOSECONDS, MonotonicClock, Ticker
+from robot_mbrl.contracts.errors import BusError
+from robot_mbrl.drivers.arms import load_arm
+from robot_mbrl.drivers.bus import ServoBus, open_bus
+from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
+
+RATE = 200.0
+"""Of the paced loop [Hz]."""
+SPIN = 200e-6
+"""The loop sleeps until so long before a tick and spins the rest [s]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What one cycle reads and writes.
+
+    Attributes:
+        arm: emulated arm.
+        read_address: first register read.
+        read_size: D, bytes read of each servo.
+        write_address: first register written.
+        write_size: W, bytes written to each servo.
+        request_size: bytes of the sync read besides the IDs.
+        answer_size: bytes of an answer besides its data.
+    """
+
+    arm: str
+    read_address: int
+    read_size: int
+    write_address: int
+    write_size: int
+    request_size: int
+    answer_size: int
+
+    def wire_bytes(self, servos: int) -> int:
+        """Bytes of a cycle with `servos` servos."""
+        read = self.request_size + servos + servos * (self.answer_size + self.read_size)
+        return read + self.request_size + servos * (1 + self.write_size)
+
+
+TRAFFIC = {
+    "feetech": Traffic("so101_follower", 56, 6, 42, 6, 8, 6),
+    "dynamixel": Traffic("koch_follower", 126, 10, 116, 4, 14, 11),
+}
+"""Feetech: position, speed, load; goal position, time, speed. Dynamixel: current, velocity, position; goal position."""
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time [s] that a process has used, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Loop:
+    """The bus traffic of a control loop on one emulated arm."""
+
+    def __init__(self, bus: ServoBus, traffic: Traffic, ids: list[int]) -> None:
+        self._bus = bus
+        self._traffic = traffic
+        self._ids = ids
+        present = bus.sync_read(traffic.write_address, traffic.write_size, ids)
+        self._goals = dict(present)
+        self.failed = 0
+
+    def cycle(self) -> None:
+        """Read all, write all back."""
+        traffic = self._traffic
+        try:
+            self._bus.sync_read(traffic.read_address, traffic.read_size, self._ids)
+        except BusError:
+            self.failed += 1
+        self._bus.sync_write(traffic.write_address, self._goals)
+
+
+def paced(
+    loop: Loop, bus: ServoBus, seconds: float, clock: MonotonicClock, watch: Callable[[int], Any]
+) -> dict[str, Any]:
+    """Run at `RATE` for `seconds` [s]; a cycle ends when its last written bit has left the wire."""
+    ticker = Ticker(1.0 / RATE, clock)
+    times: list[float] = []
+    for step in range(round(seconds * RATE)):
+        ticker.wait()
+        start = clock.now_ns()
+        loop.cycle()
+        times.append((bus.line_free_ns - start) / NANOSECONDS)
+        watch(step)
+    cycles = np.array(times)
+    return {
+        "cycles": len(times),
+        "failed_cycles": loop.failed,
+        "missed_ticks": ticker.missed,
+        "cycle_ms": {f"p{q:g}": float(np.percentile(cycles, q)) * 1e3 for q in (50, 99, 99.9, 100)},
+    }
+
+
+def saturated(loop: Loop, seconds: float, clock: MonotonicClock) -> dict[str, Any]:
+    """Run as fast as the line lets it; cycles from start to start."""
+    stamps = [clock.now_ns()]
+    while stamps[-1] - stamps[0] < seconds * NANOSECONDS:
+        loop.cycle()
+        stamps.append(clock.now_ns())
+    cycles = np.diff(np.array(stamps)) / NANOSECONDS
+    return {"cycles": len(cycles), "cycle_ms": {f"p{q:g}": float(np.percentile(cycles, q)) * 1e3 for q in (50, 99)}}
+
+
+def measure_protocol(protocol: str, seconds: float, turnaround: float) -> dict[str, Any]:
+    """Both loops on one emulated arm, and the processor time of its process meanwhile."""
+    traffic = TRAFFIC[protocol]
+    arm = load_arm(traffic.arm)
+    ids = [joint.id for joint in arm.joints]
+    clock = MonotonicClock(SPIN)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        VirtualArmProcess(arm=traffic.arm, link=Path(folder) / "port", turnaround=turnaround) as process,
+    ):
+        bus = open_bus(process.port, arm.protocol, arm.baud, clock)
+        for servo_id in ids:
+            if protocol == "dynamixel":
+                bus.write(servo_id, 9, b"\x00")
+        loop = Loop(bus, traffic, ids)
+        steps = track(range(round(seconds * RATE)), f"{protocol}, {RATE:.0f} Hz for {seconds:g} s", transient=True)
+        progress = iter(steps)
+        used, start = cpu_seconds(process.pid), clock.now_ns()
+        figures = paced(loop, bus, seconds, clock, lambda _: next(progress))
+        wall = (clock.now_ns() - start) / NANOSECONDS
+        cores = (cpu_seconds(process.pid) - used) / wall
+        fast = saturated(loop, seconds / 6, clock)
+        status = process.control.status()
+        bus.close()
+    formula = traffic.wire_bytes(len(ids)) * 10 / arm.baud + len(ids) * turnaround
+    return {
+        "arm": traffic.arm,
+        "turnaround_us": turnaround * 1e6,
+        "formula_ms": formula * 1e3,
+        "paced": figures,
+        "saturated": fast,
+        "paced_ratio": figures["cycle_ms"]["p50"] / (formula * 1e3),
+        "saturated_ratio": fast["cycle_ms"]["p50"] / (formula * 1e3),
+        "emulator_cores": cores,
+        "emulator": status,
+    }
+
+
+def measure(seconds: float = 60.0, turnaround: float = 0.0) -> dict[str, Any]:
+    """Both protocols, one after the other. `seconds` [s] of the paced loop each; `turnaround` [s] of each servo."""
+    return {protocol: measure_protocol(protocol, seconds, turnaround) for protocol in TRAFFIC}
+
+
+def table(figures: dict[str, Any]) -> Table:
+    """The figures as a table."""
+    result = Table(title="Read-and-write cycle on an emulated arm, 6 servos, 1 Mbps")
+    for heading in (
+        "bus",
+        "formula",
+        "200 Hz p50 / p99 / max",
+        "failed, late",
+        "back to back p50",
+        "ratio",
+        "emulator",
+    ):
+        result.add_column(heading)
+    for name, row in figures.items():
+        paced_ms = row["paced"]["cycle_ms"]
+        result.add_row(
+            name,
+            f"{row['formula_ms']:.3f} ms",
+            f"{paced_ms['p50']:.3f} / {paced_ms['p99']:.3f} / {paced_ms['p100']:.3f} ms",
+            f"{row['paced']['failed_cycles']}, {row['paced']['missed_ticks']} of {row['paced']['cycles']}",
+            f"{row['saturated']['cycle_ms']['p50']:.3f} ms",
+            f"{row['paced_ratio']:.3f}, {row['saturated_ratio']:.3f}",
+            f"{row['emulator_cores']:.2f} cores",
+        )
+    return result
+
+
+def main() -> None:
+    """Print the figures as a table, or as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the 200 Hz loop a bus")
+    parser.add_argument("--turnaround", type=float, default=0.0, help="what each servo waits before it answers [s]")
+    parser.add_argument("--json", action="store_true", help="machine-readable figures")
+    arguments = parser.parse_args()
+    figures = measure(arguments.seconds, arguments.turnaround)
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+    else:
+        Console().print(table(figures))
+
+
+if __name__ == "__main__":
+    main()
