@@ -4,7 +4,8 @@ import json
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.box import SIMPLE
+from rich.table import Column, Table
 
 from robot_mbrl.cli.options import CalibrationFile, Json
 from robot_mbrl.cli.terminal import console
@@ -28,10 +29,6 @@ def doctor(
 
     Only reads: nothing is written to the servos, nothing moves, torque stays as it is. Ends with code 1 when a check
     fails; warnings do not count.
-
-    \b
-    Example:
-      robot-mbrl doctor --port /dev/ttyACM0 --arm so101_follower
     """
     if (port is None) != (arm is None):
         raise ConfigError("doctor checks an arm only with both --port and --arm: give both, or neither")
@@ -50,7 +47,7 @@ def doctor(
 
 
 def _table(checks: list[Check]) -> Table:
-    table = Table("check", "", "found", "remedy")
+    table = Table("check", "", Column("found", overflow="fold"), Column("remedy", overflow="fold"), box=SIMPLE)
     for check in checks:
         colour = COLOURS[check.status]
         table.add_row(check.name, f"[{colour}]{check.status.value}[/]", _plain(check.detail), _plain(check.remedy))

@@ -43,24 +43,82 @@ Exit codes:
 
 
 class Entry(NamedTuple):
-    """One command: where its function is and what the list of commands says of it."""
+    """One command.
+
+    Attributes:
+        module: of `robot_mbrl.cli`, imported only when the command is asked for.
+        function: its function, or its own tree of commands.
+        summary: what the list of commands says of it.
+        example: what its help shows.
+    """
 
     module: str
     function: str
     summary: str
+    example: str
 
 
 COMMANDS: Final[dict[str, Entry]] = {
-    "demo": Entry("demo", "demo", "Calibrate and move an emulated SO-101; touches no hardware."),
-    "doctor": Entry("doctor", "doctor", "Check this computer and, with --port and --arm, the arm. Reads only."),
-    "scan": Entry("scan", "scan", "List the servos that answer on a port. Reads only."),
-    "setup-motors": Entry("setup_motors", "setup_motors", "Give each servo its ID and baud rate. Moves nothing."),
-    "calibrate": Entry("calibrate", "app", "Calibrate the arm; `calibrate joints` needs your hands on it."),
-    "move": Entry("move", "move", "Move one joint, slowly. MOVES THE ARM."),
-    "torque": Entry("torque", "torque", "Switch the torque. Off lets the arm FALL."),
-    "virtual-arm": Entry("virtual_arm", "virtual_arm", "Be an emulated arm on a serial port of its own."),
-    "twin": Entry("twin", "twin", "Step the MuJoCo twin of an arm in real time."),
-    "bench": Entry("bench", "app", "Measure the bus or the simulation and print the figures."),
+    "demo": Entry(
+        "demo",
+        "demo",
+        "Calibrate and move an emulated SO-101; touches no hardware.",
+        "robot-mbrl demo",
+    ),
+    "doctor": Entry(
+        "doctor",
+        "doctor",
+        "Check this computer and, with --port and --arm, the arm. Reads only.",
+        "robot-mbrl doctor --port /dev/ttyACM0 --arm so101_follower",
+    ),
+    "scan": Entry(
+        "scan",
+        "scan",
+        "List the servos that answer on a port. Reads only.",
+        "robot-mbrl scan --port /dev/ttyACM0 --protocol feetech --ids 1-6",
+    ),
+    "setup-motors": Entry(
+        "setup_motors",
+        "setup_motors",
+        "Give each servo its ID and baud rate. Moves nothing.",
+        "robot-mbrl setup-motors --port /dev/ttyACM0 --arm so101_follower",
+    ),
+    "calibrate": Entry(
+        "calibrate",
+        "app",
+        "Record zero and range of each joint, by your hands. Needs the torque off.",
+        "robot-mbrl calibrate joints --port /dev/ttyACM0 --arm so101_follower",
+    ),
+    "move": Entry(
+        "move",
+        "move",
+        "Move one joint, slowly. MOVES THE ARM.",
+        "robot-mbrl move --port /dev/ttyACM0 --arm so101_follower --joint shoulder_pan --to 0.3",
+    ),
+    "torque": Entry(
+        "torque",
+        "torque",
+        "Switch the torque. Off lets the arm FALL.",
+        "robot-mbrl torque off --port /dev/ttyACM0 --arm so101_follower",
+    ),
+    "virtual-arm": Entry(
+        "virtual_arm",
+        "virtual_arm",
+        "Be an emulated arm on a serial port of its own.",
+        "robot-mbrl virtual-arm --arm so101_follower --link /tmp/so101",
+    ),
+    "twin": Entry(
+        "twin",
+        "twin",
+        "Step the MuJoCo twin of an arm in real time.",
+        "robot-mbrl twin --arm so101_follower --seconds 5",
+    ),
+    "bench": Entry(
+        "bench",
+        "bench",
+        "Measure the bus or the simulation and print the figures.",
+        "robot-mbrl bench sim --json",
+    ),
 }
 
 
@@ -87,13 +145,14 @@ def build(wanted: str | None) -> typer.Typer:
         callback=start,
     )
     for name, entry in COMMANDS.items():
+        example = f"\b\nExample:\n  {entry.example}"
         function: Callable[..., None] | typer.Typer = _listed
         if name == wanted:
             function = getattr(importlib.import_module(f"robot_mbrl.cli.{entry.module}"), entry.function)
         if isinstance(function, typer.Typer):
-            app.add_typer(function, name=name, short_help=entry.summary)
+            app.add_typer(function, name=name, short_help=entry.summary, epilog=example)
         else:
-            app.command(name, short_help=entry.summary)(function)
+            app.command(name, short_help=entry.summary, epilog=example)(function)
     return app
 
 

@@ -6,6 +6,7 @@ import sys
 from typing import Annotated, Literal
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -28,9 +29,7 @@ from robot_mbrl.contracts.errors import BusError, ConfigError
 def scan(
     port: Port,
     baud: Annotated[str, typer.Option(help="Bits per second, or `all`.")] = str(DEFAULT_BAUD),
-    protocol: Annotated[
-        Literal["feetech", "dynamixel", "both"], typer.Option(help="What the servos speak.")
-    ] = "both",
+    protocol: Annotated[Literal["feetech", "dynamixel", "both"], typer.Option(help="What the servos speak.")] = "both",
     ids: Annotated[str, typer.Option(help="One ID or a range of them.")] = f"{EVERY_ID[0]}-{EVERY_ID[-1]}",
     as_json: Json = False,
 ) -> None:
@@ -38,10 +37,6 @@ def scan(
 
     Sends pings and reads, writes nothing: the arm neither moves nor changes. Two servos that share an ID show up as
     unreadable answers. Ends with code 6 when nothing answers or something is not readable.
-
-    \b
-    Example:
-      robot-mbrl scan --port /dev/ttyACM0 --protocol feetech --ids 1-6
     """
     chosen = PROTOCOLS if protocol == "both" else (protocol,)
     sweeps = [(name, rate) for name in chosen for rate in _rates(name, baud)]
@@ -79,7 +74,9 @@ def _ids(text: str) -> range:
 
 
 def _table(found: list[FoundServo]) -> Table:
-    table = Table("protocol", "baud", "ID", "model", "firmware", "position", "voltage", "temperature", "torque")
+    table = Table(
+        "protocol", "baud", "ID", "model", "firmware", "position", "voltage", "temperature", "torque", box=SIMPLE
+    )
     for servo in found:
         row = [servo.protocol, str(servo.baud), str(servo.id)]
         if servo.problem:

@@ -34,9 +34,7 @@ LOCKED_MEMORY: Final = 64 * 2**20
 LIMITS_FILE: Final = "/etc/security/limits.d/99-robot-mbrl.conf"
 
 _TRY_FIFO: Final = f"import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param({PRIORITY}))"
-_FALLING_BALL: Final = (
-    "<mujoco><worldbody><body pos='0 0 1'><freejoint/><geom size='0.1'/></body></worldbody></mujoco>"
-)
+_FALLING_BALL: Final = "<mujoco><worldbody><body pos='0 0 1'><freejoint/><geom size='0.1'/></body></worldbody></mujoco>"
 
 
 def check_host(root: Path = Path("/")) -> Iterator[Check]:

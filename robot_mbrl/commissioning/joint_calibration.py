@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pydantic import Field
+
 from robot_mbrl.commissioning.operator import Operator, Reading
+from robot_mbrl.commissioning.torque_off import torque_off
 from robot_mbrl.contracts.config import Settings, dump_settings, load_settings
 from robot_mbrl.contracts.errors import CalibrationError, CalibrationStale, NotReady
 from robot_mbrl.drivers.arm_checks import check_identity, configure, find_servos, read_torque, write_registers
@@ -50,7 +53,7 @@ class CalibrationProgress(Settings):
 
     arm: str
     homing_offset: dict[str, int]
-    ranges: dict[str, tuple[int, int]] = {}
+    ranges: dict[str, tuple[int, int]] = Field(default_factory=dict)
 
 
 def progress_path(path: Path) -> Path:
@@ -138,8 +141,7 @@ class JointCalibrator:
         names = ", ".join(servo.joint for servo in servos)
         if not self._operator.confirm(f"The torque of {names} is on. The arm FALLS when it goes off. Is it supported?"):
             raise NotReady(f"{names}: the torque is on and was left on: support the arm, then calibrate again")
-        for servo in servos:
-            self._bus.write_register(servo.id, servo.register("torque_enable"), 0)
+        torque_off(self._bus, servos)
 
     def record(self, *, resume: bool = False) -> ArmCalibration:
         """Home and record all joints, write registers and file.
@@ -182,11 +184,18 @@ class JointCalibrator:
     # -- steps --------------------------------------------------------------------------------------------------
 
     def _home(self) -> CalibrationProgress:
-        self._operator.hold_middle(lambda: [(name, "", str(self._tick(name)), "") for name in self._servos])
+        middle: dict[str, int] = {}
+
+        def sample() -> Reading:
+            middle.update((name, self._tick(name)) for name in self._servos)
+            return [(name, "", str(tick), "") for name, tick in middle.items()]
+
+        sample()
+        self._operator.hold_middle(sample)
         offsets: dict[str, int] = {}
         for name, servo in self._servos.items():
             old = self._bus.read_register(servo.id, servo.register("homing_offset"))
-            offsets[name] = homing_offset(self._arm.protocol, self._tick(name), old)
+            offsets[name] = homing_offset(self._arm.protocol, middle[name], old)
             write_registers(self._bus, self._dialect, servo, {"homing_offset": offsets[name]})
         progress = CalibrationProgress(arm=self._arm.name, homing_offset=offsets)
         self._save_progress(progress)

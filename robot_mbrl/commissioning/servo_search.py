@@ -176,7 +176,7 @@ def _read_all(bus: ServoBus, baud: int, servo_id: int, table: ControlTable) -> F
         model_number=table.model_number,
         model=table.servo,
         firmware=read_firmware(bus, servo_id, table),
-        position=read(words.state[0]),
+        position=read(words.position),
         voltage=read(voltage) * units.voltage,
         temperature=read(temperature) * units.temperature,
         torque=bool(read("torque_enable")),

@@ -1,0 +1,117 @@
+"""`robot-mbrl calibrate joints`."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.box import SIMPLE
+from rich.table import Table
+
+from robot_mbrl.cli.options import Arm, CalibrationFile
+from robot_mbrl.cli.terminal import Terminal, console
+from robot_mbrl.commissioning.emulated_hand import ControlledArm, EmulatedHand
+from robot_mbrl.commissioning.joint_calibration import JointCalibrator
+from robot_mbrl.commissioning.operator import Operator
+from robot_mbrl.contracts.clock import MonotonicClock
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.drivers.arms import ArmDefinition, load_arm
+from robot_mbrl.drivers.bus import open_bus
+from robot_mbrl.drivers.calibration import (
+    ArmCalibration,
+    default_path,
+    from_lerobot,
+    load_calibration,
+    to_lerobot,
+    write_atomically,
+)
+from robot_mbrl.drivers.virtual.control import control_path
+from robot_mbrl.drivers.virtual.control_client import ControlClient
+
+EXAMPLES: Final = """\b
+Examples:
+  robot-mbrl calibrate joints --arm so101_follower --port /dev/ttyACM0
+  robot-mbrl calibrate joints --arm so101_follower --port /tmp/so101 --emulated-hand
+  robot-mbrl calibrate joints --arm so101_follower --export-lerobot my_arm.json
+"""
+
+app = typer.Typer(help="Calibrate the arm.", rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.callback()
+def calibrate() -> None:
+    """Calibrate the arm."""
+
+
+@app.command("joints", epilog=EXAMPLES)
+def joints(
+    arm: Arm,
+    port: Annotated[str | None, typer.Option(help="Serial device, or the link of a virtual arm.")] = None,
+    calibration: CalibrationFile = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run ended.")] = False,
+    import_lerobot: Annotated[
+        Path | None, typer.Option(help="Take LeRobot's calibration file instead of recording.")
+    ] = None,
+    export_lerobot: Annotated[
+        Path | None, typer.Option(help="Write LeRobot's calibration file too; without --port, only that.")
+    ] = None,
+    emulated_hand: Annotated[
+        bool, typer.Option("--emulated-hand", help="Virtual arms only: an emulated hand does what yours would.")
+    ] = False,
+) -> None:
+    """Record the zero and the range of every joint, while you move the arm by hand.
+
+    The torque must be off; if it is on, the command asks before it lets the arm FALL. It then asks for all joints to
+    be held in the middle of their ranges, and for each joint to be moved from stop to stop. It writes the servos'
+    offset and limit registers and the calibration file. It never switches the torque on. Every recorded joint is
+    kept: after Ctrl-C, `--resume` goes on.
+    """
+    definition = load_arm(arm)
+    path = calibration or default_path(definition)
+    if port is not None:
+        result = _on_the_arm(definition, port, path, import_lerobot, resume=resume, emulated_hand=emulated_hand)
+        console().print(_table(result))
+        typer.echo(f"{arm}: written to the servos and to {path}")
+    elif export_lerobot is None:
+        raise ConfigError("calibrate joints needs the arm: give its --port")
+    else:
+        result = load_calibration(path, definition)
+    if export_lerobot is not None:
+        write_atomically(export_lerobot, to_lerobot(result, definition))
+        typer.echo(f"{arm}: exported to {export_lerobot}")
+
+
+def _on_the_arm(
+    arm: ArmDefinition, port: str, path: Path, source: Path | None, *, resume: bool, emulated_hand: bool
+) -> ArmCalibration:
+    found = None if source is None else _read_lerobot(source, arm)
+    clock = MonotonicClock()
+    with ExitStack() as resources:
+        bus = open_bus(port, arm.protocol, arm.baud, clock)
+        resources.callback(bus.close)
+        operator: Operator = Terminal()
+        if emulated_hand:
+            control = resources.enter_context(ControlClient(control_path(Path(port))))
+            operator = EmulatedHand(arm, ControlledArm(control), clock, operator.tell)
+        calibrator = JointCalibrator(arm, bus, operator, path)
+        calibrator.prepare()
+        if found is None:
+            return calibrator.record(resume=resume)
+        calibrator.install(found)
+        return found
+
+
+def _read_lerobot(path: Path, arm: ArmDefinition) -> ArmCalibration:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}): give LeRobot's calibration file") from error
+    return from_lerobot(text, arm, str(path))
+
+
+def _table(calibration: ArmCalibration) -> Table:
+    table = Table("joint", "ID", "offset", "zero", "lowest", "highest", box=SIMPLE)
+    for name, joint in calibration.joints.items():
+        values = (joint.id, joint.homing_offset, joint.zero_tick, joint.range_min, joint.range_max)
+        table.add_row(name, *(str(value) for value in values))
+    return table
