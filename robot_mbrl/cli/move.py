@@ -6,7 +6,7 @@ import typer
 
 from robot_mbrl.cli.options import Arm, CalibrationFile, Port, Yes
 from robot_mbrl.cli.terminal import Terminal
-from robot_mbrl.commissioning.joint_move import move_joint
+from robot_mbrl.commissioning.joint_move import move_joints, plan_move
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import RobotSettings
 from robot_mbrl.contracts.errors import NotReady
@@ -38,14 +38,16 @@ def move(
     robot = open_arm(settings, clock)
     try:
         robot.connect()
+        plan_move(definition, robot.goal_position, {joint: to}, speed)
         question = f"{arm} on {port}: torque on, then {joint} moves to {to:.3f} rad at up to {speed} rad/s. Go?"
         if not yes and not terminal.confirm(question):
             raise NotReady(f"{joint} was not moved: answer y, or give --yes")
         robot.set_torque(enabled=True)
-        report = move_joint(robot, definition, joint, to, speed, clock)
+        report = move_joints(robot, definition, {joint: to}, speed, clock)
+        index = definition.joint_names.index(joint)
+        start, end = report.start[index], report.end[index]
         terminal.tell(
-            f"{joint}: {report.start:+.4f} -> {report.end:+.4f} rad in {report.duration:.1f} s, "
-            f"{report.end - report.goal:+.4f} rad from the goal"
+            f"{joint}: {start:+.4f} -> {end:+.4f} rad in {report.duration:.1f} s, {end - to:+.4f} off the goal"
         )
         if not report.settled:
             terminal.tell(f"{joint} has not come to rest: look for what is in its way")

@@ -1,13 +1,14 @@
-"""Move one joint on a slow path while all others hold."""
+"""Move some joints on a slow path while all others hold."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 
-from robot_mbrl.contracts.clock import NANOSECONDS, Clock, Ticker
+from robot_mbrl.contracts.clock import NANOSECONDS, Clock, Ticker, to_ns
 from robot_mbrl.contracts.errors import ConfigError, LimitViolation, RobotMbrlError
 from robot_mbrl.contracts.robot import Robot
 from robot_mbrl.contracts.types import FloatArray, JointCommand
@@ -17,9 +18,11 @@ PERIOD: Final = 0.01
 """Between two goals [s]."""
 LIMIT_SLACK: Final = 0.05
 """A resting joint may lie so far outside its limits [rad], is brought back at once by a move; farther is refused."""
-SETTLED_SPEED: Final = 0.02
-"""Slower than this [rad/s], a joint counts as at rest."""
-SETTLE_TIME: Final = 1.5
+REST_SPREAD: Final = 0.003
+"""Joints whose positions lie this close together [rad] over `REST_TIME` rest. A servo's own word on its speed can be
+as coarse as 0.08 rad/s."""
+REST_TIME: Final = 0.2
+SETTLE_TIME: Final = 2.0
 """How long the joint may take to come to rest after its last goal [s]."""
 
 
@@ -37,50 +40,50 @@ class MoveReport:
     """How a move ended.
 
     Attributes:
-        start: position of the joint before it [rad].
-        end: and after it [rad].
-        goal: where it was sent [rad].
+        start: (n,) where the joints were before it [rad].
+        end: (n,) and after it [rad].
+        goal: (n,) where they were sent [rad].
         duration: from the first goal to rest [s].
-        settled: whether the joint came to rest.
+        settled: whether all joints came to rest.
     """
 
-    start: float
-    end: float
-    goal: float
+    start: FloatArray
+    end: FloatArray
+    goal: FloatArray
     duration: float
     settled: bool
 
 
-def plan_move(arm: ArmDefinition, held: FloatArray, joint: str, goal: float, speed: float) -> Iterator[FloatArray]:
+def plan_move(arm: ArmDefinition, held: FloatArray, goals: Mapping[str, float], speed: float) -> FloatArray:
     """Goals of all joints, `PERIOD` apart: `s(t) = (1 - cos(π t / T)) / 2` of the way, `T` so that the peak is `speed`.
 
     Args:
         arm: names and limits.
         held: (n,) goals that the servos hold [rad].
-        joint: which one moves.
-        goal: where to [rad].
+        goals: where to [rad], by joint.
         speed: highest speed of any joint on the way [rad/s].
 
-    Yields:
-        (n,) goals [rad]; the last one is the end.
+    Returns:
+        (steps, n) goals [rad]; the last row is the end.
 
     Raises:
         ConfigError: the arm has no such joint, or the speed is not a positive number.
-        LimitViolation: goal or speed outside the joint's limits, or a joint lies too far outside its own.
+        LimitViolation: goal or speed outside a joint's limits, or a joint lies too far outside its own.
     """
-    if joint not in arm.joint_names:
-        raise ConfigError(f"{arm.name} has no joint {joint!r}: give one of {', '.join(arm.joint_names)}")
-    index = arm.joint_names.index(joint)
-    definition = arm.joints[index]
-    low, high = definition.position_limits
-    if not low <= goal <= high:
-        raise LimitViolation(f"{joint}: goal {goal} rad lies outside {low}..{high} rad: give one inside")
     if not speed > 0.0:
         raise ConfigError(f"speed {speed} rad/s: give a positive number")
-    if speed > definition.velocity_limit:
-        raise LimitViolation(f"{joint}: speed {speed} rad/s is above its limit {definition.velocity_limit} rad/s")
     end = _inside_limits(arm, held)
-    end[index] = goal
+    for name, goal in goals.items():
+        if name not in arm.joint_names:
+            raise ConfigError(f"{arm.name} has no joint {name!r}: give one of {', '.join(arm.joint_names)}")
+        index = arm.joint_names.index(name)
+        joint = arm.joints[index]
+        low, high = joint.position_limits
+        if not low <= goal <= high:
+            raise LimitViolation(f"{name}: goal {goal} rad lies outside {low}..{high} rad: give one inside")
+        if speed > joint.velocity_limit:
+            raise LimitViolation(f"{name}: speed {speed} rad/s is above {joint.velocity_limit} rad/s: give less")
+        end[index] = goal
     return _eased(held, end, speed)
 
 
@@ -96,23 +99,17 @@ def _inside_limits(arm: ArmDefinition, held: FloatArray) -> FloatArray:
     return inside
 
 
-def _eased(start: FloatArray, end: FloatArray, speed: float) -> Iterator[FloatArray]:
+def _eased(start: FloatArray, end: FloatArray, speed: float) -> FloatArray:
     duration = 0.5 * math.pi * float(np.max(np.abs(end - start))) / speed
     steps = max(1, math.ceil(duration / PERIOD))
-    for step in range(1, steps + 1):
-        yield start + (end - start) * 0.5 * (1.0 - math.cos(math.pi * step / steps))
+    share = 0.5 * (1.0 - np.cos(np.pi * np.arange(1, steps + 1) / steps))
+    return start + share[:, np.newaxis] * (end - start)
 
 
-def move_joint(
-    robot: HeldRobot,
-    arm: ArmDefinition,
-    joint: str,
-    goal: float,
-    speed: float,
-    clock: Clock,
-    progress: Callable[[float], None] = lambda _: None,
+def move_joints(
+    robot: HeldRobot, arm: ArmDefinition, goals: Mapping[str, float], speed: float, clock: Clock
 ) -> MoveReport:
-    """Move `joint` to `goal` [rad] at up to `speed` [rad/s]. Robot connected, torque on; both stay so.
+    """Move joints to `goals` [rad] at up to `speed` [rad/s]. Robot connected, torque on; both stay so.
 
     Whatever goes wrong on the way, Ctrl-C included, stops the arm (ramp, then hold) before it is raised.
 
@@ -120,35 +117,35 @@ def move_joint(
         ConfigError, LimitViolation: see `plan_move`; nothing was sent.
         BusError, ServoFault: the arm failed on the way.
     """
-    path = plan_move(arm, robot.goal_position, joint, goal, speed)
-    index = arm.joint_names.index(joint)
+    path = plan_move(arm, robot.goal_position, goals, speed)
+    # A joint that rests outside its limits starts with the jump to its limit: no command may lie outside.
+    limits = np.array([joint.position_limits for joint in arm.joints])
+    path = np.clip(path, limits[:, 0], limits[:, 1])
     start_ns = clock.now_ns()
-    start = float(robot.read().position[index])
+    start = robot.read().position
     ticker = Ticker(PERIOD, clock)
     try:
-        # The first goals may lie outside the limits by the slack that a resting joint is allowed.
-        limits = np.array([entry.position_limits for entry in arm.joints])
-        for goals in path:
+        for row in path:
             ticker.wait()
-            progress(float(robot.read().position[index]))
-            robot.write(JointCommand(np.clip(goals, limits[:, 0], limits[:, 1])))
-        end, settled = _settle(robot, index, ticker, clock)
+            robot.read()
+            robot.write(JointCommand(row))
+        end, settled = _settle(robot, ticker, clock)
     except BaseException:
         _stop(robot)
         raise
-    return MoveReport(start, end, goal, (clock.now_ns() - start_ns) / NANOSECONDS, settled)
+    return MoveReport(start, end, path[-1], (clock.now_ns() - start_ns) / NANOSECONDS, settled)
 
 
-def _settle(robot: HeldRobot, index: int, ticker: Ticker, clock: Clock) -> tuple[float, bool]:
-    """Read until the joint rests; its position and whether it does."""
-    deadline = clock.now_ns() + int(SETTLE_TIME * NANOSECONDS)
-    quiet = 0
-    while True:
+def _settle(robot: HeldRobot, ticker: Ticker, clock: Clock) -> tuple[FloatArray, bool]:
+    """Read until all joints rest; their positions and whether they do."""
+    deadline = clock.now_ns() + to_ns(SETTLE_TIME)
+    recent = deque([robot.read().position], maxlen=round(REST_TIME / PERIOD))
+    while clock.now_ns() < deadline:
         ticker.wait()
-        state = robot.read()
-        quiet = quiet + 1 if abs(float(state.velocity[index])) < SETTLED_SPEED else 0
-        if quiet * PERIOD >= 0.1 or clock.now_ns() > deadline:
-            return float(state.position[index]), quiet > 0
+        recent.append(robot.read().position)
+        if len(recent) == recent.maxlen and np.ptp(np.array(recent), axis=0).max() < REST_SPREAD:
+            return recent[-1], True
+    return recent[-1], False
 
 
 def _stop(robot: HeldRobot) -> None:
