@@ -307,8 +307,10 @@ class FeetechServo(EmulatedServo):
         put("present_load", round(self._load * 1000.0))
         put("present_voltage", round(self._voltage * 10.0))
         put("present_temperature", round(self._temperature))
+        put("registered_instruction", int(self.has_registered_write))
         put("status", self._protection.status)
         put("moving", int(self._profile.moving or abs(self._velocity) > _MOVING_SPEED))
+        put("target_position", round(self._profile.position))
         put("present_current", round(self._current / CURRENT_UNIT))
 
     def _put_clipped(self, name: str, value: int) -> None:
