@@ -29,8 +29,9 @@ class PointPlant:
         self.friction = np.ones(n)
         self.stuck = np.zeros(n, dtype=bool)
         self.pushes: list[tuple[int, float, float]] = []
-        self._voltages = np.array(voltages)
-        self.state = PlantState(0.0, np.full(n, position), np.zeros(n), np.zeros(n), np.full(n, 30.0), np.array(voltages))
+        self.state = PlantState(
+            0.0, np.full(n, position), np.zeros(n), np.zeros(n), np.full(n, 30.0), np.array(voltages)
+        )
 
     def step(self, duty: FloatArray, bridge: NDArray[np.uint8]) -> None:
         state = self.state
