@@ -38,6 +38,7 @@ class BatchTaskEnv:
     Attributes:
         task: rewards, layout and limits.
         truths: physical parameters of each simulation's present episode.
+        model: MuJoCo's model with the parameters of `truth`, before any randomization.
         observation_space: of one simulation, Box of float64, (task.layout.size,).
         action_space: of one simulation, Box of float64, -1..1, (n,).
     """
@@ -71,7 +72,7 @@ class BatchTaskEnv:
         self._base_truth = nominal_truth(task.arm).without_backlash() if truth is None else truth
         self.truths = [self._base_truth] * nsim
         self._randomization, self._randoms = randomization, random.spawn(nsim)
-        model = build_task_model(task, self._base_truth, randomization)
+        self.model = model = build_task_model(task, self._base_truth, randomization)
         self._models = [model if randomization is None else copy.copy(model) for _ in range(nsim)]
         self._batch = mujoco.batch.Batch(model, nsim, nthread)
         self._world, self._workspace = World(task, model), Workspace(model, task.arm)
@@ -93,6 +94,14 @@ class BatchTaskEnv:
     def substeps(self) -> int:
         """Physics steps in one `step`."""
         return self._world.substeps
+
+    def states(self) -> FloatArray:
+        """(nsim, nstate) MuJoCo's integration states, a copy."""
+        return np.array(self._batch.state)
+
+    def targets(self) -> FloatArray:
+        """(nsim, n) the joint targets [rad], a copy."""
+        return self._targets.copy()
 
     def reset(self, mask: BoolArray | None = None, episodes: Sequence[Episode] | None = None) -> FloatArray:
         """Start episodes.
