@@ -26,6 +26,14 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+demo: $(STAMP)
+	$(BIN)/robot-mbrl demo
+
+bench: $(STAMP)
+	$(BIN)/robot-mbrl bench bus
+	$(BIN)/robot-mbrl bench host
+	$(BIN)/robot-mbrl bench sim
+
 crosscheck: $(STAMP)
 	$(BIN)/python -m robot_mbrl.benchmarks.crosscheck
 

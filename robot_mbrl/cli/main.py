@@ -115,7 +115,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     ),
     "bench": Entry(
         "bench",
-        "bench",
+        "app",
         "Measure the bus or the simulation and print the figures.",
         "robot-mbrl bench sim --json",
     ),

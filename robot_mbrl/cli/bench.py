@@ -1,0 +1,75 @@
+"""`robot-mbrl bench`."""
+
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from robot_mbrl.benchmarks import bus_host_cost, bus_loop, sim_stepping
+from robot_mbrl.cli.options import Json
+from robot_mbrl.cli.terminal import console
+from robot_mbrl.contracts.errors import ConfigError
+
+app = typer.Typer(
+    help="Measure and print figures. Touches no hardware: the bus is the emulated one.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+Seconds = Annotated[float, typer.Option(help="How long to measure [s].")]
+
+
+@app.callback()
+def bench() -> None:
+    """Measure and print figures. Touches no hardware: the bus is the emulated one."""
+
+
+@app.command("bus", epilog="\b\nExample:\n  robot-mbrl bench bus --seconds 10")
+def bus(seconds: Seconds = 60.0, as_json: Json = False) -> None:
+    """Read-and-write cycles at 200 Hz on emulated arms, beside the wire-time formula, and the emulator's cost."""
+    figures = bus_loop.measure(_checked(seconds))
+    _print(figures, bus_loop.table(figures), as_json=as_json)
+
+
+@app.command("host", epilog="\b\nExample:\n  robot-mbrl bench host --json")
+def host(as_json: Json = False) -> None:
+    """Host cost of one sync read, ours beside the vendors' SDKs and rustypot.
+
+    Installs those from PyPI, each into an environment of its own under `.crosscheck` in the present folder.
+    """
+    try:
+        figures = bus_host_cost.measure()
+    except subprocess.CalledProcessError as error:
+        raise ConfigError(
+            f"a peer could not be installed (pip ended with {error.returncode}): check the network"
+        ) from error
+    _print(figures, bus_host_cost.table(figures), as_json=as_json)
+
+
+@app.command("sim", epilog="\b\nExample:\n  robot-mbrl bench sim --seconds 20 --json")
+def sim(seconds: Seconds = 60.0, as_json: Json = False) -> None:
+    """Share of raw `mj_step` speed that batches, tasks and dm_control's environments keep."""
+    if importlib.util.find_spec("dm_control") is None:
+        raise ConfigError("bench sim compares with dm_control, which is missing: pip install 'robot-mbrl[dm-control]'")
+    figures = sim_stepping.measure(_checked(seconds))
+    _print(figures, sim_stepping.table(figures), as_json=as_json)
+
+
+def _checked(seconds: float) -> float:
+    if not 0.0 < seconds < float("inf"):
+        raise ConfigError(f"--seconds {seconds}: give a positive number")
+    return seconds
+
+
+def _print(figures: Mapping[str, Any], table: Table | str, *, as_json: bool) -> None:
+    if as_json:
+        machine = {"processors": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+        typer.echo(json.dumps({"machine": machine, "figures": figures}, indent=2))
+    else:
+        console().print(table, markup=False)
