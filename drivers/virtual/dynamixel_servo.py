@@ -56,6 +56,8 @@ _CURRENT_UNIT: Final = 0.001
 _FEEDBACK: Final = struct.Struct("<HBBhhiiiiHB")
 """realtime_tick to present_temperature, addresses 120 to 146."""
 _FEEDBACK_ADDRESS: Final = 120
+_REGISTERED_ADDRESS: Final = 69
+"""registered_instruction, with hardware_error_status behind it."""
 _TRIPS: Final = {
     "voltage": VOLTAGE_ERROR, "overheat": OVERHEAT_ERROR, "shock": SHOCK_ERROR, "overload": OVERLOAD_ERROR,
 }  # fmt: skip
@@ -417,8 +419,8 @@ class DynamixelServo(EmulatedServo):
             round(self._voltage * 10.0),
             round(min(max(self._temperature, 0.0), 255.0)),
         )
-        self._put("hardware_error_status", self._protection.errors)
-        self._put("registered_instruction", int(self._pending_write is not None))
+        self.memory[_REGISTERED_ADDRESS] = self.has_registered_write
+        self.memory[_REGISTERED_ADDRESS + 1] = self._protection.errors
 
     def _moving_status(self, position: int) -> int:
         if self._mode not in _POSITION_MODES:

@@ -6,6 +6,7 @@ servos (Duclusaud et al., ICRA 2025) do without either, so those two registers a
 """
 
 import math
+import struct
 from collections.abc import Iterable
 from typing import Final
 
@@ -43,6 +44,9 @@ _SPEED_I: Final = 5e-5
 _MOVING_SPEED: Final = 20.0
 """[ticks/s] from which the moving flag is set although the set point rests; an assumption."""
 
+_FEEDBACK: Final = struct.Struct("<HHHBBBBBHH")
+"""present_position to present_current, addresses 56 to 70."""
+_FEEDBACK_ADDRESS: Final = 56
 _CONTROL_REGISTERS: Final = frozenset({"goal_position", "goal_time", "goal_velocity", "acceleration"})
 
 
@@ -301,18 +305,23 @@ class FeetechServo(EmulatedServo):
 
     def _refresh(self) -> None:
         unit = 1.0 if self._phase & PHASE_FINE_SPEED else COARSE_SPEED_UNIT
-        put = self._put_clipped
-        put("present_position", self._position())
-        put("present_velocity", round(self._feedback_sign * self._velocity / unit))
-        put("present_load", round(self._load * 1000.0))
-        put("present_voltage", round(self._voltage * 10.0))
-        put("present_temperature", round(self._temperature))
-        put("registered_instruction", int(self.has_registered_write))
-        put("status", self._protection.status)
-        put("moving", int(self._profile.moving or abs(self._velocity) > _MOVING_SPEED))
-        put("target_position", round(self._profile.position))
-        put("present_current", round(self._current / CURRENT_UNIT))
+        moving = self._profile.moving or abs(self._velocity) > _MOVING_SPEED
+        _FEEDBACK.pack_into(
+            self.memory,
+            _FEEDBACK_ADDRESS,
+            _sign_magnitude(self._position(), 0x8000),
+            _sign_magnitude(round(self._feedback_sign * self._velocity / unit), 0x8000),
+            _sign_magnitude(round(self._load * 1000.0), 0x400),
+            min(max(round(self._voltage * 10.0), 0), 255),
+            min(max(round(self._temperature), 0), 255),
+            self.has_registered_write,
+            self._protection.status,
+            moving,
+            _sign_magnitude(round(self._profile.position), 0x8000),
+            _sign_magnitude(round(self._current / CURRENT_UNIT), 0x8000),
+        )
 
-    def _put_clipped(self, name: str, value: int) -> None:
-        register = self.table[name]
-        self._put(name, min(max(value, register.lowest), register.highest))
+
+def _sign_magnitude(value: int, sign: int) -> int:
+    """`value` with the bit `sign` for a minus, held to what fits below that bit."""
+    return min(value, sign - 1) if value >= 0 else min(-value, sign - 1) | sign

@@ -72,6 +72,8 @@ class EmulatedServo(ABC):
             data = register.encode(register.default)
             self.memory[register.address : register.address + register.size] = data
         self._eeprom[:] = self.memory
+        self._id_address = table["id"].address
+        self._baud_address = table["baud_rate"].address
 
     @property
     def listening(self) -> bool:
@@ -86,12 +88,12 @@ class EmulatedServo(ABC):
     @property
     def id(self) -> int:
         """The ID that it answers to."""
-        return self.memory[self.table["id"].address]
+        return self.memory[self._id_address]
 
     @property
     def baud(self) -> int:
         """Bits per second that it is set to."""
-        return self.baud_rates[self.memory[self.table["baud_rate"].address]]
+        return self.baud_rates[self.memory[self._baud_address]]
 
     @property
     def return_delay(self) -> float:
