@@ -1,6 +1,6 @@
 """Hand-written controllers for the tasks: a yardstick for what is learned, and a source of demonstrations.
 
-They know the arm's nominal kinematics and see observations only.
+They know the arm's nominal model and see observations only.
 """
 
 from typing import Protocol
@@ -24,7 +24,7 @@ class Controller(Protocol):
 
 
 def scripted_controller(task: Task, random: np.random.Generator) -> Controller:
-    """The controller for `task`; it may draw from `random`.
+    """The controller for `task`; it draws starts for its inverse kinematics from `random`.
 
     Raises:
         ConfigError: there is none for it.
@@ -32,75 +32,68 @@ def scripted_controller(task: Task, random: np.random.Generator) -> Controller:
     if isinstance(task, ReachTask):
         return ReachController(task, random)
     if isinstance(task, PushTask):
-        return PushController(task)
+        return PushController(task, random)
     raise ConfigError(f"there is no scripted controller for the task {task.name!r}: there are for reach and push")
 
 
-class ToolServo:
-    """Moves the tool in a straight line.
+class ToolMover:
+    """Moves the tool to places: far away through joint space to a free pose, near by in a straight line.
 
-    The targets move from where they are, not from where the joints are, so that the sag that gravity leaves is
-    integrated away.
+    The gripper, which is the last joint and does not move the tool frame, is parked: closed, an open one straddles
+    what it shall push.
     """
 
-    GAIN = 0.35
-    """Share of the way that one step goes; the joints need two or three steps to follow."""
+    NEAR = 0.06
+    """Where the straight line begins [m]."""
 
-    LAG = 0.05
-    """How far ahead the tool's motion is extrapolated [s], about what a servo lags behind its target."""
+    STRIDE = 0.03
+    """How far ahead of the tool the servos are sent on a straight line [m]."""
 
-    LONGEST_STEP = 0.05
-    """Longest way that one step tries [m], for which the Jacobian still holds."""
+    STARTS = 12
+    """Random poses from which a pose for a far place is sought."""
 
-    def __init__(self, task: Task, kinematics: Kinematics, *, pointing_down: bool = False) -> None:
-        self._task, self._kinematics, self._pointing_down = task, kinematics, pointing_down
+    SAME_PLACE = 0.01
+    """A far place that has moved less than this needs no new pose [m]."""
+
+    def __init__(self, task: Task, random: np.random.Generator, *, pointing_down: bool) -> None:
+        self._task, self._random, self._pointing_down = task, random, pointing_down
+        self._kinematics = Kinematics(task)
+        self._gripper = task.arm.joints[-1].park_position
+        self._place = np.full(3, np.inf)
+        self._solution: FloatArray | None = None
 
     def towards(self, observation: FloatArray, place: FloatArray) -> FloatArray:
-        """The action (n,) that moves the tool to `place` (3,) [m]."""
+        """The action (n,) in -1..1 that moves the tool to `place` (3,) [m]."""
         part = self._task.layout.part
-        joints = part(observation, "joints")
-        self._kinematics.pose(joints + self.LAG * part(observation, "velocities"))
-        coming = self._kinematics.tool
-        self._kinematics.pose(joints)
-        motion = self.GAIN * (place - coming)
-        motion *= min(1.0, self.LONGEST_STEP / max(float(np.linalg.norm(motion)), 1e-9))
-        action = self._kinematics.step(motion, pointing_down=self._pointing_down) / self._task.action_scale
+        joints, tool = part(observation, "joints"), part(observation, "tool")
+        distance = float(np.linalg.norm(place - tool))
+        solution = self._solve(place, joints) if distance > self.NEAR else None
+        if solution is None:
+            ahead = tool + (place - tool) * min(1.0, self.STRIDE / max(distance, 1e-9))
+            solution, _ = self._kinematics.solve(ahead, joints, pointing_down=self._pointing_down, iterations=5)
+        solution = np.append(solution[:-1], self._gripper)
+        way = self._kinematics.targets_for(solution) - part(observation, "targets")
+        action = way / self._task.action_scale
         return np.asarray(action / max(1.0, float(np.abs(action).max())))
+
+    def _solve(self, place: FloatArray, joints: FloatArray) -> FloatArray | None:
+        if not np.linalg.norm(place - self._place) < self.SAME_PLACE:
+            low, high = self._task.position_limits.T
+            starts = [self._random.uniform(low, high) for _ in range(self.STARTS)]
+            self._place = place
+            self._solution = self._kinematics.nearest_solution(place, joints, starts, pointing_down=self._pointing_down)
+        return self._solution
 
 
 class ReachController:
-    """Drives all joints to a free pose that has the tool at the goal; near it, goes straight."""
-
-    NEAR = 0.06
-    """Where the tool goes straight for the goal [m]."""
-
-    STARTS = 20
-    """Random poses from which a pose for the goal is sought."""
+    """Goes for the goal."""
 
     def __init__(self, task: Task, random: np.random.Generator) -> None:
-        self._task, self._random = task, random
-        self._kinematics = Kinematics(task)
-        self._servo = ToolServo(task, self._kinematics)
-        self._goal = np.full(3, np.nan)
-        self._solution: FloatArray | None = None
+        self._layout, self._mover = task.layout, ToolMover(task, random, pointing_down=False)
 
     def act(self, observation: FloatArray) -> FloatArray:
         """Return the action (n,) in -1..1 for an observation (size,)."""
-        part = self._task.layout.part
-        goal = part(observation, "goal")
-        if not np.array_equal(goal, self._goal):
-            self._goal, self._solution = goal, self._nearest_solution(goal, part(observation, "joints"))
-        if self._solution is None or np.linalg.norm(goal - part(observation, "tool")) < self.NEAR:
-            return self._servo.towards(observation, goal)
-        way = (self._solution - part(observation, "targets")) / self._task.action_scale
-        return np.asarray(way / max(1.0, float(np.abs(way).max())))
-
-    def _nearest_solution(self, goal: FloatArray, joints: FloatArray) -> FloatArray | None:
-        """Of the free poses found for `goal`, the one that is the shortest way from `joints`."""
-        low, high = self._task.position_limits.T
-        starts = [joints, *(self._random.uniform(low, high) for _ in range(self.STARTS))]
-        found = [solution for start in starts if (solution := self._kinematics.solve(goal, start)) is not None]
-        return min(found, key=lambda solution: float(np.abs(solution - joints).max()), default=None)
+        return self._mover.towards(observation, self._layout.part(observation, "goal"))
 
 
 class PushController:
@@ -118,17 +111,16 @@ class PushController:
     ARRIVED = 0.015
     """The object is left alone this near to the goal [m]."""
 
-    WIDTH = 0.015
+    WIDTH = 0.02
     """How far off the line of the push the tool may be [m]."""
 
-    def __init__(self, task: Task) -> None:
-        self._layout = task.layout
-        self._servo = ToolServo(task, Kinematics(task), pointing_down=True)
+    def __init__(self, task: Task, random: np.random.Generator) -> None:
+        self._layout, self._mover = task.layout, ToolMover(task, random, pointing_down=True)
 
     def act(self, observation: FloatArray) -> FloatArray:
         """Return the action (n,) in -1..1 for an observation (size,)."""
         tool, cube, goal = (self._layout.part(observation, name) for name in ("tool", "object", "goal"))
-        return self._servo.towards(observation, self._waypoint(tool, cube, goal))
+        return self._mover.towards(observation, self._waypoint(tool, cube, goal))
 
     def _waypoint(self, tool: FloatArray, cube: FloatArray, goal: FloatArray) -> FloatArray:
         way = goal[:2] - cube[:2]
@@ -141,7 +133,7 @@ class PushController:
         across = abs(float(offset[0] * direction[1] - offset[1] * direction[0]))
         start = cube[:2] - self.BEHIND * direction
         if along < 0.0 and across < self.WIDTH and tool[2] < 2.0 * self.PUSH_HEIGHT:
-            return np.append(goal[:2], self.PUSH_HEIGHT)
+            return np.append(tool[:2] + ToolMover.STRIDE * direction, self.PUSH_HEIGHT)
         if np.hypot(*(tool[:2] - start)) < self.WIDTH:
             return np.append(start, self.PUSH_HEIGHT)
         return np.append(start, self.CARRY_HEIGHT)

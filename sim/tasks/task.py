@@ -23,9 +23,9 @@ CONTROL_PERIOD = 0.05
 TIMESTEP = 0.002
 """Step of the physics [s].
 
-Against steps of 0.1 ms, with full-speed random motion of an SO-101 over the table, the tool is off by 0.36 mm (root mean
-square) at 1 ms, 0.79 mm at 2 ms, 1.8 mm at 5 ms and 4.5 mm at 10 ms. Tasks have rigid gears; the play of ±0.5° a joint
-that they leave out is several times 0.79 mm at the tool. A step of 1 ms would double the cost for nothing that lasts.
+Against steps of 0.1 ms, with full-speed random motion of an SO-101 over the table, the tool is off by 0.36 mm (root
+mean square) at 1 ms, 0.79 mm at 2 ms, 1.8 mm at 5 ms and 4.5 mm at 10 ms. Tasks have rigid gears; the play of ±0.5° a
+joint that they leave out is several times 0.79 mm at the tool, so a step of 1 ms would double the cost in vain.
 """
 
 OBSERVATION_SPAN = {

@@ -13,7 +13,7 @@ from robot_mbrl.sim.addresses import Addresses
 TRIES = 2000
 """Draws before giving up. Of an SO-101's poses about one in four is free and above the table."""
 
-NEAREST = 0.12
+NEAREST = 0.17
 """Places on the table lie at least this far in front of the base's origin [m], clear of base and shoulder."""
 
 INWARD = 0.8
