@@ -21,6 +21,7 @@ from robot_mbrl.benchmarks.crosscheck.faults import (
     check_pty_has_no_baud_rate,
 )
 from robot_mbrl.benchmarks.crosscheck.peer_process import PeerProcess
+from robot_mbrl.benchmarks.crosscheck.physics import Physics
 from robot_mbrl.benchmarks.crosscheck.served_pty import Tap
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
@@ -36,7 +37,7 @@ def arm_rows(arm_name: str, root: Path) -> Iterator[Row]:
     ):
         for name, cases in ARM_CASES[arm_name].items():
             with PeerProcess(environments.interpreter(name, root), environments.PEERS[name]) as peer:
-                bench = Bench(name, peer, arm, tap, emulated.control.truth)
+                bench = Bench(name, peer, arm, tap, Physics(arm.joints, emulated.control.truth))
                 for case in cases:
                     bench.reset()
                     yield run_case(f"{arm_name}: {case.__name__.replace('_', ' ')}", name, partial(case, bench))

@@ -1,39 +1,26 @@
 """One peer at one emulated arm, with a tap between the two and a view of the physics."""
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
-
-from robot_mbrl.benchmarks.crosscheck.case import Mismatch, require, require_same
+from robot_mbrl.benchmarks.crosscheck.case import require_same
 from robot_mbrl.benchmarks.crosscheck.peer_process import PeerProcess
+from robot_mbrl.benchmarks.crosscheck.physics import Physics
 from robot_mbrl.benchmarks.crosscheck.served_pty import Tap
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import BusSettings
-from robot_mbrl.contracts.types import FloatArray
-from robot_mbrl.drivers.arms import RAD_PER_TICK, ArmDefinition
+from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.drivers.bus import Answer, BusProtocol, ServoBus, bus_protocol, open_bus
 from robot_mbrl.drivers.control_tables import control_table
 from robot_mbrl.drivers.registers import ControlTable, Register
-from robot_mbrl.drivers.virtual.control_client import Truth
 
 Result = TypeVar("Result")
 
-LATENCY_MS = 200.0
+LATENCY_MS = 1000.0
 """What peers allow for a slow adapter: the machine is shared, and how fast it is is no part of these cases."""
 PATIENT = BusSettings(margin=1.0)
-AT_REST = RAD_PER_TICK / 2 / 0.006
-"""Velocity [rad/s] that makes half a tick in 6 ms, the oldest that a servo's reading may be: its physics trails answers
-that are due by up to 4 ms, its firmware samples once a millisecond."""
-ARRIVED = 0.2
-"""How near [rad] proportional control brings a joint to its goal against gravity."""
-LOOK_PERIOD = 0.01
-"""[s]"""
-ARRIVAL_DEADLINE = 20.0
-"""[s]"""
 
 
 @dataclass(frozen=True)
@@ -45,14 +32,14 @@ class Bench:
         peer: the running peer; its port is open.
         arm: definition of the arm.
         tap: what stands between the two.
-        truth: looks at the physics.
+        physics: behind the arm.
     """
 
     name: str
     peer: PeerProcess
     arm: ArmDefinition
     tap: Tap
-    truth: Callable[[], Truth]
+    physics: Physics
 
     @property
     def ids(self) -> list[int]:
@@ -117,43 +104,3 @@ class Bench:
         self.tap.take(0)
         self.open()
         return result
-
-    def read_at_rest(self, read: Callable[[], Sequence[int]], joints: slice = slice(None)) -> Sequence[int]:
-        """Read positions while `joints` stand still in the physics, and check each against it, to one tick.
-
-        A servo samples its encoder before it answers, so what it says of a moving joint is old. Everything is read
-        again until `joints` are slow enough, before and after, for that not to matter.
-
-        Args:
-            read: gives the positions of `joints` [ticks].
-            joints: which of the arm's.
-
-        Raises:
-            Mismatch: a position is off by more than a tick, or the joints never stand still.
-        """
-        deadline = time.monotonic() + ARRIVAL_DEADLINE
-        while time.monotonic() < deadline:
-            before = self.truth()
-            ticks = read()
-            after = self.truth()
-            if max(np.abs(look.velocity[joints]).max() for look in (before, after)) < AT_REST:
-                angles = after.position[joints].tolist()
-                true = [j.nominal_map.to_tick(x) for j, x in zip(self.arm.joints[joints], angles, strict=True)]
-                off = max(abs(tick - wanted) for tick, wanted in zip(ticks, true, strict=True))
-                require(off <= 1, f"positions read {list(ticks)}, in the physics {true}: {off} ticks apart")
-                return ticks
-        raise Mismatch(f"the arm did not stand still within {ARRIVAL_DEADLINE:g} s")
-
-    def wait_for_arrival(self, goal: FloatArray) -> FloatArray:
-        """Wait until the joints have come near `goal` [rad] in the physics and the motion is over; give where they are.
-
-        Raises:
-            Mismatch: that does not come to pass.
-        """
-        deadline = time.monotonic() + ARRIVAL_DEADLINE
-        while time.monotonic() < deadline:
-            look = self.truth()
-            if np.abs(look.position - goal).max() < ARRIVED and np.abs(look.velocity).max() < AT_REST:
-                return look.position
-            time.sleep(LOOK_PERIOD)
-        raise Mismatch(f"after {ARRIVAL_DEADLINE:g} s the arm is at {look.position.round(3)}, not at {goal.round(3)}")
