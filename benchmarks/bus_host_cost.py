@@ -56,7 +56,7 @@ READS = {"feetech": SyncRead(56, 6), "dynamixel": SyncRead(126, 10)}
 
 
 @contextmanager
-def _responder(request_size: int, answer: bytes) -> Iterator[str]:
+def canned_responder(request_size: int, answer: bytes) -> Iterator[str]:
     """Start a canned responder and give its port."""
     command = [sys.executable, "-m", "robot_mbrl.benchmarks.canned_responder", str(request_size), answer.hex()]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -71,7 +71,7 @@ def _responder(request_size: int, answer: bytes) -> Iterator[str]:
 def _start(client: str, protocol: str, root: Path, stack: ExitStack) -> PeerProcess:
     """A running client with a responder of its own."""
     read = READS[protocol]
-    port = stack.enter_context(_responder(len(read.request(protocol)), read.answer(protocol)))
+    port = stack.enter_context(canned_responder(len(read.request(protocol)), read.answer(protocol)))
     if client == OURS:
         python, module = Path(sys.executable), "robot_mbrl.benchmarks.crosscheck.our_client"
     else:
