@@ -19,10 +19,6 @@ from robot_mbrl.drivers.virtual.wire_faults import TimedFault
 _SPIN_NS: Final = to_ns(60e-6)
 """`select` wakes up to about this late, so the last stretch before an answer is spun away."""
 
-_ATTENTION_NS: Final = to_ns(200e-6)
-"""How long after an answer the loop polls without sleeping: the next instruction mostly comes at once, and waking up
-would delay it by as much as ten bytes on the wire."""
-
 _CHORES_NS: Final = to_ns(0.25)
 """Period of what is not urgent: saving the EEPROM, reporting overruns."""
 
@@ -58,7 +54,6 @@ class VirtualArmServer:
         self._store = store
         self._report = report
         self._schedule = StepSchedule(arm.plant.timestep, time.monotonic_ns())
-        self._attentive_until_ns = 0
         self._chores_ns = 0
         self._reported_overruns = 0
         self._control = ControlSocket(control_path, self._handle)
@@ -92,10 +87,7 @@ class VirtualArmServer:
             answers = bus.poll(now_ns)
             if answers and self._port.plugged:
                 self._port.write(answers)
-                self._attentive_until_ns = now_ns + _ATTENTION_NS
             event_ns = bus.next_event_ns()
-        if event_ns is None and now_ns < self._attentive_until_ns:
-            event_ns = self._attentive_until_ns
         schedule = self._schedule
         if schedule.may_step(now_ns, event_ns):
             self._arm.step()
@@ -113,22 +105,22 @@ class VirtualArmServer:
         wake_ns = self._schedule.next_ns
         if event_ns is not None and event_ns - _SPIN_NS < wake_ns:
             wake_ns = event_ns - _SPIN_NS
-        timeout = 0.0 if now_ns < self._attentive_until_ns else max(wake_ns - now_ns, 0) / NANOSECONDS
+        timeout = max(wake_ns - now_ns, 0) / NANOSECONDS
         watched: list[Any] = [*self._control.waiting]
         if self._port.plugged:
             watched.append(self._port)
         readable, _, _ = select.select(watched, (), (), timeout)
+        woken_ns = time.monotonic_ns()
         for ready in readable:
             if ready is not self._port:
                 self._control.serve(ready)
             elif self._port.plugged:
-                self._receive()
+                self._receive(woken_ns)
 
-    def _receive(self) -> None:
+    def _receive(self, now_ns: int) -> None:
         data = self._port.read()
         if data:
-            self._attentive_until_ns = 0
-            self._arm.bus.receive(data, self._port.baud(), time.monotonic_ns())
+            self._arm.bus.receive(data, self._port.baud(), now_ns)
 
     def _do_chores(self, now_ns: int) -> None:
         self._chores_ns = now_ns + _CHORES_NS
