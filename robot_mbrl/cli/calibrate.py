@@ -13,6 +13,7 @@ from robot_mbrl.cli.terminal import Terminal, console
 from robot_mbrl.commissioning.emulated_hand import ControlledArm, EmulatedHand
 from robot_mbrl.commissioning.joint_calibration import JointCalibrator
 from robot_mbrl.commissioning.operator import Operator
+from robot_mbrl.commissioning.servo_search import UNHURRIED
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
@@ -28,6 +29,7 @@ from robot_mbrl.drivers.calibration import (
 from robot_mbrl.drivers.virtual.control import control_path
 from robot_mbrl.drivers.virtual.control_client import ControlClient
 
+ABOUT: Final = "Calibrate the arm by hand, with its torque off. `robot-mbrl calibrate joints --help` tells how."
 EXAMPLES: Final = """\b
 Examples:
   robot-mbrl calibrate joints --arm so101_follower --port /dev/ttyACM0
@@ -35,12 +37,12 @@ Examples:
   robot-mbrl calibrate joints --arm so101_follower --export-lerobot my_arm.json
 """
 
-app = typer.Typer(help="Calibrate the arm.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(help=ABOUT, rich_markup_mode=None, no_args_is_help=True)
 
 
 @app.callback()
 def calibrate() -> None:
-    """Calibrate the arm."""
+    """Hold the commands below; what they share is said in `ABOUT`."""
 
 
 @app.command("joints", epilog=EXAMPLES)
@@ -87,7 +89,7 @@ def _on_the_arm(
     found = None if source is None else _read_lerobot(source, arm)
     clock = MonotonicClock()
     with ExitStack() as resources:
-        bus = open_bus(port, arm.protocol, arm.baud, clock)
+        bus = open_bus(port, arm.protocol, arm.baud, clock, UNHURRIED)
         resources.callback(bus.close)
         operator: Operator = Terminal()
         if emulated_hand:

@@ -7,6 +7,7 @@ import typer
 from robot_mbrl.cli.options import Arm, CalibrationFile, Port, Yes
 from robot_mbrl.cli.terminal import Terminal
 from robot_mbrl.commissioning.joint_move import move_joints, plan_move
+from robot_mbrl.commissioning.servo_search import UNHURRIED
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import RobotSettings
 from robot_mbrl.contracts.errors import NotReady
@@ -33,7 +34,7 @@ def move(
     terminal = Terminal()
     definition = load_arm(arm)
     # The servos' own watchdog would stop them as soon as this command has ended, and the arm is to hold.
-    settings = RobotSettings(arm=arm, port=port, calibration=calibration, watchdog=0.0)
+    settings = RobotSettings(arm=arm, port=port, calibration=calibration, bus=UNHURRIED, watchdog=0.0)
     clock = MonotonicClock()
     robot = open_arm(settings, clock)
     try:

@@ -6,6 +6,7 @@ import sys
 from typing import Annotated, Literal
 
 import typer
+from pydantic import ValidationError
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import Progress
@@ -23,6 +24,7 @@ from robot_mbrl.commissioning.servo_search import (
     search,
 )
 from robot_mbrl.contracts.clock import MonotonicClock
+from robot_mbrl.contracts.config import BusSettings, one_line
 from robot_mbrl.contracts.errors import BusError, ConfigError
 
 
@@ -31,6 +33,7 @@ def scan(
     baud: Annotated[str, typer.Option(help="Bits per second, or `all`.")] = str(DEFAULT_BAUD),
     protocol: Annotated[Literal["feetech", "dynamixel", "both"], typer.Option(help="What the servos speak.")] = "both",
     ids: Annotated[str, typer.Option(help="One ID or a range of them.")] = f"{EVERY_ID[0]}-{EVERY_ID[-1]}",
+    margin: Annotated[float, typer.Option(help="What a busy computer may be late [s] with an answer.")] = 0.01,
     as_json: Json = False,
 ) -> None:
     """List the servos that answer: ID, model, firmware, position, supply, temperature, torque.
@@ -41,9 +44,10 @@ def scan(
     chosen = PROTOCOLS if protocol == "both" else (protocol,)
     sweeps = [(name, rate) for name in chosen for rate in _rates(name, baud)]
     wanted = _ids(ids)
+    settings = _settings(margin)
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("asking", total=len(sweeps) * len(wanted))
-        found = search(port, sweeps, wanted, MonotonicClock(), progress=lambda _: progress.advance(task))
+        found = search(port, sweeps, wanted, MonotonicClock(), settings, progress=lambda _: progress.advance(task))
     if as_json:
         typer.echo(json.dumps({"port": port, "servos": [dataclasses.asdict(servo) for servo in found]}, indent=2))
     elif found:
@@ -61,6 +65,13 @@ def _rates(protocol: str, text: str) -> tuple[int, ...]:
     if not text.isdecimal() or int(text) == 0:
         raise ConfigError(f"--baud {text!r} is no baud rate: give bits per second, such as {DEFAULT_BAUD}, or all")
     return (int(text),)
+
+
+def _settings(margin: float) -> BusSettings:
+    try:
+        return BusSettings(margin=margin)
+    except ValidationError as error:
+        raise ConfigError(one_line(error, "scan")) from error
 
 
 def _ids(text: str) -> range:

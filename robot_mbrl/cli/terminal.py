@@ -18,6 +18,7 @@ PIPED_WIDTH: Final = 120
 """Columns of a table that goes to a file or a pipe."""
 SAMPLE_PERIOD: Final = 0.02
 """How long to wait for the Enter key between two readings [s]."""
+STANDARD_INPUT: Final = 0
 _READ_SIZE: Final = 4096
 
 
@@ -61,7 +62,7 @@ class Terminal:
 
     def __init__(self) -> None:
         self._console = console()
-        self._lines = Lines(sys.stdin.fileno())
+        self._lines = Lines(STANDARD_INPUT)
 
     def tell(self, text: str) -> None:
         """Print one line."""

@@ -6,6 +6,7 @@ import typer
 
 from robot_mbrl.cli.options import Arm, CalibrationFile, Port, Yes
 from robot_mbrl.cli.terminal import Terminal
+from robot_mbrl.commissioning.servo_search import UNHURRIED
 from robot_mbrl.commissioning.torque_off import torque_off
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import RobotSettings
@@ -36,13 +37,13 @@ def torque(
             raise NotReady(f"{arm}: the torque was left as it is: support the arm and answer y, or give --yes")
         _off(definition, port)
     else:
-        _on(RobotSettings(arm=arm, port=port, calibration=calibration, watchdog=0.0))
+        _on(RobotSettings(arm=arm, port=port, calibration=calibration, bus=UNHURRIED, watchdog=0.0))
     terminal.tell(f"{arm}: torque is {state.upper()}")
 
 
 def _off(arm: ArmDefinition, port: str) -> None:
     servos = [Servo(joint.name, joint.id, control_table(joint.servo)) for joint in arm.joints]
-    bus = open_bus(port, arm.protocol, arm.baud, MonotonicClock())
+    bus = open_bus(port, arm.protocol, arm.baud, MonotonicClock(), UNHURRIED)
     try:
         find_servos(bus, servos)
         torque_off(bus, servos)

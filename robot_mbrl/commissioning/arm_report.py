@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from robot_mbrl.commissioning.check import Check, Status, passed
-from robot_mbrl.commissioning.servo_search import FoundServo, describe
+from robot_mbrl.commissioning.servo_search import UNHURRIED, FoundServo, describe
 from robot_mbrl.contracts.clock import Clock
 from robot_mbrl.contracts.config import BusSettings
 from robot_mbrl.contracts.errors import BusError, BusTimeout, ConfigError, RobotMbrlError
@@ -20,7 +20,7 @@ TEMPERATURE_MARGIN = 10.0
 
 
 def check_arm(
-    arm: ArmDefinition, port: str, calibration: Path | None, clock: Clock, settings: BusSettings | None = None
+    arm: ArmDefinition, port: str, calibration: Path | None, clock: Clock, settings: BusSettings = UNHURRIED
 ) -> Iterator[Check]:
     """All checks of one arm on one port.
 

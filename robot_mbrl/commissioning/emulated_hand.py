@@ -22,7 +22,7 @@ DAMPING: Final = 0.17
 """[s/rad] of the joint's torque limit: a servo without torque hardly brakes, and the lighter ones are the weaker."""
 STRENGTH: Final = 1.4
 """Largest torque, in torque limits of the joint."""
-SPEED: Final = 3.0
+SPEED: Final = 4.0
 """How fast the hand leads a joint [rad/s]."""
 PERIOD: Final = 0.01
 """Between two pushes [s]."""
@@ -30,7 +30,7 @@ LONGEST_PUSH: Final = 0.1
 """A late push lasts no longer than this [s]."""
 REACH: Final = 0.3
 """How far past a stop the hand leads, so that its whole strength presses against it [rad]."""
-DWELL: Final = 0.4
+DWELL: Final = 0.25
 """How long the hand holds what it has led a joint to [s]."""
 
 # Where the other joints are held while one is led to its lower or upper stop, so that neither table nor arm is in its

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from robot_mbrl.commissioning.operator import Operator
 from robot_mbrl.commissioning.servo_search import (
     EVERY_ID,
+    UNHURRIED,
     FoundServo,
     baud_code,
     baud_rates,
@@ -108,7 +109,7 @@ class MotorSetup:
         table = control_table(joint.servo)
         lock = dialect(self._arm.protocol).lock
         code = baud_code(self._arm.protocol, self._arm.baud)
-        bus = open_bus(self._port, self._arm.protocol, found.baud, self._clock)
+        bus = open_bus(self._port, self._arm.protocol, found.baud, self._clock, UNHURRIED)
         try:
             if lock:
                 bus.write_register(found.id, table[lock], 0)
@@ -117,14 +118,14 @@ class MotorSetup:
         finally:
             bus.close()
         if lock:
-            bus = open_bus(self._port, self._arm.protocol, self._arm.baud, self._clock)
+            bus = open_bus(self._port, self._arm.protocol, self._arm.baud, self._clock, UNHURRIED)
             try:
                 bus.write_register(joint.id, table[lock], 1)
             finally:
                 bus.close()
 
     def _verify(self, joint: JointDefinition) -> None:
-        bus = open_bus(self._port, self._arm.protocol, self._arm.baud, self._clock)
+        bus = open_bus(self._port, self._arm.protocol, self._arm.baud, self._clock, UNHURRIED)
         try:
             bus.ping(joint.id)
             seen = describe(bus, self._arm.baud, joint.id)

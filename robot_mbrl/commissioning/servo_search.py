@@ -22,6 +22,11 @@ FACTORY_BAUD: Final = {"feetech": 1_000_000, "dynamixel": 57_600}
 DEFAULT_BAUD: Final = 1_000_000
 """What every arm definition that ships with the project is set to."""
 
+UNHURRIED: Final = BusSettings(margin=0.05)
+"""For commands that a person waits for: a busy computer may be so late [s] before a servo counts as silent."""
+SEARCHING: Final = BusSettings(margin=0.01)
+"""For a search over many IDs, of which most are silent."""
+
 _BAUD_CODES: Final = {"feetech": sts3215.BAUD_RATES, "dynamixel": x_series.BAUD_RATES}
 
 
@@ -84,7 +89,7 @@ def search(
     sweeps: Sequence[tuple[str, int]],
     ids: Sequence[int],
     clock: Clock,
-    settings: BusSettings | None = None,
+    settings: BusSettings = SEARCHING,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[FoundServo]:
     """Ping `ids` in each sweep (protocol, baud) and read every servo that answered.

@@ -10,7 +10,7 @@ import numpy as np
 from robot_mbrl.commissioning.emulated_hand import ControlledArm, EmulatedHand
 from robot_mbrl.commissioning.joint_calibration import JointCalibrator
 from robot_mbrl.commissioning.joint_move import move_joints
-from robot_mbrl.commissioning.servo_search import search
+from robot_mbrl.commissioning.servo_search import UNHURRIED, search
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import RobotSettings
 from robot_mbrl.contracts.errors import ServoMissing, SimulationError
@@ -54,7 +54,7 @@ def run_demo(tell: Tell) -> None:
 
 def _scan(definition: ArmDefinition, process: VirtualArmProcess, tell: Tell) -> None:
     ids = [joint.id for joint in definition.joints]
-    found = search(process.port, [(definition.protocol, definition.baud)], ids, MonotonicClock())
+    found = search(process.port, [(definition.protocol, definition.baud)], ids, MonotonicClock(), UNHURRIED)
     troubled = [servo.problem for servo in found if servo.problem]
     if len(found) != len(ids) or troubled:
         raise ServoMissing(f"{len(found)} of {len(ids)} emulated servos answer {troubled}: report this as a bug")
@@ -64,7 +64,7 @@ def _scan(definition: ArmDefinition, process: VirtualArmProcess, tell: Tell) -> 
 
 def _calibrate(definition: ArmDefinition, process: VirtualArmProcess, path: Path, tell: Tell) -> None:
     clock = MonotonicClock()
-    bus = open_bus(process.port, definition.protocol, definition.baud, clock)
+    bus = open_bus(process.port, definition.protocol, definition.baud, clock, UNHURRIED)
     try:
         tell("3. calibration: an emulated hand moves the limp arm, the procedure only sees the serial port")
         hand = EmulatedHand(definition, ControlledArm(process.control), clock, lambda line: tell(f"   {line}"))
@@ -81,7 +81,7 @@ def _calibrate(definition: ArmDefinition, process: VirtualArmProcess, path: Path
 
 def _move(definition: ArmDefinition, process: VirtualArmProcess, calibration: Path, tell: Tell) -> None:
     clock = MonotonicClock()
-    settings = RobotSettings(arm=ARM, port=process.port, calibration=calibration, watchdog=0.0)
+    settings = RobotSettings(arm=ARM, port=process.port, calibration=calibration, bus=UNHURRIED, watchdog=0.0)
     robot = open_arm(settings, clock)
     try:
         robot.connect()
