@@ -32,6 +32,8 @@ SUITE_TASKS = (("cartpole", "swingup"), ("cheetah", "run"), ("reacher", "easy"),
 NSIM = 64
 """Simulations of a batch."""
 
+LEAST_ROUNDS = 3
+
 _STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
 
@@ -54,10 +56,21 @@ RunBlock = Callable[[], Block]
 """Runs one block of a contestant."""
 
 
-def raw_seconds(
-    model: mujoco.MjModel, states: FloatArray, controls: FloatArray, substeps: int, threads: int = 1
-) -> float:
-    """Time [s] that MuJoCo needs alone.
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What MuJoCo alone did.
+
+    Attributes:
+        seconds: it took [s].
+        states: (k, nstate) where each simulation ended.
+    """
+
+    seconds: float
+    states: FloatArray
+
+
+def replay(model: mujoco.MjModel, states: FloatArray, controls: FloatArray, substeps: int, threads: int = 1) -> Replay:
+    """Let MuJoCo alone run simulations.
 
     Args:
         model: of all simulations.
@@ -68,24 +81,26 @@ def raw_seconds(
     """
     held = np.repeat(controls, substeps, axis=1)
     loops = [mujoco.batch.Batch(model, 1, 1) for _ in range(threads)]
+    ends = np.empty_like(states)
 
     def loop(batch: mujoco.batch.Batch, share: slice) -> None:
-        for state, control in zip(states[share], held[share], strict=True):
+        for state, control, end in zip(states[share], held[share], ends[share], strict=True):
             batch.state[0] = state
             batch.rollout(len(control), control[None], record=())
+            end[:] = batch.state[0]
 
     start = time.perf_counter()
     if threads == 1:
         loop(loops[0], slice(None))
-        return time.perf_counter() - start
+        return Replay(time.perf_counter() - start, ends)
     with ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(loop, batch, slice(index, None, threads)) for index, batch in enumerate(loops)]:
             done.result()
-    return time.perf_counter() - start
+    return Replay(time.perf_counter() - start, ends)
 
 
 def state_of(model: mujoco.MjModel, data: mujoco.MjData) -> FloatArray:
-    """(1, nstate) MuJoCo's state, as `raw_seconds` takes it."""
+    """(1, nstate) MuJoCo's state, as `replay` takes it."""
     state = np.zeros((1, mujoco.mj_stateSize(model, _STATE)))
     mujoco.mj_getState(model, data, state[0], _STATE)
     return state
@@ -103,7 +118,7 @@ def task_block(env: TaskEnv, steps: int, random: np.random.Generator) -> Block:
     for action in actions:
         env.step(action)
     seconds = time.perf_counter() - start
-    return Block(seconds, raw_seconds(env.model, state, controls, env.substeps), steps * env.substeps)
+    return Block(seconds, replay(env.model, state, controls, env.substeps).seconds, steps * env.substeps)
 
 
 def batch_block(env: BatchTaskEnv, threads: int, steps: int, random: np.random.Generator) -> Block:
@@ -118,7 +133,7 @@ def batch_block(env: BatchTaskEnv, threads: int, steps: int, random: np.random.G
     for action in actions:
         env.step(action)
     seconds = time.perf_counter() - start
-    raw = raw_seconds(env.model, states, controls, env.substeps, threads)
+    raw = replay(env.model, states, controls, env.substeps, threads).seconds
     return Block(seconds, raw, steps * env.substeps * env.nsim)
 
 
@@ -132,7 +147,7 @@ def suite_block(env: SuiteEnv, steps: int, random: np.random.Generator) -> Block
     for action in actions:
         env.step(action)
     seconds = time.perf_counter() - start
-    return Block(seconds, raw_seconds(model, state, actions[None], env.substeps), steps * env.substeps)
+    return Block(seconds, replay(model, state, actions[None], env.substeps).seconds, steps * env.substeps)
 
 
 def dm_control_block(env: Any, steps: int, random: np.random.Generator) -> Block:
@@ -146,7 +161,7 @@ def dm_control_block(env: Any, steps: int, random: np.random.Generator) -> Block
     for action in actions:
         env.step(action)
     seconds = time.perf_counter() - start
-    return Block(seconds, raw_seconds(model, state, actions[None], substeps), steps * substeps)
+    return Block(seconds, replay(model, state, actions[None], substeps).seconds, steps * substeps)
 
 
 def contestants(random: np.random.Generator) -> dict[str, RunBlock]:
@@ -159,29 +174,43 @@ def contestants(random: np.random.Generator) -> dict[str, RunBlock]:
         "batch of reach, 1 thread": partial(batch_block, batches[1], 1, 10, random),
         "batch of reach, 2 threads": partial(batch_block, batches[2], 2, 10, random),
     }
-    suite = importlib.import_module("dm_control.suite")
     for domain, task in SUITE_TASKS:
-        ours, theirs = make_suite_env(domain, task), suite.load(domain, task)
+        ours = make_suite_env(domain, task)
+        theirs = importlib.import_module("dm_control.suite").load(domain, task)
         blocks[f"{domain} {task}, our adapter"] = partial(suite_block, ours, 200, random)
         blocks[f"{domain} {task}, dm_control"] = partial(dm_control_block, theirs, 200, random)
     return blocks
 
 
-def measure(seconds: float, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Run blocks of all contestants in turn for about `seconds` [s], at least three of each.
+def measure(
+    seconds: float, seed: int = 0, progress: Callable[[float], None] | None = None
+) -> dict[str, dict[str, float]]:
+    """Run blocks of all contestants in turn for about `seconds` [s], at least `LEAST_ROUNDS` of each.
+
+    Args:
+        seconds: how long [s].
+        seed: of actions and episodes.
+        progress: called after each round with the share that is done, 0..1.
 
     Returns:
         By contestant: `ratio`, the median share of raw speed, `ratio_low` and `ratio_high`, its quartiles,
         `steps_per_second` and `raw_steps_per_second`, of physics.
+
+    Raises:
+        ConfigError: dm_control is not installed.
     """
     blocks = contestants(np.random.default_rng(seed))
     runs: dict[str, list[Block]] = {name: [] for name in blocks}
     for run in blocks.values():
         run()
-    deadline = time.perf_counter() + seconds
-    while time.perf_counter() < deadline or min(map(len, runs.values())) < 3:
+    start, rounds = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds or rounds < LEAST_ROUNDS:
         for name, run in blocks.items():
             runs[name].append(run())
+        rounds += 1
+        if progress is not None:
+            elapsed = time.perf_counter() - start
+            progress(min(1.0, rounds / LEAST_ROUNDS, elapsed / max(seconds, 1e-9)))
     return {name: _figures(of_one) for name, of_one in runs.items()}
 
 
