@@ -1,4 +1,4 @@
-"""Types that cross module boundaries: joint state and command, action, health, verdict, and the tick's `Frame`.
+"""Types that cross module boundaries: joint state and command, action, health, verdict.
 
 `n` is the number of joints, in the order of the arm's definition. SI units: rad, rad/s, N·m, A, V, °C, s.
 Time stamps are `int` nanoseconds of CLOCK_MONOTONIC, taken when the bytes arrived.
@@ -126,35 +126,3 @@ class Verdict:
     reason: str = ""
     value: float = float("nan")
     limit: float = float("nan")
-
-
-FRAME_DTYPE = np.dtype(
-    [
-        ("tick", np.int64),
-        ("deadline_ns", np.int64),
-        ("read_ns", np.int64),
-        ("write_ns", np.int64),
-        ("lateness_ns", np.int64),
-        ("missed_ticks", np.int64),
-        ("joints", np.int32),
-        ("verdict", np.int32),
-        ("speed_scale", np.float64),
-        ("disagreement", np.float64),
-        ("position", np.float64, (MAX_JOINTS,)),
-        ("velocity", np.float64, (MAX_JOINTS,)),
-        ("load", np.float64, (MAX_JOINTS,)),
-        ("requested_position", np.float64, (MAX_JOINTS,)),
-        ("executed_position", np.float64, (MAX_JOINTS,)),
-    ],
-    align=True,
-)
-"""One fixed-size record a tick: measured state, requested command, executed command, disagreement, verdict, timing."""
-
-
-def empty_frame() -> NDArray[np.void]:
-    """One `Frame` record, shape (1,): floats NaN, integers 0."""
-    frame = np.zeros(1, FRAME_DTYPE)
-    for name in FRAME_DTYPE.names or ():
-        if np.issubdtype(frame[name].dtype, np.floating):
-            frame[name] = np.nan
-    return frame

@@ -1,0 +1,140 @@
+"""The `Frame`: one fixed-size record a tick, and the small records that the processes of an arm send each other.
+
+The control loop fills a frame each tick, the channels carry it, the flight log stores it, the monitor judges it, and
+datasets are made from it. Whatever the monitor looks at is in the frame, so that a logged frame gives the same verdict
+again, bit for bit. Floats that were not measured are NaN, time stamps that never were are -1.
+
+Joint arrays have `MAX_JOINTS` places, of which the first `joints` are used.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot_mbrl.contracts.types import MAX_JOINTS
+
+Record = NDArray[np.void]
+"""A structured array of shape (1,), so that fields can be assigned in place."""
+
+
+class ControlState(IntEnum):
+    """Where the control process stands; `safety.state_machine` has the table."""
+
+    IDLE = 0
+    """Connected, not commanding; torque as it was found."""
+    ARMED = 1
+    """Torque on, holding the goals that were seeded; ready to run."""
+    RUNNING = 2
+    """Executing the policy's actions."""
+    SLOWED = 3
+    """Executing them at a reduced speed, by the monitor's word."""
+    HOLDING = 4
+    """Holding the last goal, by the monitor's or a person's word; may go on by itself when the cause is gone."""
+    STOPPED = 5
+    """Stopped under control and latched: only a person's reset leads out."""
+    FAULT = 6
+    """Latched, and the arm's own state is in doubt: reset needs the cause gone and the arm checked."""
+
+
+class StopCause(IntEnum):
+    """Who asked for a stop, beside the monitor."""
+
+    NONE = 0
+    OPERATOR = 1
+    EMERGENCY = 2
+    SIGNAL = 3
+    GUARDIAN = 4
+    EXCEPTION = 5
+
+
+class Request(IntEnum):
+    """What a person, the console or another process may ask of the control process."""
+
+    HEARTBEAT = 0
+    ARM = 1
+    RUN = 2
+    HOLD = 3
+    STOP = 4
+    EMERGENCY_STOP = 5
+    RESET = 6
+    PARK = 7
+    RELEASE = 8
+    QUIT = 9
+
+
+_JOINTS = (MAX_JOINTS,)
+
+FRAME_DTYPE = np.dtype(
+    [
+        # When: all stamps are ns of CLOCK_MONOTONIC.
+        ("tick", np.int64),
+        ("deadline_ns", np.int64),  # when the tick was due
+        ("wake_ns", np.int64),  # when it began
+        ("stamp_ns", np.int64),  # when the state was measured
+        ("write_ns", np.int64),  # when the command had been handed over
+        ("missed_ticks", np.int64),  # whole ticks skipped since the start
+        # Where the loop stands and what the monitor said.
+        ("joints", np.int32),
+        ("state", np.int32),
+        ("stop_cause", np.int32),
+        ("verdict", np.int32),
+        ("reason", np.int32),  # index into the monitor's check names, -1 for none
+        ("reason_joint", np.int32),  # joint that the reason is about, -1 for none
+        ("value", np.float64),
+        ("limit", np.float64),
+        ("speed_scale", np.float64),
+        # What the policy knows of itself.
+        ("action_ns", np.int64),  # when the action was made
+        ("action_expires_ns", np.int64),
+        ("disagreement", np.float64),
+        ("residual", np.float64),
+        # The bus, counted since it was opened, and the operator's heartbeat (-1 when none is asked for).
+        ("transactions", np.int64),
+        ("corrupt", np.int64),
+        ("timeouts", np.int64),
+        ("heartbeat_ns", np.int64),
+        # The joints, measured.
+        ("position", np.float64, _JOINTS),
+        ("reported_velocity", np.float64, _JOINTS),  # by the servos
+        ("velocity", np.float64, _JOINTS),  # estimated from time-stamped positions
+        ("load", np.float64, _JOINTS),
+        ("current", np.float64, _JOINTS),
+        ("temperature", np.float64, _JOINTS),
+        ("voltage", np.float64, _JOINTS),
+        ("hardware_error", np.int32, _JOINTS),
+        ("health_ns", np.int64, _JOINTS),
+        # The joints, commanded.
+        ("action_position", np.float64, _JOINTS),  # the policy's newest goal
+        ("requested_position", np.float64, _JOINTS),  # interpolated to this tick
+        ("executed_position", np.float64, _JOINTS),  # what went to the servos
+    ],
+    align=True,
+)
+"""See the comments above for each field."""
+
+ACTION_DTYPE = np.dtype(
+    [
+        ("sequence", np.int64),
+        ("stamp_ns", np.int64),
+        ("expires_ns", np.int64),
+        ("disagreement", np.float64),
+        ("position", np.float64, _JOINTS),
+    ],
+    align=True,
+)
+"""A policy's action on its way to the control process."""
+
+REQUEST_DTYPE = np.dtype([("stamp_ns", np.int64), ("request", np.int32), ("sender", np.int32)], align=True)
+"""A `Request` on its way to the control process; `sender` is a process id."""
+
+
+def empty(dtype: np.dtype[np.void]) -> Record:
+    """One record of `dtype`, shape (1,): floats NaN, time stamps -1, other numbers 0."""
+    record = np.zeros(1, dtype)
+    for name in dtype.names or ():
+        if np.issubdtype(record[name].dtype, np.floating):
+            record[name] = np.nan
+        elif name.endswith("_ns"):
+            record[name] = -1
+    return record
