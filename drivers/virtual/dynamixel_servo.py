@@ -20,10 +20,9 @@ from robot_mbrl.drivers.dynamixel.x_series import (
     POSITION_MODE,
     PWM_MODE,
     VELOCITY_MODE,
-    XL330_MODES,
-    XL430_MODES,
 )
 from robot_mbrl.drivers.registers import ControlTable, Register
+from robot_mbrl.drivers.virtual.dynamixel_access import GOALS, AccessRules, Situation
 from robot_mbrl.drivers.virtual.dynamixel_motion import ACCELERATION_UNIT, FULL_PWM, VELOCITY_UNIT, Controllers, Gains
 from robot_mbrl.drivers.virtual.dynamixel_protection import (
     OVERHEAT_ERROR,
@@ -39,7 +38,6 @@ from robot_mbrl.drivers.virtual.shaft import Shaft
 
 _REVERSE, _TIME_BASED, _TORQUE_ON_BY_GOAL = 0x01, 0x04, 0x08
 _POSITION_MODES: Final = frozenset({POSITION_MODE, EXTENDED_POSITION_MODE, CURRENT_BASED_POSITION_MODE})
-_GOALS: Final = frozenset({"goal_pwm", "goal_current", "goal_velocity", "goal_position"})
 _PROFILE: Final = frozenset({"profile_acceleration", "profile_velocity"})
 _GAINS: Final = (
     "velocity_i_gain", "velocity_p_gain", "position_d_gain", "position_i_gain", "position_p_gain",
@@ -74,6 +72,7 @@ class DynamixelServo(EmulatedServo):
         super().__init__(name, table, shaft, position_gain, timestep)
         self._measures_current = "goal_current" in table
         self._indirect = IndirectMap(table)
+        self._access = AccessRules(table, self._get)
         self._control_loops = Controllers(self._profile, self._duty_per_tick, timestep)
         self._protection = DynamixelProtection(timestep)
         self._mode = POSITION_MODE
@@ -133,8 +132,9 @@ class DynamixelServo(EmulatedServo):
         """Write all of `data` or, when any of it is refused, nothing; returns the result code."""
         names: list[str] = []
         runs = self._indirect.resolve(self.memory, address, data)
+        situation = Situation(self._torque, self._watchdog_tripped, self._protection.shut_down)
         for start, run in runs:
-            error = self._refusal(start, run)
+            error = self._access.refusal(self._touched(start, len(run)), start, run, situation)
             if error != ResultCode.OK:
                 return error
         for start, run in runs:
@@ -168,57 +168,10 @@ class DynamixelServo(EmulatedServo):
 
     def _touched(self, address: int, size: int) -> list[Register]:
         found: list[Register] = []
-        for place in range(address, address + size):
-            register = self._registers_at[place]
+        for register in self._registers_at[address : address + size]:
             if register is not None and (not found or found[-1] is not register):
                 found.append(register)
         return found
-
-    def _refusal(self, address: int, data: bytes) -> int:
-        if address + len(data) > self.table.size:
-            return ResultCode.ACCESS
-        registers = self._touched(address, len(data))
-        if not registers:
-            return ResultCode.ACCESS
-        for register in registers:
-            start = register.address - address
-            if start < 0 or start + register.size > len(data):
-                return ResultCode.LENGTH
-            if not register.writable or (register.eeprom and self._torque):
-                return ResultCode.ACCESS
-            value = register.decode(data[start : start + register.size])
-            error = self._refused_value(register, value)
-            if error != ResultCode.OK:
-                return error
-        return ResultCode.OK
-
-    def _refused_value(self, register: Register, value: int) -> int:
-        name = register.name
-        error = ResultCode.OK
-        if not register.permits(value):
-            error = ResultCode.RANGE
-        elif name in _GOALS:
-            if self._watchdog_tripped:
-                error = ResultCode.RANGE
-            elif not self._within_limits(name, value):
-                error = ResultCode.LIMIT
-        elif name == "operating_mode":
-            if value not in (XL330_MODES if self._measures_current else XL430_MODES):
-                error = ResultCode.RANGE
-        elif name == "bus_watchdog":
-            if self._watchdog_tripped and value != 0:
-                error = ResultCode.RANGE
-        elif name == "torque_enable" and value and self._protection.shut_down:
-            error = ResultCode.RESULT
-        return error
-
-    def _within_limits(self, name: str, value: int) -> bool:
-        if name == "goal_position":
-            if self._mode != POSITION_MODE:
-                return True
-            return self._get("min_position_limit") <= value <= self._get("max_position_limit")
-        limit = {"goal_pwm": "pwm_limit", "goal_current": "current_limit", "goal_velocity": "velocity_limit"}[name]
-        return abs(value) <= self._get(limit)
 
     def _commit(self, register: Register, place: slice, value: bytes) -> list[str]:
         """Store a value; the names of what has changed, with the goals even when they are the same again."""
@@ -227,7 +180,7 @@ class DynamixelServo(EmulatedServo):
         if register.eeprom and changed:
             self._eeprom[place] = value
             self.eeprom_dirty = True
-        return [register.name] if changed or register.name in _GOALS else []
+        return [register.name] if changed or register.name in GOALS else []
 
     def _act_on(self, names: list[str]) -> None:
         touched = set(names)
@@ -235,7 +188,7 @@ class DynamixelServo(EmulatedServo):
             return
         if "operating_mode" in touched:
             self._change_mode()
-        goals = touched & _GOALS
+        goals = touched & GOALS
         if goals and not self._torque and self._get("drive_mode") & _TORQUE_ON_BY_GOAL:
             self._switch_torque(on=not self._protection.shut_down, seed=False)
         if "torque_enable" in touched:
