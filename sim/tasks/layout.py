@@ -1,7 +1,5 @@
 """Where each quantity lies in a task's observation vector."""
 
-import numpy as np
-
 from robot_mbrl.contracts.types import FloatArray
 
 PLACES = {"tool": 3, "object": 3, "object_velocity": 3, "goal": 3}
@@ -49,7 +47,3 @@ class Layout:
             KeyError: the layout has no such part.
         """
         return observation[..., self.slices[name]]
-
-    def join(self, parts: dict[str, FloatArray]) -> FloatArray:
-        """Concatenate arrays (..., length), one a part, into observations (..., size)."""
-        return np.concatenate([parts[name] for name in self.slices], axis=-1)
