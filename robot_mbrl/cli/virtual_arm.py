@@ -23,7 +23,7 @@ def virtual_arm(  # noqa: PLR0913  (each option of a command is an argument)
     turnaround: Annotated[float, typer.Option(help="What a servo needs before it answers [s].")] = 95e-6,
     unpaced: Annotated[bool, typer.Option("--unpaced", help="Bytes and answers take no time, for benchmarks.")] = False,
     state: Annotated[Path | None, typer.Option(help="File that keeps the servos' EEPROM from run to run.")] = None,
-    payload: Annotated[float, typer.Option(help="Mass at the tool [kg].")] = 0.0,
+    payload: Annotated[float | None, typer.Option(help="Mass at the tool [kg]; the default is the truth's.")] = None,
     factory: Annotated[bool, typer.Option("--factory", help="Servos as they come: one ID, not connected.")] = False,
     connected: Annotated[
         list[str] | None, typer.Option(help="Joint name or ID whose servo is on the bus; may be repeated.")

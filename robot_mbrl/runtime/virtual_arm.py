@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,7 +53,7 @@ class VirtualArmSettings(Settings):
         turnaround: what a servo needs before it answers [s].
         paced: False lets bytes and answers take no time, for measuring what the host side costs.
         state: file that keeps the servos' EEPROM from run to run.
-        payload: mass at the tool [kg].
+        payload: mass at the tool [kg]; None takes the truth's.
         factory: servos as they come out of the box, all with the same ID, none connected but those in `connected`.
         connected: joints whose servos are on the bus, by name or ID; None for all (with `factory`: none).
     """
@@ -66,7 +67,7 @@ class VirtualArmSettings(Settings):
     turnaround: float = Field(default=95e-6, ge=0.0, le=0.1)
     paced: bool = True
     state: Path | None = None
-    payload: float = Field(default=0.0, ge=0.0, le=10.0)
+    payload: float | None = Field(default=None, ge=0.0, le=10.0)
     factory: bool = False
     connected: tuple[str, ...] | None = None
 
@@ -88,7 +89,8 @@ def serve_virtual_arm(
     """
     definition = load_arm(settings.arm)
     scenario = Scenario() if settings.scenario is None else load_settings(settings.scenario, Scenario)
-    arm = _build_arm(settings, definition, scenario.seed)
+    truth = _truth(settings, definition)
+    arm = _build_arm(settings, definition, truth, scenario.seed)
     store = None if settings.state is None else EepromStore(settings.state)
     if store is not None:
         store.load(arm.servos)
@@ -98,7 +100,8 @@ def serve_virtual_arm(
         server = VirtualArmServer(arm, port, control_path(settings.link), store=store, report=report)
         cleanup.callback(server.close)
         now_ns = time.monotonic_ns()
-        standing = (UsbLatency(seconds=settings.usb_latency), Payload(mass=settings.payload))
+        payload = truth.payload_mass if settings.payload is None else settings.payload
+        standing = (UsbLatency(seconds=settings.usb_latency), Payload(mass=payload))
         for fault in (*standing, *scenario.events):
             server.director.schedule(fault, now_ns)
         gc.collect()
@@ -110,8 +113,7 @@ def serve_virtual_arm(
         server.run(signalled)
 
 
-def _build_arm(settings: VirtualArmSettings, definition: ArmDefinition, seed: int) -> VirtualArm:
-    truth = _truth(settings, definition)
+def _build_arm(settings: VirtualArmSettings, definition: ArmDefinition, truth: ArmTruth, seed: int) -> VirtualArm:
     return VirtualArm(
         definition,
         MujocoPlant(definition, truth),
@@ -201,19 +203,20 @@ class VirtualArmProcess:
         Raises:
             SimulationError: it ended, or was not ready in time; the message has its last words.
         """
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "robot_mbrl.runtime.virtual_arm", self._settings.model_dump_json()],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        line = self._first_line(self._process)
-        if not line.startswith(_READY):
-            self._process.terminate()
-            _, words = self._process.communicate(timeout=_STOP_TIMEOUT)
-            self._process = None
-            reason = " ".join(words.split()) or f"not ready within {_START_TIMEOUT} s"
-            raise SimulationError(f"the virtual arm on {self.port} did not start: {reason}")
+        # A file, unlike a pipe, never fills up and stops a child that has much to complain about.
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "robot_mbrl.runtime.virtual_arm", self._settings.model_dump_json()],
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
+            )
+            if not self._first_line(self._process).startswith(_READY):
+                self._end(self._process)
+                self._process = None
+                complaints.seek(0)
+                reason = " ".join(complaints.read().split()) or f"not ready within {_START_TIMEOUT} s"
+                raise SimulationError(f"the virtual arm on {self.port} did not start: {reason}")
         self.control = ControlClient(control_path(self._settings.link))
         return self
 
@@ -223,13 +226,7 @@ class VirtualArmProcess:
             return 0
         process, self._process = self._process, None
         self.control.close()
-        process.terminate()
-        try:
-            process.communicate(timeout=_STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-        return process.returncode
+        return self._end(process)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -243,6 +240,16 @@ class VirtualArmProcess:
         if self._process is None:
             raise SimulationError(f"the virtual arm on {self.port} is not running: start it first")
         return self._process
+
+    @staticmethod
+    def _end(process: "subprocess.Popen[str]") -> int:
+        process.terminate()
+        try:
+            process.communicate(timeout=_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        return process.returncode
 
     @staticmethod
     def _first_line(process: "subprocess.Popen[str]") -> str:
