@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from robot_mbrl.contracts.clock import NANOSECONDS, Clock, to_ns
+from robot_mbrl.contracts.clock import Clock, to_ns
 from robot_mbrl.contracts.config import RobotSettings
 from robot_mbrl.contracts.errors import BusError, NotReady, ServoFault
 from robot_mbrl.contracts.types import FloatArray, HardwareError, Health, JointCommand, JointState, StopCategory
@@ -16,7 +16,7 @@ from robot_mbrl.drivers.arm_checks import (
     read_torque,
     seed_goals,
 )
-from robot_mbrl.drivers.arms import ArmDefinition, braking_path, check_command, load_arm
+from robot_mbrl.drivers.arms import BRAKING_TIMESTEP, ArmDefinition, CommandedPath, check_command, load_arm
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.calibration import ArmCalibration, default_path, load_calibration
 from robot_mbrl.drivers.control_tables import control_table
@@ -25,8 +25,6 @@ from robot_mbrl.drivers.health_rota import HealthRota
 from robot_mbrl.drivers.servo_faults import servo_fault
 from robot_mbrl.drivers.units import ServoUnits, servo_units
 
-BRAKING_TIMESTEP = 0.005
-"""Between the goals of a controlled stop [s]: 200 Hz, what either bus carries at 1 Mbps with room to spare."""
 WATCHDOG_UNIT = 0.02
 """Dynamixel's bus watchdog counts 20 ms (e-Manual, address 98)."""
 WATCHDOG_TRIPPED = -1
@@ -65,9 +63,7 @@ class SerialArm:
         self._units = [servo_units(joint.servo) for joint in arm.joints]
         self._maps = [calibration.joints[joint.name].joint_map for joint in arm.joints]
         self._scale = self._state_scale()
-        self._limits = np.array([joint.position_limits for joint in arm.joints])
-        self._acceleration = np.array([joint.acceleration_limit for joint in arm.joints])
-        self._velocity_limit = np.array([joint.velocity_limit for joint in arm.joints])
+        self._path = CommandedPath(arm)
         self._blocks = [
             self._dialect.state_block(servo.table, units.load_register)
             for servo, units in zip(self._servos, self._units, strict=True)
@@ -78,10 +74,6 @@ class SerialArm:
         self._rota_due = False
         self._fault: ServoFault | None = None
         self._errors = [HardwareError.NONE] * len(self._servos)
-        self._goal = np.zeros(len(self._servos))
-        self._goal_velocity = np.zeros(len(self._servos))
-        self._goal_ns = 0
-        self._goal_interval_ns = 0
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -101,7 +93,7 @@ class SerialArm:
     @property
     def goal_position(self) -> FloatArray:
         """(n,) the goals that the servos hold [rad], as `connect` found or seeded them or as last written."""
-        return self._goal.copy()
+        return self._path.goal.copy()
 
     # -- connecting ---------------------------------------------------------------------------------------------
 
@@ -121,7 +113,7 @@ class SerialArm:
         self._sample()
         torque = read_torque(bus, servos)
         configure(bus, self._dialect, servos, self._arm.joints, torque)
-        self._set_goals(self._to_rad(seed_goals(bus, self._dialect, servos, torque)))
+        self._seed_path(seed_goals(bus, self._dialect, servos, torque))
         self._torque = all(torque)
         self._stopped = self._torque and bool((self._rota.watchdog == WATCHDOG_TRIPPED).any())
         self._connected = True
@@ -143,7 +135,7 @@ class SerialArm:
             raise self._fault or NotReady(f"{self._arm.name} is stopped: call reset() before its torque goes on")
         if enabled:
             torque = read_torque(self._bus, self._servos)
-            self._set_goals(self._to_rad(seed_goals(self._bus, self._dialect, self._servos, torque)))
+            self._seed_path(seed_goals(self._bus, self._dialect, self._servos, torque))
         register = self._servos[0].register("torque_enable")
         if not enabled:
             self._arm_watchdog(0.0)
@@ -249,13 +241,8 @@ class SerialArm:
         if not self._torque:
             raise NotReady(f"{self._arm.name} has no torque: call set_torque(enabled=True) before commanding it")
         check_command(self._arm, command)
-        now = self._clock.now_ns()
-        interval = now - self._goal_ns
-        velocity = (command.position - self._goal) * (NANOSECONDS / max(interval, 1))
         self._send_goals(command.position)
-        self._goal_velocity = np.clip(velocity, -self._velocity_limit, self._velocity_limit)
-        self._set_goals(command.position.tolist(), now)
-        self._goal_interval_ns = interval
+        self._path.advance(command.position, self._clock.now_ns())
         self._poll_health()
 
     def _send_goals(self, position: FloatArray) -> None:
@@ -264,9 +251,8 @@ class SerialArm:
         data = {servo_id: register.encode(joint_map.to_tick(goal)) for servo_id, joint_map, goal in goals}
         self._bus.sync_write(register.address, data)
 
-    def _set_goals(self, position: list[float], stamp_ns: int | None = None) -> None:
-        self._goal = np.array(position)
-        self._goal_ns = self._clock.now_ns() if stamp_ns is None else stamp_ns
+    def _seed_path(self, ticks: list[int]) -> None:
+        self._path.seed(np.array(self._to_rad(ticks)), self._clock.now_ns())
 
     def _to_rad(self, ticks: list[int]) -> list[float]:
         return [joint_map.to_rad(tick) for joint_map, tick in zip(self._maps, ticks, strict=True)]
@@ -283,16 +269,12 @@ class SerialArm:
             self.set_torque(enabled=False)
 
     def _brake(self) -> None:
-        # A command older than two of its intervals has been reached: the arm rests at its goal.
-        moving = self._clock.now_ns() - self._goal_ns <= 2 * self._goal_interval_ns
-        velocity = self._goal_velocity if moving else np.zeros_like(self._goal_velocity)
         deadline = self._clock.now_ns()
-        for goal in braking_path(self._goal, velocity, self._acceleration, self._limits, BRAKING_TIMESTEP):
+        for goal in self._path.braking(deadline):
             self._send_goals(goal)
-            self._set_goals(goal.tolist())
             deadline += to_ns(BRAKING_TIMESTEP)
             self._clock.sleep_until_ns(deadline)
-        self._goal_velocity = np.zeros_like(self._goal_velocity)
+            self._path.seed(goal, deadline)
 
     def reset(self) -> None:
         """Leave the stopped state. See `Robot.reset`.

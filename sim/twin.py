@@ -2,18 +2,15 @@
 
 import numpy as np
 
-from robot_mbrl.contracts.clock import NANOSECONDS, Clock, ManualClock, to_ns
+from robot_mbrl.contracts.clock import Clock, ManualClock, to_ns
 from robot_mbrl.contracts.errors import NotReady
 from robot_mbrl.contracts.types import FloatArray, HardwareError, Health, JointCommand, JointState, StopCategory
-from robot_mbrl.drivers.arms import ArmDefinition, braking_path, check_command
+from robot_mbrl.drivers.arms import BRAKING_TIMESTEP, ArmDefinition, CommandedPath, check_command
 from robot_mbrl.sim.parameters import ArmTruth
 from robot_mbrl.sim.plant import MujocoPlant
 from robot_mbrl.sim.scene import Scene
 from robot_mbrl.sim.truth import nominal_truth
 from robot_mbrl.sim.twin_servos import TwinServos
-
-BRAKING_TIMESTEP = 0.005
-"""Between the goals of a controlled stop [s], as on the bus."""
 
 MEASURABLE_CURRENT = {"xl330-m077": 1.75, "xl330-m288": 1.75}
 """Largest current that these servos report [A] (e-Manual, current limit); their load is current over this."""
@@ -59,16 +56,12 @@ class Twin:
         plant = MujocoPlant(arm, truth, scene, position)
         self._arm = arm
         self._servos = TwinServos(arm, truth, plant, ManualClock() if clock is None else clock, quantise=quantise)
-        self._limits = np.array([joint.position_limits for joint in self._arm.joints])
-        self._acceleration = np.array([joint.acceleration_limit for joint in self._arm.joints])
-        self._velocity_limit = np.array([joint.velocity_limit for joint in self._arm.joints])
+        self._path = CommandedPath(arm)
         kinds = [joint.servo for joint in self._arm.joints]
         self._current_scale = np.array([MEASURABLE_CURRENT.get(kind, np.nan) for kind in kinds])
         self._measures_current = np.array([kind not in WITHOUT_CURRENT_SENSOR for kind in kinds])
         self._connected = self._stopped = False
         self._health_ns = -1
-        self._goal_velocity = np.zeros(len(kinds))
-        self._goal_ns = self._goal_interval_ns = 0
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -95,6 +88,7 @@ class Twin:
         self._servos.catch_up()
         if not self._servos.torque:
             self._servos.goal = self._servos.position
+        self._path.seed(self._servos.goal, self.clock.now_ns())
         self._connected = True
 
     def set_torque(self, *, enabled: bool) -> None:
@@ -107,6 +101,8 @@ class Twin:
         if enabled and self._stopped:
             raise NotReady(f"{self._arm.name} is stopped: call reset() before its torque goes on")
         self._servos.switch(torque=enabled)
+        if enabled:
+            self._path.seed(self._servos.goal, self.clock.now_ns())
 
     def read(self) -> JointState:
         """Return the joint state at the clock's present time; see `Robot.read`."""
@@ -145,11 +141,7 @@ class Twin:
         if not self._servos.torque:
             raise NotReady(f"{self._arm.name} has no torque: call set_torque(enabled=True) before commanding it")
         check_command(self._arm, command)
-        now = self.clock.now_ns()
-        self._goal_interval_ns = now - self._goal_ns
-        velocity = (command.position - self._servos.goal) * (NANOSECONDS / max(self._goal_interval_ns, 1))
-        self._goal_velocity = np.clip(velocity, -self._velocity_limit, self._velocity_limit)
-        self._goal_ns = now
+        self._path.advance(command.position, self.clock.now_ns())
         self._servos.set_goal(command.position)
 
     def stop(self, category: StopCategory = StopCategory.HOLD) -> None:
@@ -180,15 +172,12 @@ class Twin:
 
     def _brake(self) -> None:
         deadline = self.clock.now_ns()
-        # A command older than two of its intervals has been reached: the arm rests at its goal.
-        moving = deadline - self._goal_ns <= 2 * self._goal_interval_ns
-        velocity = self._goal_velocity if moving else np.zeros_like(self._goal_velocity)
-        for goal in braking_path(self._servos.goal, velocity, self._acceleration, self._limits, BRAKING_TIMESTEP):
+        for goal in self._path.braking(deadline):
             self._servos.set_goal(goal)
             deadline += to_ns(BRAKING_TIMESTEP)
             self.clock.sleep_until_ns(deadline)
         self._servos.catch_up()
-        self._goal_velocity = np.zeros_like(self._goal_velocity)
+        self._path.seed(self._servos.goal, deadline)
 
     def _hardware_error(self, index: int) -> HardwareError:
         joint, state = self._arm.joints[index], self._servos.plant.state
