@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from robot_mbrl.cli import main
+from robot_mbrl.commissioning.servo_search import UNHURRIED
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.drivers.arm_checks import read_torque
 from robot_mbrl.drivers.arms import RAD_PER_TICK, ArmDefinition, load_arm
@@ -52,6 +55,14 @@ def run(home: Path, *arguments: str, answers: str = "") -> Outcome:
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
+def run_here(capture: pytest.CaptureFixture[str], *arguments: str) -> Outcome:
+    """Run the program's own entry in this process, which saves its start."""
+    capture.readouterr()
+    code = main.run(list(arguments))
+    streams = capture.readouterr()
+    return Outcome(code, streams.out, streams.err)
+
+
 def assert_one_line(outcome: Outcome, code: int, *parts: str) -> None:
     """The command ended with `code` and one line on standard error that holds all `parts`."""
     assert outcome.code == code, outcome
@@ -77,7 +88,7 @@ class Standing:
 
     def bus(self) -> ServoBus:
         """The arm's bus; the caller closes it."""
-        return open_bus(self.port, self.arm.protocol, self.arm.baud, MonotonicClock())
+        return open_bus(self.port, self.arm.protocol, self.arm.baud, MonotonicClock(), UNHURRIED)
 
     def torque(self) -> list[bool]:
         """Which servos have torque."""

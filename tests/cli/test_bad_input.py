@@ -18,7 +18,7 @@ from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.drivers.calibration import nominal_calibration
 from robot_mbrl.drivers.feetech.sts3215 import STS3215
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
-from tests.cli.program import Outcome, Standing, Untouched, assert_one_line, calibrate, environment, run
+from tests.cli.program import Outcome, Standing, Untouched, assert_one_line, calibrate, environment, run, run_here
 
 NOBODY = 65534
 AS_NOBODY = f"""
@@ -33,14 +33,17 @@ sys.exit(main.run(sys.argv[1:]))
 MOVE = ("--joint", "shoulder_pan", "--to", "0.2", "--yes")
 
 
-def move(standing: Standing, home: Path, *flags: str) -> Outcome:
+Capture = pytest.CaptureFixture[str]
+
+
+def move(standing: Standing, capture: Capture, *flags: str) -> Outcome:
     """Try to move a joint of `standing`; later flags win over earlier ones."""
-    return run(home, "move", *standing.flags(), *MOVE, *flags)
+    return run_here(capture, "move", *standing.flags(), *MOVE, *flags)
 
 
-def scan(standing: Standing, home: Path, ids: str) -> Outcome:
+def scan(standing: Standing, capture: Capture, ids: str) -> Outcome:
     """Look for some IDs, patiently."""
-    return run(home, "scan", "--port", standing.port, "--protocol", "feetech", "--ids", ids, "--margin", "0.1")
+    return run_here(capture, "scan", "--port", standing.port, "--protocol", "feetech", "--ids", ids, "--margin", "0.1")
 
 
 @contextmanager
@@ -60,9 +63,9 @@ def altered(folder: Path, joint: str, address: int, data: bytes) -> Iterator[Sta
 # -- the port ---------------------------------------------------------------------------------------------------
 
 
-def test_no_such_port(so101: Standing, tmp_path: Path) -> None:
+def test_no_such_port(capsys: Capture, so101: Standing) -> None:
     with Untouched(so101):
-        assert_one_line(move(so101, tmp_path, "--port", "/dev/ttyNONE"), 5, "/dev/ttyNONE", "does not exist", "cable")
+        assert_one_line(move(so101, capsys, "--port", "/dev/ttyNONE"), 5, "/dev/ttyNONE", "does not exist", "cable")
 
 
 def test_no_permission(tmp_path: Path) -> None:
@@ -85,56 +88,57 @@ def test_port_held_by_another_process(so101: Standing, tmp_path: Path) -> None:
     with Untouched(so101):
         bus = so101.bus()
         try:
-            assert_one_line(move(so101, tmp_path), 5, so101.port, "another process", "fuser")
+            outcome = run(tmp_path, "move", *so101.flags(), *MOVE)
         finally:
             bus.close()
+    assert_one_line(outcome, 5, so101.port, "another process", "fuser")
 
 
-def test_not_a_serial_port(so101: Standing, tmp_path: Path) -> None:
-    assert_one_line(move(so101, tmp_path, "--port", "/dev/null"), 5, "/dev/null", "not a serial port")
+def test_not_a_serial_port(capsys: Capture, so101: Standing) -> None:
+    assert_one_line(move(so101, capsys, "--port", "/dev/null"), 5, "/dev/null", "not a serial port")
 
 
 # -- the servos -------------------------------------------------------------------------------------------------
 
 
-def test_wrong_baud_rate(so101: Standing, tmp_path: Path) -> None:
+def test_wrong_baud_rate(capsys: Capture, so101: Standing, tmp_path: Path) -> None:
     slow = tmp_path / "slow.yaml"
     slow.write_text(dump_settings(so101.arm.model_copy(update={"baud": 115200})), encoding="utf-8")
     with Untouched(so101):
-        assert_one_line(move(so101, tmp_path, "--arm", str(slow)), 6, so101.port, "baud")
+        assert_one_line(move(so101, capsys, "--arm", str(slow)), 6, so101.port, "baud")
 
 
-def test_nobody_answers_a_scan(so101: Standing, tmp_path: Path) -> None:
+def test_nobody_answers_a_scan(capsys: Capture, so101: Standing) -> None:
     with Untouched(so101):
-        outcome = scan(so101, tmp_path, "100-105")
+        outcome = scan(so101, capsys, "100-105")
     assert_one_line(outcome, 6, "no servo answers", "100 to 105", "check power", "--baud all")
 
 
-def test_a_servo_is_missing(so101: Standing, tmp_path: Path) -> None:
+def test_a_servo_is_missing(capsys: Capture, so101: Standing) -> None:
     with Untouched(so101):
         so101.process.control.fault({"fault": "drop", "servo": "elbow_flex"})
-        outcome = move(so101, tmp_path)
+        outcome = move(so101, capsys)
         so101.process.control.clear()
     assert_one_line(outcome, 6, "elbow_flex (ID 3)", "cable", "robot-mbrl scan")
 
 
-def test_two_servos_with_one_id(tmp_path: Path) -> None:
+def test_two_servos_with_one_id(capsys: Capture, tmp_path: Path) -> None:
     with altered(tmp_path, "wrist_roll", STS3215["id"].address, b"\x04") as arm:
-        assert_one_line(move(arm, tmp_path), 6, "wrist_flex (ID 4)", "share", "setup-motors")
-        assert_one_line(scan(arm, tmp_path, "1-6"), 6, arm.port, "ID 4", "two servos share it")
+        assert_one_line(move(arm, capsys), 6, "wrist_flex (ID 4)", "share", "setup-motors")
+        assert_one_line(scan(arm, capsys, "1-6"), 6, arm.port, "ID 4", "two servos share it")
 
 
-def test_wrong_firmware(tmp_path: Path) -> None:
+def test_wrong_firmware(capsys: Capture, tmp_path: Path) -> None:
     with altered(tmp_path, "wrist_roll", STS3215["firmware_major_version"].address, b"\x09") as arm, Untouched(arm):
-        assert_one_line(move(arm, tmp_path), 6, "wrist_roll (ID 5)", "firmware 9", "update")
+        assert_one_line(move(arm, capsys), 6, "wrist_roll (ID 5)", "firmware 9", "update")
 
 
-def test_unknown_model(tmp_path: Path) -> None:
+def test_unknown_model(capsys: Capture, tmp_path: Path) -> None:
     number = (999).to_bytes(2, "little")
     with altered(tmp_path, "gripper", STS3215["model_number"].address, number) as arm, Untouched(arm):
-        assert_one_line(move(arm, tmp_path), 6, "gripper (ID 6)", "999", "777", "swap")
-        assert_one_line(scan(arm, tmp_path, "6"), 6, "ID 6", "999", "sts3215 (777)")
-        doctor = run(tmp_path, "doctor", *arm.flags(), "--json")
+        assert_one_line(move(arm, capsys), 6, "gripper (ID 6)", "999", "777", "swap")
+        assert_one_line(scan(arm, capsys, "6"), 6, "ID 6", "999", "sts3215 (777)")
+        doctor = run_here(capsys, "doctor", *arm.flags(), "--json")
     assert doctor.code == 1
     failed = [check["name"] for check in json.loads(doctor.out)["checks"] if check["status"] == "fail"]
     assert failed == ["gripper (ID 6)"]
@@ -143,10 +147,10 @@ def test_unknown_model(tmp_path: Path) -> None:
 # -- files ------------------------------------------------------------------------------------------------------
 
 
-def test_no_calibration(so101: Standing, tmp_path: Path) -> None:
+def test_no_calibration(capsys: Capture, so101: Standing, tmp_path: Path) -> None:
     missing = tmp_path / "none.yaml"
     with Untouched(so101):
-        outcome = move(so101, tmp_path, "--calibration", str(missing))
+        outcome = move(so101, capsys, "--calibration", str(missing))
     assert_one_line(outcome, 4, "so101_follower", str(missing), "calibrate joints")
 
 
@@ -169,25 +173,25 @@ def edited(standing: Standing, path: Path, **fields: Any) -> str:
     ],
 )
 def test_a_calibration_that_does_not_fit(
-    so101: Standing, tmp_path: Path, fields: dict[str, Any], code: int, parts: list[str]
+    capsys: Capture, so101: Standing, tmp_path: Path, fields: dict[str, Any], code: int, parts: list[str]
 ) -> None:
     path = edited(so101, tmp_path / "edited.yaml", **fields)
     with Untouched(so101):
-        assert_one_line(move(so101, tmp_path, "--calibration", path), code, *parts)
+        assert_one_line(move(so101, capsys, "--calibration", path), code, *parts)
 
 
-def test_an_unknown_key_in_an_arm_definition(so101: Standing, tmp_path: Path) -> None:
+def test_an_unknown_key_in_an_arm_definition(capsys: Capture, so101: Standing, tmp_path: Path) -> None:
     path = tmp_path / "arm.yaml"
     path.write_text(dump_settings(so101.arm) + "legs: 4\n", encoding="utf-8")
     with Untouched(so101):
-        assert_one_line(move(so101, tmp_path, "--arm", str(path)), 3, str(path), "unknown key legs", "spelling")
+        assert_one_line(move(so101, capsys, "--arm", str(path)), 3, str(path), "unknown key legs", "spelling")
 
 
-def test_a_calibration_of_another_arm(so101: Standing, tmp_path: Path) -> None:
+def test_a_calibration_of_another_arm(capsys: Capture, so101: Standing, tmp_path: Path) -> None:
     path = tmp_path / "koch.yaml"
     path.write_text(dump_settings(nominal_calibration(load_arm("koch_follower"))), encoding="utf-8")
     with Untouched(so101):
-        assert_one_line(move(so101, tmp_path, "--calibration", str(path)), 4, "koch_follower", "so101_follower")
+        assert_one_line(move(so101, capsys, "--calibration", str(path)), 4, "koch_follower", "so101_follower")
 
 
 # -- values -----------------------------------------------------------------------------------------------------
@@ -204,10 +208,10 @@ def test_a_calibration_of_another_arm(so101: Standing, tmp_path: Path) -> None:
     ],
 )
 def test_a_move_that_must_not_be(
-    so101: Standing, tmp_path: Path, flags: list[str], code: int, parts: list[str]
+    capsys: Capture, so101: Standing, flags: list[str], code: int, parts: list[str]
 ) -> None:
     with Untouched(so101):
-        assert_one_line(move(so101, tmp_path, *flags), code, *parts)
+        assert_one_line(move(so101, capsys, *flags), code, *parts)
 
 
 def test_a_no_leaves_the_arm_alone(so101: Standing, tmp_path: Path) -> None:

@@ -2,15 +2,13 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from robot_mbrl import __version__
 from robot_mbrl.cli.main import COMMANDS, SYNOPSIS, run
 from robot_mbrl.contracts import errors
-from tests.cli.program import assert_one_line
-from tests.cli.program import run as run_program
+from tests.cli.program import assert_one_line, run_here
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -74,8 +72,8 @@ def test_every_exit_code_of_the_error_tree_is_documented() -> None:
         (["torque", "maybe", "--port", "x", "--arm", "y"], ["maybe", "'on'"]),
     ],
 )
-def test_wrong_usage_is_one_line(tmp_path: Path, arguments: list[str], parts: list[str]) -> None:
-    assert_one_line(run_program(tmp_path, *arguments), 2, *parts)
+def test_wrong_usage_is_one_line(arguments: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert_one_line(run_here(capsys, *arguments), 2, *parts)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,176 @@
+"""The README's commands do what it says: each is run as it stands there, with another path for the port.
+
+What cannot be run as it stands is held to something else: a `make` target to the Makefile, `sudo` to the remedy that
+`doctor` names. `make demo` runs beside the quick start, as both take their time.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from robot_mbrl.commissioning.host_checks import PERMISSION
+from robot_mbrl.commissioning.servo_search import UNHURRIED
+from robot_mbrl.contracts.clock import MonotonicClock
+from robot_mbrl.drivers.arm_checks import read_torque
+from robot_mbrl.drivers.arms import load_arm
+from robot_mbrl.drivers.bus import open_bus
+from robot_mbrl.drivers.virtual.control import control_path
+from robot_mbrl.drivers.virtual.control_client import ControlClient
+from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
+from tests.cli.factory_bench import await_servo, set_up
+from tests.cli.program import PATIENCE, PROGRAM, Standing, calibrate, environment, run, servos
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+LINK = "/tmp/so101"
+HARDWARE = "/dev/ttyACM0"
+
+
+def commands() -> list[str]:
+    """All lines of all shell blocks."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return [line.strip() for block in BLOCK.finditer(text) for line in block[2].splitlines()]
+
+
+COMMANDS = commands()
+EMULATED = [line for line in COMMANDS if LINK in line]
+ON_HARDWARE = [line for line in COMMANDS if HARDWARE in line]
+
+
+def words(line: str, folder: Path) -> list[str]:
+    """Arguments of a `robot-mbrl` line, with paths of this test's own."""
+    program, *arguments = line.replace(LINK, str(folder / "so101")).replace(HARDWARE, str(folder / "port")).split()
+    assert program == "robot-mbrl"
+    return arguments
+
+
+def torque_at(link: Path) -> list[bool]:
+    """Which servos of the SO-101 at `link` have torque."""
+    arm = load_arm("so101_follower")
+    bus = open_bus(str(link), arm.protocol, arm.baud, MonotonicClock(), UNHURRIED)
+    try:
+        return read_torque(bus, servos(arm))
+    finally:
+        bus.close()
+
+
+def test_every_command_is_held_to_something() -> None:
+    rest = [line for line in COMMANDS if line not in EMULATED + ON_HARDWARE + ["robot-mbrl doctor"]]
+    assert set(rest) == {
+        ". .venv/bin/activate",
+        "sudo usermod -aG dialout $USER",
+        *(f"make {target}" for target in ("demo", "test", "lint", "crosscheck", "fuzz", "bench")),
+    }
+
+
+@pytest.mark.parametrize("line", sorted({line for line in COMMANDS if line.startswith("make ")}))
+def test_make_has_the_target(line: str) -> None:
+    plan = subprocess.run([*line.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert plan.returncode == 0, plan.stderr
+    assert ".venv/bin/" in plan.stdout
+
+
+def test_the_environment_is_where_make_puts_it() -> None:
+    assert "VENV := .venv\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_the_remedy_against_a_locked_port_is_doctors() -> None:
+    assert PERMISSION.startswith("sudo usermod -aG dialout $USER")
+
+
+@pytest.fixture(scope="module")
+def demo(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """`make demo`, started early."""
+    process = subprocess.Popen(
+        [str(PROGRAM), "demo"],
+        env={**environment(folder), "TMPDIR": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    yield process
+    process.terminate()
+    process.communicate()
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_quick_start(folder: Path) -> None:
+    server, *clients = EMULATED
+    arm = load_arm("so101_follower")
+    terminal = subprocess.Popen(
+        [str(PROGRAM), *words(server, folder)], env=environment(folder), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert terminal.stdout is not None
+        assert str(folder / "so101") in terminal.stdout.readline()
+        for line in clients[:-1]:
+            outcome = run(folder, *words(line, folder), answers="y\n")
+            assert outcome.code == 0, (line, outcome)
+        with ControlClient(control_path(folder / "so101")) as control:
+            truth = dict(zip(arm.joint_names, control.truth().position.tolist(), strict=True))
+            # The servos' position loops have no integral part, and calibration is by hand.
+            assert truth["shoulder_pan"] == pytest.approx(0.3, abs=0.1)
+            assert truth["shoulder_lift"] == pytest.approx(-0.8, abs=0.15)
+        assert all(torque_at(folder / "so101"))
+        assert run(folder, *words(clients[-1], folder), answers="y\n").code == 0
+        assert not any(torque_at(folder / "so101"))
+    finally:
+        terminal.terminate()
+        terminal.communicate()
+    assert not (folder / "so101").exists()
+
+
+def test_the_commands_for_an_arm_of_ones_own(folder: Path) -> None:
+    lines = [line for line in ON_HARDWARE if "setup-motors" not in line and "calibrate" not in line]
+    with VirtualArmProcess("so101_follower", link=folder / "port") as process:
+        default = folder / "data" / "robot_mbrl" / "calibration" / "so101_follower.yaml"
+        default.parent.mkdir(parents=True)
+        standing = calibrate(process, "so101_follower", default)
+        for line in lines:
+            outcome = run(folder, *words(line, folder), answers="y\n")
+            assert outcome.code == 0, (line, outcome)
+        assert all(standing.torque())
+        assert process.control.truth().position[0] == pytest.approx(0.3, abs=0.1)
+
+
+def test_doctor_without_an_arm(folder: Path) -> None:
+    assert "robot-mbrl doctor" in COMMANDS
+    outcome = run(folder, "doctor")
+    assert outcome.code == 0, outcome
+    assert "mujoco" in outcome.out
+
+
+def test_setup_motors(folder: Path) -> None:
+    (line,) = (line for line in ON_HARDWARE if "setup-motors" in line)
+    joints = ["gripper", "wrist_roll"]
+    with VirtualArmProcess("so101_follower", link=folder / "port", factory=True) as process:
+        standing = Standing(process, load_arm("so101_follower"), folder / "none.yaml")
+        chosen = [flag for joint in joints for flag in ("--joint", joint)]
+        assert set_up(standing, folder, [*words(line, folder), *chosen], joints) == 0
+        for joint in joints:
+            process.control.fault({"fault": "connect", "servo": joint})
+            await_servo(standing, next(entry.id for entry in standing.arm.joints if entry.name == joint))
+        found = run(folder, "scan", "--port", standing.port, "--protocol", "feetech", "--ids", "1-6", "--margin", "0.1")
+    assert found.code == 0
+    assert [row.split()[2] for row in found.out.splitlines() if "sts3215" in row] == ["5", "6"]
+
+
+def test_calibrate_asks_for_hands(folder: Path) -> None:
+    (line,) = (line for line in ON_HARDWARE if "calibrate" in line)
+    with VirtualArmProcess("so101_follower", link=folder / "port") as process:
+        outcome = run(folder, *words(line, folder), answers="\n\n")
+        assert not any(Standing(process, load_arm("so101_follower"), folder).torque())
+    assert "Hold EVERY joint in the middle" in outcome.out
+    assert "shoulder_pan: move it from stop to stop" in outcome.out
+    assert outcome.code == 4, "a joint that nobody moved is not calibrated"
+
+
+def test_make_demo(demo: "subprocess.Popen[str]", folder: Path) -> None:
+    out, err = demo.communicate(timeout=PATIENCE)
+    assert demo.returncode == 0, err
+    assert re.findall(r"^(\d)\. ", out, re.MULTILINE) == ["1", "2", "3", "4", "5"]
+    assert "parked, torque off" in out
+    assert not list(folder.glob("robot-mbrl-demo-*"))
