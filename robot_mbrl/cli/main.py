@@ -11,7 +11,7 @@ from typing import Annotated, Final, NamedTuple
 import typer
 
 from robot_mbrl import __version__
-from robot_mbrl.contracts.errors import RobotMbrlError
+from robot_mbrl.contracts.errors import ConfigError, RobotMbrlError
 
 INTERRUPTED: Final = 130
 """What a shell reports for a program that Ctrl-C ended (128 + SIGINT)."""
@@ -170,6 +170,9 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         command = f"robot-mbrl {wanted}" if wanted in COMMANDS else "robot-mbrl"
         return _fail(f"{error.format_message()} (`{command} --help` tells more)", error.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}: give a path that can be used", ConfigError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0

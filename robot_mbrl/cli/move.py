@@ -48,7 +48,7 @@ def move(
         index = definition.joint_names.index(joint)
         start, end = report.start[index], report.end[index]
         terminal.tell(
-            f"{joint}: {start:+.4f} -> {end:+.4f} rad in {report.duration:.1f} s, {end - to:+.4f} off the goal"
+            f"{joint}: {start:+.4f} -> {end:+.4f} rad in {report.duration:.1f} s, {end - to:+.4f} rad off the goal"
         )
         if not report.settled:
             terminal.tell(f"{joint} has not come to rest: look for what is in its way")

@@ -9,6 +9,7 @@ Source: LeRobot, `robots/so_follower/so_follower.py`, `motors/feetech/feetech.py
 (offset rule of each vendor, half-turn target, joints that turn all the way round).
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydantic import Field
 from robot_mbrl.commissioning.operator import Operator, Reading
 from robot_mbrl.commissioning.torque_off import torque_off
 from robot_mbrl.contracts.config import Settings, dump_settings, load_settings
-from robot_mbrl.contracts.errors import CalibrationError, CalibrationStale, NotReady
+from robot_mbrl.contracts.errors import CalibrationError, CalibrationStale, ConfigError, NotReady
 from robot_mbrl.drivers.arm_checks import check_identity, configure, find_servos, read_torque, write_registers
 from robot_mbrl.drivers.arms import RAD_PER_TICK, TICKS_PER_REVOLUTION, ArmDefinition, JointDefinition
 from robot_mbrl.drivers.bus import ServoBus
@@ -65,15 +66,25 @@ def homing_offset(protocol: str, present: int, offset: int) -> int:
     """The offset register that makes the present position read `HALF_TURN`.
 
     Feetech: present = actual - offset, within one turn; the register holds ±2047, so at one position of the
-    4096 the result is one tick off. Dynamixel: present = actual + offset.
+    4096 the result is one tick off. Dynamixel: present = actual + offset; in extended mode actual counts turns on, until
+    the power goes.
 
     Args:
         protocol: `feetech` or `dynamixel`.
         present: what the servo reads now [ticks].
         offset: what its offset register holds now [ticks].
+
+    Raises:
+        CalibrationError: a Dynamixel servo is not in its first turn.
     """
     if protocol == "dynamixel":
-        return HALF_TURN - (present - offset)
+        actual = present - offset
+        if not 0 <= actual <= HIGHEST_TICK:
+            raise CalibrationError(
+                f"a servo is at {actual} ticks, outside its first turn 0..{HIGHEST_TICK}, and would forget that without "
+                "power: switch the arm's power off and on in the middle pose, then calibrate again"
+            )
+        return HALF_TURN - actual
     actual = (present + offset) % TICKS_PER_REVOLUTION
     return min(actual - HALF_TURN, HALF_TURN)
 
@@ -126,9 +137,11 @@ class JointCalibrator:
         """Check who is there, make sure that no servo has torque, and write the arm's own settings.
 
         Raises:
+            ConfigError: the calibration file cannot be written.
             BusError: a servo is missing, doubled, of another model or firmware.
             NotReady: the torque is on and the operator did not want it off.
         """
+        self._check_writable()
         servos = list(self._servos.values())
         find_servos(self._bus, servos)
         check_identity(self._bus, self._dialect, servos)
@@ -136,6 +149,16 @@ class JointCalibrator:
         if any(torque):
             self._switch_off([servo for servo, on in zip(servos, torque, strict=True) if on])
         configure(self._bus, self._dialect, servos, self._arm.joints, [False] * len(servos))
+
+    def _check_writable(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"{self._path}: its folder cannot be made ({error.strerror}): give another path"
+            ) from error
+        if not os.access(self._path.parent, os.W_OK):
+            raise ConfigError(f"{self._path}: this user may not write there: give another path")
 
     def _switch_off(self, servos: Sequence[Servo]) -> None:
         names = ", ".join(servo.joint for servo in servos)
