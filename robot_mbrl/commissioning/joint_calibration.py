@@ -66,8 +66,8 @@ def homing_offset(protocol: str, present: int, offset: int) -> int:
     """The offset register that makes the present position read `HALF_TURN`.
 
     Feetech: present = actual - offset, within one turn; the register holds ±2047, so at one position of the
-    4096 the result is one tick off. Dynamixel: present = actual + offset; in extended mode actual counts turns on, until
-    the power goes.
+    4096 the result is one tick off. Dynamixel: present = actual + offset; in extended mode actual counts turns,
+    until the power goes.
 
     Args:
         protocol: `feetech` or `dynamixel`.
@@ -81,7 +81,7 @@ def homing_offset(protocol: str, present: int, offset: int) -> int:
         actual = present - offset
         if not 0 <= actual <= HIGHEST_TICK:
             raise CalibrationError(
-                f"a servo is at {actual} ticks, outside its first turn 0..{HIGHEST_TICK}, and would forget that without "
+                f"a servo is at {actual} ticks, outside its first turn 0..{HIGHEST_TICK}, which it forgets without "
                 "power: switch the arm's power off and on in the middle pose, then calibrate again"
             )
         return HALF_TURN - actual
