@@ -22,6 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 from robot_mbrl.contracts.clock import NANOSECONDS, MonotonicClock, Ticker
+from robot_mbrl.contracts.config import BusSettings
 from robot_mbrl.contracts.errors import BusError
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.drivers.bus import ServoBus, open_bus
@@ -30,7 +31,7 @@ from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
 RATE = 200.0
 """Of the paced loop [Hz]."""
 SPIN = 200e-6
-"""The loop sleeps until so long before a tick and spins the rest [s]."""
+"""The loop sleeps until so long before a tick or an answer and spins the rest [s], as a control loop does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def measure_protocol(protocol: str, seconds: float, turnaround: float) -> dict[s
         tempfile.TemporaryDirectory() as folder,
         VirtualArmProcess(arm=traffic.arm, link=Path(folder) / "port", turnaround=turnaround) as process,
     ):
-        bus = open_bus(process.port, arm.protocol, arm.baud, clock)
+        bus = open_bus(process.port, arm.protocol, arm.baud, clock, BusSettings(spin=SPIN))
         for servo_id in ids:
             if protocol == "dynamixel":
                 bus.write(servo_id, 9, b"\x00")

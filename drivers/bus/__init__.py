@@ -55,5 +55,6 @@ def open_bus(port: str, protocol: str, baud: int, clock: Clock, settings: BusSet
     """
     settings = settings or BusSettings()
     wire = bus_protocol(protocol)
-    transport = SerialTransport(port, settings.baud or baud, clock, low_latency=settings.low_latency)
+    rate = settings.baud or baud
+    transport = SerialTransport(port, rate, clock, low_latency=settings.low_latency, spin=settings.spin)
     return ServoBus(transport, wire, settings, clock)

@@ -51,6 +51,8 @@ class ServoBus:
         self._byte_time = BITS_PER_BYTE / transport.baud
         self._suspects: dict[int, set[int]] = {}
         self._open_barriers: dict[int, int] = {}
+        # Of each kind of exchange, from the request's first bit to the last answer: when the next one is due.
+        self._durations_ns: dict[tuple[int, int], int] = {}
         self._last_single: tuple[int, int] | None = None
         self._line_free_ns = clock.now_ns()
         self.statistics = BusStatistics()
@@ -233,28 +235,37 @@ class ServoBus:
 
     def _exchange(self, request: bytes, expected: Sequence[tuple[int, int]]) -> _Outcome:
         """Send once and collect answers until all have come or the deadline has passed."""
-        start = self._clock.now_ns()
-        corrupt_before = self._decoder.corrupt
-        garbage_before = self._decoder.garbage
-        wire_before = max(0, self._line_free_ns - start)
+        begin = max(self._clock.now_ns(), self._line_free_ns)
+        noise_before = self._decoder.corrupt, self._decoder.garbage
+        timeout = to_ns(self.answer_timeout(len(request), [size for _, size in expected]))
+        kind = (len(request), timeout)
+        typical = self._durations_ns.get(kind, 0)
         self._send(request)
-        deadline = start + wire_before + to_ns(self.answer_timeout(len(request), [size for _, size in expected]))
-        answers = self._collect(expected, deadline)
+        answers = self._collect(expected, begin + timeout, begin + typical if typical else 0)
+        missing = [(servo_id, size) for servo_id, size in expected if servo_id not in answers]
+        if not missing:
+            duration = self.last_answer_ns - begin
+            self._durations_ns[kind] = typical + (duration - typical) // 4 if typical else duration
+        self._last_single = expected[0] if len(expected) == 1 else None
+        self.statistics.record_time((self._clock.now_ns() - begin) / NANOSECONDS)
+        return self._account(answers, missing, *noise_before)
+
+    def _account(
+        self, answers: dict[int, Answer], missing: list[tuple[int, int]], corrupt_before: int, garbage_before: int
+    ) -> _Outcome:
+        """Count what one exchange brought; an answer that did not come becomes a suspect."""
         statistics = self.statistics
         corrupt = self._decoder.corrupt - corrupt_before
         garbage = self._decoder.garbage - garbage_before
         statistics.corrupt += corrupt
         statistics.garbage += garbage
-        statistics.record_time((self._clock.now_ns() - start) / NANOSECONDS)
-        missing = [(servo_id, size) for servo_id, size in expected if servo_id not in answers]
         for servo_id, size in missing:
             statistics.timeouts += 1
             statistics.servo(servo_id).timeouts += 1
             self._suspects.setdefault(servo_id, set()).add(size)
-        self._last_single = expected[0] if len(expected) == 1 else None
         return _Outcome(answers, [servo_id for servo_id, _ in missing], noise=corrupt + garbage > 0)
 
-    def _collect(self, expected: Sequence[tuple[int, int]], deadline: int) -> dict[int, Answer]:
+    def _collect(self, expected: Sequence[tuple[int, int]], deadline: int, due_ns: int) -> dict[int, Answer]:
         """Match answers to `expected` in order.
 
         An answer from further down the order is taken as long as nobody before it answers afterwards: if one does,
@@ -264,7 +275,7 @@ class ServoBus:
         taken: list[Answer | None] = [None] * len(expected)
         position = 0
         while True:
-            data = self._transport.read(deadline)
+            data = self._transport.read(deadline, due_ns)
             found = self._decoder.feed(data) if data else self._decoder.flush()
             if data:
                 self.last_answer_ns = self._clock.now_ns()

@@ -53,8 +53,9 @@ class LockstepWire:
         self._require_open()
         self.arm.bus.receive(data, self._baud, self._now_ns)
 
-    def read(self, deadline_ns: int) -> bytes:
+    def read(self, deadline_ns: int, due_ns: int = 0) -> bytes:
         """What has arrived; lets time pass until something does or `deadline_ns` [ns] is reached."""
+        del due_ns
         self._require_open()
         while not self._received and self._now_ns < deadline_ns:
             self._advance(deadline_ns)

@@ -40,9 +40,18 @@ class VirtualArmServer:
         control_path: Path,
         *,
         store: EepromStore | None = None,
+        delivery_ns: int = 0,
         report: Callable[[str], None],
     ) -> None:
         """Open the control socket and plug the port in.
+
+        Args:
+            arm: what is behind the port.
+            port: the pty.
+            control_path: of the control socket.
+            store: keeps the EEPROMs.
+            delivery_ns: what the pty needs to deliver [ns], by which arrivals are dated back.
+            report: told when the machine is too slow.
 
         Raises:
             PortError: the link or the socket cannot be made.
@@ -53,6 +62,8 @@ class VirtualArmServer:
         self._port = port
         self._store = store
         self._report = report
+        self._delivery_ns = delivery_ns
+        self._line_seen_ns = time.monotonic_ns()
         self._schedule = StepSchedule(arm.plant.timestep, time.monotonic_ns())
         self._chores_ns = 0
         self._reported_overruns = 0
@@ -115,12 +126,14 @@ class VirtualArmServer:
             if ready is not self._port:
                 self._control.serve(ready)
             elif self._port.plugged:
-                self._receive(woken_ns)
+                # Not before the line was last seen empty: since then the loop may have slept, or computed a step.
+                self._receive(max(woken_ns - self._delivery_ns, self._line_seen_ns))
+        self._line_seen_ns = woken_ns
 
-    def _receive(self, now_ns: int) -> None:
+    def _receive(self, arrival_ns: int) -> None:
         data = self._port.read()
         if data:
-            self._arm.bus.receive(data, self._port.baud(), now_ns)
+            self._arm.bus.receive(data, self._port.baud(), arrival_ns)
 
     def _do_chores(self, now_ns: int) -> None:
         self._chores_ns = now_ns + _CHORES_NS

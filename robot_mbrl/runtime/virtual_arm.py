@@ -29,6 +29,7 @@ from robot_mbrl.drivers.virtual.control import control_path
 from robot_mbrl.drivers.virtual.control_client import ControlClient
 from robot_mbrl.drivers.virtual.eeprom_store import EepromStore
 from robot_mbrl.drivers.virtual.faults import Payload, Scenario, UsbLatency
+from robot_mbrl.drivers.virtual.pty_latency import delivery_time_ns
 from robot_mbrl.drivers.virtual.pty_port import PtyPort
 from robot_mbrl.drivers.virtual.server import VirtualArmServer
 from robot_mbrl.drivers.virtual.timing import LineTiming
@@ -97,7 +98,9 @@ def serve_virtual_arm(
     _disconnect(settings, arm)
     port = PtyPort(settings.link, definition.baud)
     with _signals() as signalled, contextlib.ExitStack() as cleanup:
-        server = VirtualArmServer(arm, port, control_path(settings.link), store=store, report=report)
+        server = VirtualArmServer(
+            arm, port, control_path(settings.link), store=store, delivery_ns=delivery_time_ns(), report=report
+        )
         cleanup.callback(server.close)
         now_ns = time.monotonic_ns()
         payload = truth.payload_mass if settings.payload is None else settings.payload

@@ -27,6 +27,7 @@ class Wire:
     requests: list[bytes] = field(default_factory=list)
     request_ns: list[int] = field(default_factory=list)
     coming: list[tuple[int, bytes]] = field(default_factory=list)
+    due_ns: list[int] = field(default_factory=list)
 
     def write(self, data: bytes) -> None:
         index = len(self.requests)
@@ -36,7 +37,8 @@ class Wire:
             self.coming.append((self.clock.now_ns() + to_ns(delay), part))
         self.coming.sort(key=lambda item: item[0])
 
-    def read(self, deadline_ns: int) -> bytes:
+    def read(self, deadline_ns: int, due_ns: int = 0) -> bytes:
+        self.due_ns.append(due_ns)
         if self.coming and self.coming[0][0] <= max(deadline_ns, self.clock.now_ns()):
             due, data = self.coming.pop(0)
             self.clock.sleep_until_ns(due)
@@ -273,3 +275,12 @@ def test_the_histogram_holds_every_transaction() -> None:
         bus.read(1, 62, 1)
     assert int(bus.statistics.histogram.sum()) == 10
     assert bus.statistics.quantile(0.5) == pytest.approx(250e-6)
+
+
+def test_an_answer_is_due_when_the_ones_before_it_came() -> None:
+    """The first answer of a kind is waited for from the start; later ones when the earlier ones had arrived."""
+    bus, wire = make_bus(lambda _index, _request: [(0.0008, feetech.status(1, 0, b"\x01"))])
+    for _ in range(3):
+        bus.read(1, 62, 1)
+    starts = wire.request_ns
+    assert wire.due_ns == [0, starts[1] + to_ns(0.0008), starts[2] + to_ns(0.0008)]
