@@ -8,6 +8,7 @@ it, where a cycle is measured from read to read, so that the time of the written
 """
 
 import argparse
+import gc
 import json
 import os
 import tempfile
@@ -100,6 +101,8 @@ def paced(
     loop: Loop, bus: ServoBus, seconds: float, clock: MonotonicClock, watch: Callable[[int], Any]
 ) -> dict[str, Any]:
     """Run at `RATE` for `seconds` [s]; a cycle ends when its last written bit has left the wire."""
+    gc.collect()
+    gc.freeze()
     ticker = Ticker(1.0 / RATE, clock)
     times: list[float] = []
     for step in range(round(seconds * RATE)):

@@ -51,6 +51,8 @@ class ServoBus:
         self._byte_time = BITS_PER_BYTE / transport.baud
         self._suspects: dict[int, set[int]] = {}
         self._open_barriers: dict[int, int] = {}
+        # Packets of sync reads, which are the same every cycle.
+        self._sync_reads: dict[tuple[int, ...], tuple[bytes, list[tuple[int, int]]]] = {}
         # Of each kind of exchange, from the request's first bit to the last answer: when the next one is due.
         self._durations_ns: dict[tuple[int, int], int] = {}
         self._last_single: tuple[int, int] | None = None
@@ -134,8 +136,12 @@ class ServoBus:
         """
         if self._settings.fast_sync_read:
             return self.fast_sync_read(address, size, ids)
-        request = self._protocol.sync_read(address, size, ids)
-        answers = self._ask(request, [(servo_id, size) for servo_id in ids])
+        kind = (address, size, *ids)
+        plan = self._sync_reads.get(kind)
+        if plan is None:
+            request = self._protocol.sync_read(address, size, ids)
+            plan = self._sync_reads[kind] = request, [(servo_id, size) for servo_id in ids]
+        answers = self._ask(*plan)
         return {servo_id: answer.data for servo_id, answer in answers.items()}
 
     def fast_sync_read(self, address: int, size: int, ids: Sequence[int]) -> dict[int, bytes]:

@@ -53,7 +53,7 @@ class StepSchedule:
         lag_ns = now_ns - self._next_ns
         if lag_ns < 0:
             return False
-        return event_ns is None or event_ns - now_ns > self._cost_ns or lag_ns > _LAZINESS_NS
+        return event_ns is None or event_ns - now_ns > 2 * self._cost_ns or lag_ns > _LAZINESS_NS
 
     def stepped(self, started_ns: int, ended_ns: int) -> bool:
         """Note a step that ran from `started_ns` to `ended_ns`; True when lost time had to be written off."""
