@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from robot_mbrl.contracts.clock import NANOSECONDS, MonotonicClock, Ticker
@@ -97,20 +96,17 @@ class Loop:
         self._bus.sync_write(traffic.write_address, self._goals)
 
 
-def paced(
-    loop: Loop, bus: ServoBus, seconds: float, clock: MonotonicClock, watch: Callable[[int], Any]
-) -> dict[str, Any]:
+def paced(loop: Loop, bus: ServoBus, seconds: float, clock: MonotonicClock) -> dict[str, Any]:
     """Run at `RATE` for `seconds` [s]; a cycle ends when its last written bit has left the wire."""
     gc.collect()
     gc.freeze()
     ticker = Ticker(1.0 / RATE, clock)
     times: list[float] = []
-    for step in range(round(seconds * RATE)):
+    for _ in range(round(seconds * RATE)):
         ticker.wait()
         start = clock.now_ns()
         loop.cycle()
         times.append((bus.line_free_ns - start) / NANOSECONDS)
-        watch(step)
     cycles = np.array(times)
     return {
         "cycles": len(times),
@@ -145,10 +141,8 @@ def measure_protocol(protocol: str, seconds: float, turnaround: float) -> dict[s
             if protocol == "dynamixel":
                 bus.write(servo_id, 9, b"\x00")
         loop = Loop(bus, traffic, ids)
-        steps = track(range(round(seconds * RATE)), f"{protocol}, {RATE:.0f} Hz for {seconds:g} s", transient=True)
-        progress = iter(steps)
         used, start = cpu_seconds(process.pid), clock.now_ns()
-        figures = paced(loop, bus, seconds, clock, lambda _: next(progress))
+        figures = paced(loop, bus, seconds, clock)
         wall = (clock.now_ns() - start) / NANOSECONDS
         cores = (cpu_seconds(process.pid) - used) / wall
         fast = saturated(loop, seconds / 6, clock)
@@ -168,35 +162,42 @@ def measure_protocol(protocol: str, seconds: float, turnaround: float) -> dict[s
     }
 
 
-def measure(seconds: float = 60.0, turnaround: float = 0.0) -> dict[str, Any]:
-    """Both protocols, one after the other. `seconds` [s] of the paced loop each; `turnaround` [s] of each servo."""
-    return {protocol: measure_protocol(protocol, seconds, turnaround) for protocol in TRAFFIC}
+def measure(
+    seconds: float = 60.0, turnaround: float = 0.0, announce: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Both protocols, one after the other.
+
+    Args:
+        seconds: length of the paced loop [s]; the other one takes a sixth of it.
+        turnaround: what each servo waits before it answers [s].
+        announce: told what begins. There is no moving progress bar: drawing it would take time from the loop.
+    """
+    figures: dict[str, Any] = {}
+    for protocol in TRAFFIC:
+        announce(f"{protocol}: {seconds:g} s at {RATE:.0f} Hz, then {seconds / 6:g} s back to back")
+        figures[protocol] = measure_protocol(protocol, seconds, turnaround)
+    return figures
 
 
 def table(figures: dict[str, Any]) -> Table:
     """The figures as a table."""
     result = Table(title="Read-and-write cycle on an emulated arm, 6 servos, 1 Mbps")
-    for heading in (
-        "bus",
-        "formula",
-        "200 Hz p50 / p99 / max",
-        "failed, late",
-        "back to back p50",
-        "ratio",
-        "emulator",
-    ):
-        result.add_column(heading)
-    for name, row in figures.items():
-        paced_ms = row["paced"]["cycle_ms"]
-        result.add_row(
-            name,
-            f"{row['formula_ms']:.3f} ms",
-            f"{paced_ms['p50']:.3f} / {paced_ms['p99']:.3f} / {paced_ms['p100']:.3f} ms",
-            f"{row['paced']['failed_cycles']}, {row['paced']['missed_ticks']} of {row['paced']['cycles']}",
-            f"{row['saturated']['cycle_ms']['p50']:.3f} ms",
-            f"{row['paced_ratio']:.3f}, {row['saturated_ratio']:.3f}",
-            f"{row['emulator_cores']:.2f} cores",
-        )
+    for heading in ("", *figures):
+        result.add_column(heading, justify="right" if heading else "left")
+    rows: dict[str, Callable[[dict[str, Any]], str]] = {
+        "wire-time formula": lambda row: f"{row['formula_ms']:.3f} ms",
+        "200 Hz: median": lambda row: f"{row['paced']['cycle_ms']['p50']:.3f} ms, x {row['paced_ratio']:.3f}",
+        "200 Hz: p99, max": lambda row: "{p99:.3f}, {p100:.3f} ms".format(**row["paced"]["cycle_ms"]),
+        "200 Hz: failed cycles": lambda row: f"{row['paced']['failed_cycles']} of {row['paced']['cycles']}",
+        "200 Hz: missed ticks": lambda row: str(row["paced"]["missed_ticks"]),
+        "back to back: median": lambda row: (
+            f"{row['saturated']['cycle_ms']['p50']:.3f} ms, x {row['saturated_ratio']:.3f}"
+        ),
+        "emulator at 200 Hz": lambda row: f"{row['emulator_cores']:.2f} cores",
+        "emulator's real time lost": lambda row: f"{row['emulator']['overruns']['lost']:.3f} s",
+    }
+    for title, text in rows.items():
+        result.add_row(title, *(text(row) for row in figures.values()))
     return result
 
 
@@ -207,7 +208,7 @@ def main() -> None:
     parser.add_argument("--turnaround", type=float, default=0.0, help="what each servo waits before it answers [s]")
     parser.add_argument("--json", action="store_true", help="machine-readable figures")
     arguments = parser.parse_args()
-    figures = measure(arguments.seconds, arguments.turnaround)
+    figures = measure(arguments.seconds, arguments.turnaround, Console(stderr=True).print)
     if arguments.json:
         print(json.dumps(figures, indent=2))
     else:

@@ -21,8 +21,8 @@ for _ in range({_SAMPLES}):
     time.sleep(0.005)
     os.write(1, struct.pack("q", time.monotonic_ns()))
 """
-"""Another process, as clients are, writing as often as a control loop at 200 Hz: how deep the processor sleeps meanwhile
-decides how long it takes to wake up."""
+"""Another process, as clients are, that writes as often as a control loop at 200 Hz: how deep the processor sleeps
+meanwhile decides how long it takes to wake up."""
 
 
 def delivery_time_ns() -> int:

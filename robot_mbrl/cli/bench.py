@@ -33,7 +33,7 @@ def bench() -> None:
 @app.command("bus", epilog="\b\nExample:\n  robot-mbrl bench bus --seconds 10")
 def bus(seconds: Seconds = 60.0, as_json: Json = False) -> None:
     """Read-and-write cycles at 200 Hz on emulated arms, beside the wire-time formula, and the emulator's cost."""
-    figures = bus_loop.measure(_checked(seconds))
+    figures = bus_loop.measure(_checked(seconds), announce=lambda text: typer.echo(text, err=True))
     _print(figures, bus_loop.table(figures), as_json=as_json)
 
 
