@@ -116,13 +116,17 @@ class Verdict:
     Attributes:
         level: pass, slow, hold or stop.
         speed_scale: 0..1, by which motion is slowed.
-        reason: which limit spoke, empty on a pass.
+        check: index of the check that spoke, into the monitor's `check_names`; -1 on a pass.
+        reason: its name, empty on a pass.
+        joint: index of the joint that it is about, -1 for none.
         value: the value that was judged.
         limit: the limit that it was judged against.
     """
 
     level: VerdictLevel
     speed_scale: float = 1.0
+    check: int = -1
     reason: str = ""
+    joint: int = -1
     value: float = float("nan")
     limit: float = float("nan")

@@ -20,9 +20,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "policies": ("contracts", "policies"),
     "sim": ("contracts", "drivers.arms", "sim"),
     "commissioning": ("contracts", "drivers", "commissioning"),
-    "runtime": (*FOUNDATION, "commissioning", "runtime"),
-    "benchmarks": (*FOUNDATION, "commissioning", "runtime", "benchmarks"),
-    "cli": (*FOUNDATION, "commissioning", "runtime", "benchmarks", "cli"),
+    "data": (*FOUNDATION, "data"),
+    "runtime": (*FOUNDATION, "commissioning", "data", "runtime"),
+    "benchmarks": (*FOUNDATION, "commissioning", "data", "runtime", "benchmarks"),
+    "cli": (*FOUNDATION, "commissioning", "data", "runtime", "benchmarks", "cli"),
 }
 """Which parts of robot_mbrl each part may import. A part that is not listed has no place yet."""
 

@@ -1,0 +1,1 @@
+"""Flight logs: writing, salvaging, plotting and replaying what an arm did."""
