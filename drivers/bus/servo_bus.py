@@ -38,6 +38,25 @@ class _Outcome:
     noise: bool
 
 
+@dataclass(slots=True)
+class _Question:
+    """An instruction and what must answer it.
+
+    Attributes:
+        request: the packet.
+        expected: (servo, data size) in the order of the answers.
+        order: place of each servo in `expected`.
+        timeout_ns: from the request's first bit to the deadline of the last answer [ns].
+        typical_ns: from the request's first bit to the last answer, as it went lately [ns]; 0 before the first.
+    """
+
+    request: bytes
+    expected: list[tuple[int, int]]
+    order: dict[int, int]
+    timeout_ns: int
+    typical_ns: int = 0
+
+
 class ServoBus:
     """All servos on one port. Not thread-safe: one owner at a time."""
 
@@ -51,10 +70,8 @@ class ServoBus:
         self._byte_time = BITS_PER_BYTE / transport.baud
         self._suspects: dict[int, set[int]] = {}
         self._open_barriers: dict[int, int] = {}
-        # Packets of sync reads, which are the same every cycle.
-        self._sync_reads: dict[tuple[int, ...], tuple[bytes, list[tuple[int, int]]]] = {}
-        # Of each kind of exchange, from the request's first bit to the last answer: when the next one is due.
-        self._durations_ns: dict[tuple[int, int], int] = {}
+        # Reads are the same every cycle: their packets are built once. (address, size, servos) as the key.
+        self._reads: dict[tuple[int, ...], _Question] = {}
         self._last_single: tuple[int, int] | None = None
         self._line_free_ns = clock.now_ns()
         self.statistics = BusStatistics()
@@ -81,7 +98,7 @@ class ServoBus:
         self._transport.close()
 
     def answer_timeout(self, request_size: int, sizes: Sequence[int]) -> float:
-        """Seconds from sending an instruction to the deadline of its last answer.
+        """Seconds from an instruction's first bit to the deadline of its last answer.
 
         Bytes both ways at 10 bits each, what each servo needs before it answers, what the adapter holds back, and
         the scheduling margin.
@@ -89,6 +106,11 @@ class ServoBus:
         wire = request_size + sum(sizes) + self._protocol.overhead * len(sizes)
         settings = self._settings
         return wire * self._byte_time + settings.turnaround * len(sizes) + settings.usb_latency + settings.margin
+
+    def _question(self, request: bytes, expected: list[tuple[int, int]]) -> _Question:
+        order = {servo_id: index for index, (servo_id, _) in enumerate(expected)}
+        timeout = self.answer_timeout(len(request), [size for _, size in expected])
+        return _Question(request, expected, order, to_ns(timeout))
 
     # -- instructions -------------------------------------------------------------------------------------------
 
@@ -99,8 +121,8 @@ class ServoBus:
             BusTimeout: nobody answers to `servo_id`.
             PacketCorrupt: something answers, but not readably: two servos with one ID, or a wrong baud rate.
         """
-        request = self._protocol.ping(servo_id)
-        return self._ask(request, [(servo_id, self._protocol.ping_data_size)], retries)[servo_id].data
+        question = self._question(self._protocol.ping(servo_id), [(servo_id, self._protocol.ping_data_size)])
+        return self._ask(question, retries)[servo_id].data
 
     def read(self, servo_id: int, address: int, size: int) -> bytes:
         """`size` bytes of a servo's control table.
@@ -109,7 +131,12 @@ class ServoBus:
             BusTimeout, PacketCorrupt: no good answer after the retries.
             InstructionRejected: the servo refused.
         """
-        return self._ask(self._protocol.read(servo_id, address, size), [(servo_id, size)])[servo_id].data
+        kind = (address, size, servo_id)
+        question = self._reads.get(kind)
+        if question is None:
+            request = self._protocol.read(servo_id, address, size)
+            question = self._reads[kind] = self._question(request, [(servo_id, size)])
+        return self._ask(question)[servo_id].data
 
     def write(self, servo_id: int, address: int, data: bytes) -> None:
         """Write `data` into a servo's control table and wait for its word that it did.
@@ -118,7 +145,7 @@ class ServoBus:
             BusTimeout, PacketCorrupt: no good answer after the retries; the write may have happened.
             InstructionRejected: the servo refused.
         """
-        self._ask(self._protocol.write(servo_id, address, data), [(servo_id, 0)])
+        self._ask(self._question(self._protocol.write(servo_id, address, data), [(servo_id, 0)]))
 
     def read_register(self, servo_id: int, register: Register) -> int:
         """A register's value; errors as `read`."""
@@ -136,12 +163,12 @@ class ServoBus:
         """
         if self._settings.fast_sync_read:
             return self.fast_sync_read(address, size, ids)
-        kind = (address, size, *ids)
-        plan = self._sync_reads.get(kind)
-        if plan is None:
+        kind = (address, size, len(ids), *ids)
+        question = self._reads.get(kind)
+        if question is None:
             request = self._protocol.sync_read(address, size, ids)
-            plan = self._sync_reads[kind] = request, [(servo_id, size) for servo_id in ids]
-        answers = self._ask(*plan)
+            question = self._reads[kind] = self._question(request, [(servo_id, size) for servo_id in ids])
+        answers = self._ask(question)
         return {servo_id: answer.data for servo_id, answer in answers.items()}
 
     def fast_sync_read(self, address: int, size: int, ids: Sequence[int]) -> dict[int, bytes]:
@@ -154,14 +181,15 @@ class ServoBus:
         request = self._protocol.fast_sync_read(address, size, ids)
         self._decoder.fast_size = size
         try:
-            answers = self._ask(request, [(servo_id, size) for servo_id in ids])
+            answers = self._ask(self._question(request, [(servo_id, size) for servo_id in ids]))
         finally:
             self._decoder.fast_size = 0
         return {servo_id: answer.data for servo_id, answer in answers.items()}
 
     def bulk_read(self, parts: Sequence[tuple[int, int, int]]) -> dict[int, bytes]:
         """For each (servo, address, size) those bytes, by servo (Dynamixel); errors as `fast_sync_read`."""
-        answers = self._ask(self._protocol.bulk_read(parts), [(servo_id, size) for servo_id, _, size in parts])
+        request = self._protocol.bulk_read(parts)
+        answers = self._ask(self._question(request, [(servo_id, size) for servo_id, _, size in parts]))
         return {servo_id: answer.data for servo_id, answer in answers.items()}
 
     def sync_write(self, address: int, data: Mapping[int, bytes]) -> None:
@@ -170,7 +198,7 @@ class ServoBus:
 
     def reg_write(self, servo_id: int, address: int, data: bytes) -> None:
         """Leave a write with a servo until `action`; errors as `write`."""
-        self._ask(self._protocol.reg_write(servo_id, address, data), [(servo_id, 0)])
+        self._ask(self._question(self._protocol.reg_write(servo_id, address, data), [(servo_id, 0)]))
 
     def action(self) -> None:
         """Let all servos do what `reg_write` left with them. Nobody answers."""
@@ -178,7 +206,7 @@ class ServoBus:
 
     def reboot(self, servo_id: int) -> None:
         """Restart a servo; it is silent for up to a second. Errors as `write`, but never repeated."""
-        self._ask(self._protocol.reboot(servo_id), [(servo_id, 0)], retries=0)
+        self._ask(self._question(self._protocol.reboot(servo_id), [(servo_id, 0)]), retries=0)
 
     def scan(self, ids: Sequence[int], progress: Callable[[int], None] = lambda _: None) -> dict[int, bytes | BusError]:
         """Ping every ID once and return what answered: ping data, or the error where the answer was not readable."""
@@ -201,23 +229,17 @@ class ServoBus:
         self._line_free_ns = max(now, self._line_free_ns) + to_ns(len(request) * self._byte_time)
         self.statistics.transactions += 1
 
-    def _ask(
-        self, request: bytes, expected: Sequence[tuple[int, int]], retries: int | None = None
-    ) -> dict[int, Answer]:
-        """Send until all `expected` (servo, data size) have answered, at most `retries` times again."""
+    def _ask(self, question: _Question, retries: int | None = None) -> dict[int, Answer]:
+        """Send until all that is expected has come, at most `retries` times again."""
         attempts = 1 + (self._settings.retries if retries is None else retries)
         for attempt in range(attempts):
             if attempt:
                 self.statistics.retries += 1
-            outcome = self._attempt(request, expected)
+            outcome = self._clear_line(question.expected) or self._exchange(question)
             if not outcome.missing:
                 return self._accept(outcome.answers)
         self.statistics.failures += 1
-        raise self._failure(outcome, attempts, request, expected)
-
-    def _attempt(self, request: bytes, expected: Sequence[tuple[int, int]]) -> _Outcome:
-        blocked = self._clear_line(expected)
-        return self._exchange(request, expected) if blocked is None else blocked
+        raise self._failure(outcome, attempts, question)
 
     def _accept(self, answers: dict[int, Answer]) -> dict[int, Answer]:
         for servo_id, answer in answers.items():
@@ -226,9 +248,7 @@ class ServoBus:
                 raise InstructionRejected(f"servo {servo_id} on {self.name} refused: {reason}")
         return answers
 
-    def _failure(
-        self, outcome: _Outcome, attempts: int, request: bytes, expected: Sequence[tuple[int, int]]
-    ) -> BusError:
+    def _failure(self, outcome: _Outcome, attempts: int, question: _Question) -> BusError:
         who = f"servo {', '.join(str(servo_id) for servo_id in outcome.missing)} on {self.name}"
         tried = f"in {attempts} attempt{'s' if attempts > 1 else ''}"
         if outcome.noise:
@@ -236,22 +256,20 @@ class ServoBus:
                 f"{who}: only broken packets {tried}: check cable, power, baud rate ({self._transport.baud}) and that "
                 "no two servos share an ID"
             )
-        limit = self.answer_timeout(len(request), [size for _, size in expected])
-        return BusTimeout(f"{who}: no answer within {limit * 1e3:.1f} ms {tried}: check power, cable, ID and baud rate")
+        limit = question.timeout_ns * 1e3 / NANOSECONDS
+        return BusTimeout(f"{who}: no answer within {limit:.1f} ms {tried}: check power, cable, ID and baud rate")
 
-    def _exchange(self, request: bytes, expected: Sequence[tuple[int, int]]) -> _Outcome:
+    def _exchange(self, question: _Question) -> _Outcome:
         """Send once and collect answers until all have come or the deadline has passed."""
         begin = max(self._clock.now_ns(), self._line_free_ns)
         noise_before = self._decoder.corrupt, self._decoder.garbage
-        timeout = to_ns(self.answer_timeout(len(request), [size for _, size in expected]))
-        kind = (len(request), timeout)
-        typical = self._durations_ns.get(kind, 0)
-        self._send(request)
-        answers = self._collect(expected, begin + timeout, begin + typical if typical else 0)
-        missing = [(servo_id, size) for servo_id, size in expected if servo_id not in answers]
+        typical, expected = question.typical_ns, question.expected
+        self._send(question.request)
+        answers = self._collect(question, begin + question.timeout_ns, begin + typical if typical else 0)
+        missing = [pair for pair in expected if pair[0] not in answers]
         if not missing:
             duration = self.last_answer_ns - begin
-            self._durations_ns[kind] = typical + (duration - typical) // 4 if typical else duration
+            question.typical_ns = typical + (duration - typical) // 4 if typical else duration
         self._last_single = expected[0] if len(expected) == 1 else None
         self.statistics.record_time((self._clock.now_ns() - begin) / NANOSECONDS)
         return self._account(answers, missing, *noise_before)
@@ -271,13 +289,13 @@ class ServoBus:
             self._suspects.setdefault(servo_id, set()).add(size)
         return _Outcome(answers, [servo_id for servo_id, _ in missing], noise=corrupt + garbage > 0)
 
-    def _collect(self, expected: Sequence[tuple[int, int]], deadline: int, due_ns: int) -> dict[int, Answer]:
-        """Match answers to `expected` in order.
+    def _collect(self, question: _Question, deadline: int, due_ns: int) -> dict[int, Answer]:
+        """Match answers to what is expected, in order.
 
         An answer from further down the order is taken as long as nobody before it answers afterwards: if one does,
         the early one was a leftover and is dropped.
         """
-        order = {servo_id: index for index, (servo_id, _) in enumerate(expected)}
+        expected, order = question.expected, question.order
         taken: list[Answer | None] = [None] * len(expected)
         position = 0
         while True:
@@ -341,7 +359,7 @@ class ServoBus:
         suspects = self._suspects[servo_id]
         size = min(set(range(1, len(suspects) + 2)) - suspects) if unanswered is None else unanswered
         self.statistics.barriers += 1
-        outcome = self._exchange(self._protocol.read(servo_id, 0, size), [(servo_id, size)])
+        outcome = self._exchange(self._question(self._protocol.read(servo_id, 0, size), [(servo_id, size)]))
         if outcome.missing:
             self._open_barriers[servo_id] = size
         else:
