@@ -104,16 +104,15 @@ class SerialTransport:
 
     def write(self, data: bytes) -> None:
         """Hand `data` to the kernel; returns before it is on the wire."""
-        view = memoryview(data)
-        while view:
+        while data:
             try:
-                written = os.write(self._fd, view)
+                written = os.write(self._fd, data)
             except BlockingIOError:
                 select.select((), (self._fd,), (), 1.0)
                 continue
             except OSError as error:
                 raise self._lost(error) from error
-            view = view[written:]
+            data = data[written:]
 
     def read(self, deadline_ns: int, due_ns: int = 0) -> bytes:
         """Return what has arrived, waiting for the first byte until `deadline_ns` [ns]."""

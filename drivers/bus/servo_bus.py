@@ -224,9 +224,9 @@ class ServoBus:
     # -- one transaction ----------------------------------------------------------------------------------------
 
     def _send(self, request: bytes) -> None:
+        begin = max(self._clock.now_ns(), self._line_free_ns)
         self._transport.write(request)
-        now = self._clock.now_ns()
-        self._line_free_ns = max(now, self._line_free_ns) + to_ns(len(request) * self._byte_time)
+        self._line_free_ns = begin + to_ns(len(request) * self._byte_time)
         self.statistics.transactions += 1
 
     def _ask(self, question: _Question, retries: int | None = None) -> dict[int, Answer]:

@@ -34,7 +34,8 @@ RobotMbrlError                 1
 │   ├── LimitViolation
 │   └── NotReady                   not connected, torque off, or stopped
 ├── PacketValueError           9   a value that does not fit its packet or register
-└── SimulationError            10  the physics diverged or the model is wrong
+├── SimulationError            10  the physics diverged or the model is wrong
+└── ChannelError               11  the channels between an arm's processes
 """
 
 from typing import ClassVar
@@ -45,6 +46,7 @@ __all__ = [
     "CalibrationError",
     "CalibrationMissing",
     "CalibrationStale",
+    "ChannelError",
     "CommandRefused",
     "ConfigError",
     "DuplicateId",
@@ -219,3 +221,9 @@ class SimulationError(RobotMbrlError):
     """The physics diverged, or its model is wrong."""
 
     exit_code = 10
+
+
+class ChannelError(RobotMbrlError):
+    """The channels between an arm's processes cannot be used."""
+
+    exit_code = 11
