@@ -1,0 +1,39 @@
+"""Policies by name, as `--policy NAME` or `--policy NAME:FILE` gives it. A new policy is one file and one line here."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from robot_mbrl.contracts.config import load_settings
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.policy import Policy
+from robot_mbrl.policies.joint_space import JointSpace
+from robot_mbrl.policies.scripted import ScriptedPolicy, load_trajectory
+from robot_mbrl.policies.sine import SinePolicy, SineSettings
+
+
+def _sine(path: Path | None, space: JointSpace) -> Policy:
+    return SinePolicy(SineSettings() if path is None else load_settings(path, SineSettings), space)
+
+
+def _scripted(path: Path | None, space: JointSpace) -> Policy:
+    if path is None:
+        raise ConfigError("policy scripted needs a trajectory: give scripted:FILE with a file of waypoints")
+    return ScriptedPolicy(load_trajectory(path), space, str(path))
+
+
+POLICIES: Final[dict[str, Callable[[Path | None, JointSpace], Policy]]] = {"scripted": _scripted, "sine": _sine}
+"""Builders by name; each gets the file that was named after the colon, if any."""
+
+
+def build_policy(spec: str, space: JointSpace) -> Policy:
+    """The policy that `spec`, `NAME` or `NAME:FILE`, stands for, checked against the arm.
+
+    Raises:
+        ConfigError: there is no such policy, or its file is missing or wrong.
+        LimitViolation: it would leave the arm's limits.
+    """
+    name, _, file = spec.partition(":")
+    if name not in POLICIES:
+        raise ConfigError(f"unknown policy {name!r}: give one of {', '.join(sorted(POLICIES))}, or NAME:FILE")
+    return POLICIES[name](Path(file) if file else None, space)
