@@ -32,12 +32,12 @@ def goals(trajectory: Trajectory, start: FloatArray, times: list[float]) -> Floa
 def test_passes_every_waypoint_and_holds_the_last() -> None:
     found = goals(Trajectory(waypoints=SQUARE), np.zeros(2), [0.0, 1.0, 2.0, 3.0, 4.0, 99.0])
     # Half-way along the leg of 2 s the smooth step is at 1/2.
-    assert_allclose(found, [[0, 0], [0, 0], [0.4, 0], [0.8, 0], [0.8, -0.4], [0.8, -0.4]], atol=1e-12)
+    assert_allclose(found, [[0.0, 0.0], [0.0, 0.0], [0.4, 0.0], [0.8, 0.0], [0.8, -0.4], [0.8, -0.4]], atol=1e-12)
 
 
 def test_repeats_from_the_first_waypoint() -> None:
     found = goals(Trajectory(waypoints=SQUARE, repeat=True), np.zeros(2), [4.0, 4.5, 5.0, 7.0, 8.0, 9.0])
-    assert_allclose(found, [[0.8, -0.4], [0.4, -0.2], [0, 0], [0.8, 0], [0.8, -0.4], [0, 0]], atol=1e-12)
+    assert_allclose(found, [[0.8, -0.4], [0.4, -0.2], [0.0, 0.0], [0.8, 0.0], [0.8, -0.4], [0.0, 0.0]], atol=1e-12)
 
 
 def test_approaches_no_faster_than_told() -> None:
