@@ -38,7 +38,8 @@ Exit codes:
   2   wrong usage       8   command refused: limits, torque, not ready
   3   settings          9   a value does not fit its register
   4   calibration       10  simulation
-  5   serial port       130 ended by Ctrl-C
+  5   serial port       11  channels between processes
+                        130 ended by Ctrl-C
 """
 
 
