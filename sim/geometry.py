@@ -1,0 +1,177 @@
+"""`MujocoGeometry`: where an arm's tool is and how near its links come to each other and to the table.
+
+Distances are between the model's primitive shapes. Which pairs of links count follows from the linkage alone:
+
+- A link and the one that its hinge joins it to touch by design: they are left out. The base stands on the table for
+  good, so the two are as one body, and the link on the base has no distance from the table either.
+- Pairs in the linkage's `never_touching` have shapes that overlap where the real parts do not: left out as well.
+- All others count. An arm that folds up when it is parked lays links onto each other, or onto the table. Such a pair
+  may be as near as it is there, around the park position only: its distance d gains an allowance
+
+      a(q) = max(0, PARKED_CLEARANCE - d(q_park)) · max(0, 1 - max_j |q_j - q_park,j| / PARKED_RANGE)
+
+  over the joints j between the two links. At the park position every pair so reads at least `PARKED_CLEARANCE`; where
+  links that rest on each other there meet in any other way, the distance is the true one.
+
+Bounding spheres tell which shapes can be the nearest: only these are measured exactly, nearest spheres first.
+"""
+
+import math
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.geometry import Clearance
+from robot_mbrl.contracts.types import FloatArray, IntArray
+from robot_mbrl.drivers.arms import ArmDefinition
+from robot_mbrl.sim.addresses import Addresses
+from robot_mbrl.sim.linkages import linkage_of
+from robot_mbrl.sim.model import build_model
+from robot_mbrl.sim.names import TABLE
+from robot_mbrl.sim.truth import nominal_truth
+
+PARKED_CLEARANCE = 0.02
+"""What every pair reads at least with the arm parked [m]."""
+
+PARKED_RANGE = 0.35
+"""Farther than this from the park position, in any joint between them, resting links have no allowance left [rad]."""
+
+_FAR = 10.0
+"""Beyond any distance within an arm [m]."""
+
+
+class LinkPair(NamedTuple):
+    """Two links, or the table and a link, that must not touch.
+
+    Attributes:
+        first: name of the inner link, or of the table.
+        second: name of the outer link.
+        joints: of the arm that move the two against each other.
+    """
+
+    first: str
+    second: str
+    joints: slice
+
+
+def link_pairs(arm: ArmDefinition) -> tuple[LinkPair, ...]:
+    """Pairs of links of `arm` that must not touch, and links that must not touch the table.
+
+    Raises:
+        ConfigError: the arm's model is unknown.
+    """
+    linkage = linkage_of(arm)
+    never = {frozenset(pair) for pair in linkage.never_touching}
+    names = (linkage.base.name, *(link.name for link in linkage.links))
+    pairs = []
+    for outer in range(2, len(names)):
+        pairs.append(LinkPair(TABLE, names[outer], slice(outer)))
+        inner = (index for index in range(outer - 1) if frozenset((names[index], names[outer])) not in never)
+        pairs += [LinkPair(names[index], names[outer], slice(index, outer)) for index in inner]
+    return tuple(pairs)
+
+
+class MujocoGeometry:
+    """Shape of `arm` on a bare table. Implements `contracts.geometry.ArmGeometry`; not for several threads at once.
+
+    Attributes:
+        pairs: of links that must not touch.
+    """
+
+    def __init__(self, arm: ArmDefinition) -> None:
+        """Build the model with rigid gears, list the shapes of all pairs, and see how near they are when parked.
+
+        Raises:
+            ConfigError: the arm's model is unknown.
+        """
+        self.pairs = link_pairs(arm)
+        self._name = arm.name
+        self._model = build_model(arm, nominal_truth(arm).without_backlash())
+        self._data = mujoco.MjData(self._model)
+        addresses = Addresses(self._model, arm)
+        self._joints, self._tool = addresses.position, addresses.tool
+        self._shapes = [(k, a, b) for k, pair in enumerate(self.pairs) for a, b in self._shapes_of(pair)]
+        self._pair_of: IntArray = np.array([pair for pair, _, _ in self._shapes])
+        self._first: IntArray = np.array([first for _, first, _ in self._shapes])
+        self._second: IntArray = np.array([second for _, _, second in self._shapes])
+        self._on_table = self._first == self._model.geom(TABLE).id
+        radius = self._model.geom_rbound
+        self._radii = np.where(self._on_table, 0.0, radius[self._first]) + radius[self._second]
+        self._parked = np.array([joint.park_position for joint in arm.joints])
+        self._lacking = self._lacking_when_parked()
+        self._resting = tuple(int(k) for k in np.flatnonzero(self._lacking))
+
+    def tool_position(self, position: FloatArray) -> FloatArray:
+        """(3,) origin of the tool frame [m], arm base frame, at joint angles `position` (n,) [rad].
+
+        Raises:
+            ConfigError: `position` has another shape.
+        """
+        self._pose(position)
+        return np.array(self._data.site_xpos[self._tool])
+
+    def clearance(self, position: FloatArray) -> Clearance:
+        """Smallest distance among `pairs` at joint angles `position` (n,) [rad]; minus infinity if one is not finite.
+
+        Raises:
+            ConfigError: `position` has another shape.
+        """
+        self._pose(position)
+        if not np.isfinite(position).all():
+            return Clearance(-math.inf, "joint angles that are not finite")
+        gains = self._allowance(position)
+        bounds = self._lower_bounds() + gains
+        order, bounds, gains = np.argsort(bounds, kind="stable").tolist(), bounds.tolist(), gains.tolist()
+        measure, model, data = mujoco.mj_geomDistance, self._model, self._data
+        nearest, pair = math.inf, 0
+        for index in order:
+            if bounds[index] >= nearest:
+                break
+            pair_index, first, second = self._shapes[index]
+            farthest = min(max(nearest - gains[index], 0.0), _FAR)
+            distance = measure(model, data, first, second, farthest, None) + gains[index]
+            if distance < nearest:
+                nearest, pair = distance, pair_index
+        return Clearance(nearest, f"{self.pairs[pair].first} - {self.pairs[pair].second}")
+
+    def _pose(self, position: FloatArray) -> None:
+        if np.shape(position) != self._parked.shape:
+            raise ConfigError(f"{self._name}: joint angles of shape {np.shape(position)}: give {len(self._parked)}")
+        self._data.qpos[self._joints] = position
+        mujoco.mj_kinematics(self._model, self._data)
+
+    def _lower_bounds(self) -> FloatArray:
+        """(shapes,) distances of the bounding spheres from each other or from the table [m]."""
+        places: FloatArray = self._data.geom_xpos
+        between = places[self._first] - places[self._second]
+        distances = np.linalg.norm(between, axis=1)
+        distances[self._on_table] = places[self._second[self._on_table], 2]
+        return distances - self._radii
+
+    def _allowance(self, position: FloatArray) -> FloatArray:
+        """(shapes,) what distances gain at `position` [m]."""
+        gain = np.zeros(len(self.pairs))
+        for pair in self._resting:
+            joints = self.pairs[pair].joints
+            away = float(np.abs(position[joints] - self._parked[joints]).max())
+            gain[pair] = self._lacking[pair] * max(0.0, 1.0 - away / PARKED_RANGE)
+        return gain[self._pair_of]
+
+    def _lacking_when_parked(self) -> FloatArray:
+        """(pairs,) by how much each pair is nearer than `PARKED_CLEARANCE` at the park position [m]."""
+        self._pose(self._parked)
+        parked = np.full(len(self.pairs), np.inf)
+        for pair, first, second in self._shapes:
+            distance = mujoco.mj_geomDistance(self._model, self._data, first, second, _FAR, None)
+            parked[pair] = min(parked[pair], distance)
+        return np.maximum(0.0, PARKED_CLEARANCE - parked)
+
+    def _shapes_of(self, pair: LinkPair) -> list[tuple[int, int]]:
+        firsts = [self._model.geom(TABLE).id] if pair.first == TABLE else self._shapes_on(pair.first)
+        return [(first, second) for first in firsts for second in self._shapes_on(pair.second)]
+
+    def _shapes_on(self, link: str) -> list[int]:
+        body = self._model.body(link)
+        return list(range(int(body.geomadr[0]), int(body.geomadr[0] + body.geomnum[0])))
