@@ -74,9 +74,10 @@ FRAME_DTYPE = np.dtype(
         ("stamp_ns", np.int64),  # when the state was measured
         ("write_ns", np.int64),  # when the command had been handed over
         ("missed_ticks", np.int64),  # whole ticks skipped since the start
-        # Where the loop stands and what the monitor said.
+        # Where the loop stands and what the monitor said; the monitor reads none of what is written after it has spoken:
+        # verdict, reason, value, limit, speed scale, executed position, write_ns.
         ("joints", np.int32),
-        ("state", np.int32),
+        ("state", np.int32),  # when the tick began: what the verdict leads to shows in the next frame
         ("stop_cause", np.int32),
         ("verdict", np.int32),
         ("reason", np.int32),  # index into the monitor's check names, -1 for none
@@ -85,7 +86,7 @@ FRAME_DTYPE = np.dtype(
         ("limit", np.float64),
         ("speed_scale", np.float64),
         # What the policy knows of itself.
-        ("action_ns", np.int64),  # when the action was made
+        ("action_ns", np.int64),  # when the action was made, -1 before the first
         ("action_expires_ns", np.int64),
         ("disagreement", np.float64),
         ("residual", np.float64),
@@ -105,6 +106,7 @@ FRAME_DTYPE = np.dtype(
         ("hardware_error", np.int32, _JOINTS),
         ("health_ns", np.int64, _JOINTS),
         # The joints, commanded.
+        ("goal_position", np.float64, _JOINTS),  # held by the servos when the state was measured: the last one executed
         ("action_position", np.float64, _JOINTS),  # the policy's newest goal
         ("requested_position", np.float64, _JOINTS),  # interpolated to this tick
         ("executed_position", np.float64, _JOINTS),  # what went to the servos
