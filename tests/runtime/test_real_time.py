@@ -1,0 +1,116 @@
+"""What is taken from the machine is given back; what is refused is said, and lowers the promise."""
+
+import gc
+import os
+from collections.abc import Callable
+
+import pytest
+
+from robot_mbrl.runtime.real_time import BEST_LATENESS, STEPS, RealTime, RealTimeSettings, Step, choose_cpu
+
+
+def state() -> tuple[object, ...]:
+    return (os.sched_getscheduler(0), os.sched_getaffinity(0), gc.isenabled(), len(os.listdir("/proc/self/fd")))
+
+
+def slack() -> int:
+    """Timer slack of this thread [ns]; the kernel gives a thread under SCHED_FIFO none."""
+    with open("/proc/self/timerslack_ns", encoding="ascii") as file:
+        return int(file.read())
+
+
+def step(name: str) -> Step:
+    return next(step for step in STEPS if step.name == name)
+
+
+def test_everything_is_given_back() -> None:
+    before, frozen, slack_before = state(), gc.get_freeze_count(), slack()
+    with RealTime(RealTimeSettings()):
+        assert not gc.isenabled()
+        assert gc.get_freeze_count() > 0
+        assert slack() <= 1
+    assert state() == before
+    assert gc.get_freeze_count() == frozen
+    assert slack() == slack_before
+
+
+def test_everything_is_given_back_after_an_exception() -> None:
+    before = state()
+    with pytest.raises(ZeroDivisionError), RealTime(RealTimeSettings()):
+        raise ZeroDivisionError
+    assert state() == before
+
+
+def test_each_step_is_either_taken_or_warned_about() -> None:
+    taken: list[str] = []
+
+    def recorded(step: Step) -> Step:
+        def take(settings: RealTimeSettings) -> Callable[[], object]:
+            undo = step.take(settings)
+            taken.append(step.name)
+            return undo
+
+        return step._replace(take=take)
+
+    with RealTime(RealTimeSettings(), [recorded(step) for step in STEPS]) as claim:
+        warned = [step.name for step in STEPS if any(step.name in line for line in claim.warnings)]
+    assert sorted(taken + warned) == sorted(step.name for step in STEPS)
+
+
+def test_fifo_is_the_threads_own_and_not_its_childrens() -> None:
+    with RealTime(RealTimeSettings(priority=5), [step("SCHED_FIFO")]) as claim:
+        if claim.warnings:
+            pytest.skip(claim.warnings[0])
+        assert os.sched_getscheduler(0) == os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+        assert os.sched_getparam(0).sched_priority == 5
+        child = os.fork()
+        if child == 0:
+            os._exit(os.sched_getscheduler(0))
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == os.SCHED_OTHER
+
+
+def refuse(_: RealTimeSettings) -> Callable[[], object]:
+    raise PermissionError(1, "Operation not permitted")
+
+
+def test_a_refusal_is_one_line_with_a_remedy_and_lowers_the_promise() -> None:
+    undone: list[str] = []
+    steps = [
+        Step("spoon", refuse, "buy one", 3e-3),
+        Step("fork", lambda _: lambda: undone.append("fork"), "bend one", 9e-3),
+    ]
+    with RealTime(RealTimeSettings(), steps) as claim:
+        assert claim.warnings == ["real time: no spoon (Operation not permitted): buy one"]
+        assert claim.lateness == 3e-3
+        assert "3 ms" in claim.promise()
+        assert "1 of 2" in claim.promise()
+    assert undone == ["fork"]
+
+
+def test_the_best_promise_needs_everything() -> None:
+    with RealTime(RealTimeSettings(), []) as claim:
+        assert claim.lateness == BEST_LATENESS
+        assert "refused" not in claim.promise()
+    assert all(step.lateness > BEST_LATENESS for step in STEPS)
+
+
+def test_what_the_settings_forgo_is_warned_about_too() -> None:
+    settings = RealTimeSettings(priority=0, lock_memory=False)
+    with RealTime(settings, [step("SCHED_FIFO"), step("locked memory")]) as claim:
+        assert len(claim.warnings) == 2
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_a_core_that_does_not_exist_is_refused() -> None:
+    with RealTime(RealTimeSettings(cpu=4095), [step("core of its own")]) as claim:
+        assert len(claim.warnings) == 1
+        assert "core" in claim.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "isolated", "chosen"),
+    [({0, 1}, "", 1), ({0}, "", 0), ({0, 1, 2, 3}, "1-2\n", 2), ({0, 1, 2, 3}, "0,2", 2), ({0, 1}, "4-7", 1)],
+)
+def test_an_isolated_core_is_preferred(allowed: set[int], isolated: str, chosen: int) -> None:
+    assert choose_cpu(allowed, isolated) == chosen
