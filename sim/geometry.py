@@ -97,7 +97,7 @@ class MujocoGeometry:
         self._first: IntArray = np.array([first for _, first, _ in self._shapes])
         self._second: IntArray = np.array([second for _, _, second in self._shapes])
         self._on_table = self._first == self._model.geom(TABLE).id
-        radius = self._model.geom_rbound
+        radius: FloatArray = self._model.geom_rbound
         self._radii = np.where(self._on_table, 0.0, radius[self._first]) + radius[self._second]
         self._parked = np.array([joint.park_position for joint in arm.joints])
         self._lacking = self._lacking_when_parked()

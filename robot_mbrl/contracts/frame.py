@@ -30,11 +30,13 @@ class ControlState(IntEnum):
     SLOWED = 3
     """Executing them at a reduced speed, by the monitor's word."""
     HOLDING = 4
-    """Holding the last goal, by the monitor's or a person's word; may go on by itself when the cause is gone."""
+    """Holding the last goal by the monitor's word; goes on by itself when the cause is gone. A person's hold is ARMED."""
     STOPPED = 5
     """Stopped under control and latched: only a person's reset leads out."""
     FAULT = 6
     """Latched, and the arm's own state is in doubt: reset needs the cause gone and the arm checked."""
+    PARKING = 7
+    """Brought to rest, then moving slowly to the park pose."""
 
 
 class StopCause(IntEnum):

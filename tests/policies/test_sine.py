@@ -44,7 +44,7 @@ def test_begins_at_the_commanded_pose_and_swings_the_chosen_joint_only() -> None
 def test_starts_without_a_step_in_velocity_and_acceleration() -> None:
     policy = SinePolicy(SineSettings(amplitude=0.3, frequency=0.5), SPACE)
     step = 1e-3
-    goals = path(policy, np.zeros(2), np.arange(0, 5) * step)[:, 0]
+    goals = path(policy, np.zeros(2), np.linspace(0.0, 4.0 * step, 5))[:, 0]
     assert abs(goals[1] - goals[0]) / step < 1e-4
     assert abs(goals[2] - 2 * goals[1] + goals[0]) / step**2 < 1e-2
 
