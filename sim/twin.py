@@ -78,6 +78,16 @@ class Twin:
         """What the physics follows."""
         return self._servos.clock
 
+    @property
+    def has_torque(self) -> bool:
+        """Whether the motors are driven."""
+        return self._servos.torque
+
+    @property
+    def goal_position(self) -> FloatArray:
+        """(n,) the goals that the servos hold [rad]."""
+        return self._servos.goal.copy()
+
     def true_position(self) -> FloatArray:
         """(n,) where the joints are at the clock's present time [rad], not by way of the encoders."""
         self._servos.catch_up()

@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
@@ -24,15 +24,6 @@ as coarse as 0.08 rad/s."""
 REST_TIME: Final = 0.2
 SETTLE_TIME: Final = 2.0
 """How long the joint may take to come to rest after its last goal [s]."""
-
-
-class HeldRobot(Robot, Protocol):
-    """A robot that tells which goals its servos hold."""
-
-    @property
-    def goal_position(self) -> FloatArray:
-        """(n,) [rad]."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +97,7 @@ def _eased(start: FloatArray, end: FloatArray, speed: float) -> FloatArray:
     return start + share[:, np.newaxis] * (end - start)
 
 
-def move_joints(
-    robot: HeldRobot, arm: ArmDefinition, goals: Mapping[str, float], speed: float, clock: Clock
-) -> MoveReport:
+def move_joints(robot: Robot, arm: ArmDefinition, goals: Mapping[str, float], speed: float, clock: Clock) -> MoveReport:
     """Move joints to `goals` [rad] at up to `speed` [rad/s]. Robot connected, torque on; both stay so.
 
     Whatever goes wrong on the way, Ctrl-C included, stops the arm (ramp, then hold) before it is raised.
@@ -136,7 +125,7 @@ def move_joints(
     return MoveReport(start, end, path[-1], (clock.now_ns() - start_ns) / NANOSECONDS, settled)
 
 
-def _settle(robot: HeldRobot, ticker: Ticker, clock: Clock) -> tuple[FloatArray, bool]:
+def _settle(robot: Robot, ticker: Ticker, clock: Clock) -> tuple[FloatArray, bool]:
     """Read until all joints rest; their positions and whether they do."""
     deadline = clock.now_ns() + to_ns(SETTLE_TIME)
     recent = deque([robot.read().position], maxlen=round(REST_TIME / PERIOD))
@@ -148,7 +137,7 @@ def _settle(robot: HeldRobot, ticker: Ticker, clock: Clock) -> tuple[FloatArray,
     return recent[-1], False
 
 
-def _stop(robot: HeldRobot) -> None:
+def _stop(robot: Robot) -> None:
     """Stop after an error. When the bus itself is gone that fails too, and the first error is the one to report."""
     try:
         robot.stop()

@@ -5,7 +5,7 @@
 
 from typing import Protocol
 
-from robot_mbrl.contracts.types import Health, JointCommand, JointState, StopCategory
+from robot_mbrl.contracts.types import FloatArray, Health, JointCommand, JointState, StopCategory
 
 
 class Robot(Protocol):
@@ -17,6 +17,16 @@ class Robot(Protocol):
     @property
     def joint_names(self) -> tuple[str, ...]:
         """Names of the n joints."""
+        ...
+
+    @property
+    def has_torque(self) -> bool:
+        """Whether all joints had torque when that was last looked at or changed."""
+        ...
+
+    @property
+    def goal_position(self) -> FloatArray:
+        """(n,) the goals that the servos hold [rad], as found or seeded by `connect` or as last written; a copy."""
         ...
 
     def connect(self) -> None:

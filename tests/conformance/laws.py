@@ -93,6 +93,22 @@ def switching_torque_on_moves_nothing(harness: Harness) -> None:
     assert_still(harness, before, 0.5)
 
 
+def torque_and_goals_are_told(harness: Harness) -> None:
+    """What was switched and what was written, to the nearest encoder tick; the copy is the reader's own."""
+    harness.robot.connect()
+    torque = [harness.robot.has_torque]
+    start = ready(harness)
+    torque.append(harness.robot.has_torque)
+    goal = path_to(start, STEP, 1.0)[0]
+    harness.robot.write(JointCommand(goal))
+    told = harness.robot.goal_position
+    assert np.abs(told - goal).max() <= TICK
+    told += 1.0
+    assert np.abs(harness.robot.goal_position - goal).max() <= TICK
+    harness.robot.stop(StopCategory.TORQUE_OFF)
+    assert [*torque, harness.robot.has_torque] == [False, True, False]
+
+
 def a_reading_is_whole_fresh_and_true(harness: Harness) -> None:
     """Shapes, finite numbers, rising time stamps, positions within a tick of the truth at rest."""
     harness.robot.connect()
@@ -263,6 +279,7 @@ LAWS: tuple[Law, ...] = (
     nothing_works_before_connecting,
     connecting_moves_nothing_and_gives_no_torque,
     switching_torque_on_moves_nothing,
+    torque_and_goals_are_told,
     a_reading_is_whole_fresh_and_true,
     a_reading_belongs_to_the_reader,
     a_command_is_followed,
