@@ -146,7 +146,7 @@ class MujocoGeometry:
         """(shapes,) distances of the bounding spheres from each other or from the table [m]."""
         places: FloatArray = self._data.geom_xpos
         between = places[self._first] - places[self._second]
-        distances = np.linalg.norm(between, axis=1)
+        distances: FloatArray = np.linalg.norm(between, axis=1)
         distances[self._on_table] = places[self._second[self._on_table], 2]
         return distances - self._radii
 

@@ -1,0 +1,172 @@
+"""The file of a dynamics ensemble: an ONNX graph of fixed shapes, a description, and a seal over the graph.
+
+m members predict the next of d state variables from the present ones and a of action, all in SI units; scalers are in
+the graph. Everything is float32 but the description's numbers.
+
+    inputs   state (1, d), action (1, a)
+    outputs  means (m, d), variances (m, d): of the next state, one model period later, by each member
+
+The description is JSON under the metadata key `robot_mbrl.ensemble`; `robot_mbrl.seal` is the SHA-256 of the graph
+and the description, so that a damaged weight is found although the file is still valid ONNX.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+from pydantic import Field, ValidationError
+
+from robot_mbrl.contracts.config import Settings, one_line
+from robot_mbrl.contracts.errors import ConfigError
+
+DESCRIPTION_KEY = "robot_mbrl.ensemble"
+SEAL_KEY = "robot_mbrl.seal"
+
+OPSETS = range(17, 23)
+"""Of the default operator set: layer normalisation exists from 17 on, the newest is what onnxruntime 1.20 runs."""
+
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+class EnsembleDescription(Settings):
+    """What a graph's numbers mean.
+
+    Attributes:
+        joint_names: of the arm that it predicts, in the arm's order.
+        period: from one state to the next [s].
+        scale: (d,) typical change of each state variable in one period, in its unit: the standard deviation of
+            changes in the training data. Disagreement is counted in these.
+    """
+
+    joint_names: tuple[str, ...] = Field(min_length=1)
+    period: PositiveFloat
+    scale: tuple[PositiveFloat, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleFile:
+    """A file that was found to be in order.
+
+    Attributes:
+        content: its bytes.
+        description: what its numbers mean.
+        members: m.
+        states: d.
+        actions: a.
+    """
+
+    content: bytes
+    description: EnsembleDescription
+    members: int
+    states: int
+    actions: int
+
+
+def seal(model: onnx.ModelProto, description: EnsembleDescription) -> None:
+    """Write `description` and the seal into the metadata of `model`, in place of what it had there."""
+    text = description.model_dump_json()
+    kept = {entry.key: entry.value for entry in model.metadata_props}
+    kept |= {DESCRIPTION_KEY: text, SEAL_KEY: _digest(model, text)}
+    onnx.helper.set_model_props(model, kept)
+
+
+def read_ensemble(path: Path) -> EnsembleFile:
+    """Read the ensemble file at `path` and check all that can be checked without running it.
+
+    Raises:
+        ConfigError: it cannot be read, is cut short, altered, of another layout, or holds a weight that is not finite.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}): give the path of an ensemble file") from error
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError as error:
+        raise ConfigError(f"{path}: not an ONNX file, or cut short: copy or export it again") from error
+    description = _check_description(path, model)
+    _check_opset(path, model)
+    _check_weights(path, model)
+    return _check_layout(path, content, model, description)
+
+
+def _digest(model: onnx.ModelProto, description: str) -> str:
+    # Without map fields, protobuf writes a message's fields in one order only.
+    return hashlib.sha256(model.graph.SerializeToString(deterministic=True) + description.encode()).hexdigest()
+
+
+def _check_description(path: Path, model: onnx.ModelProto) -> EnsembleDescription:
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    text = metadata.get(DESCRIPTION_KEY)
+    if text is None:
+        raise ConfigError(f"{path}: has no metadata {DESCRIPTION_KEY!r}: export it with robot_mbrl's ensemble export")
+    if metadata.get(SEAL_KEY) != _digest(model, text):
+        raise ConfigError(f"{path}: does not match its seal, so it was altered or damaged: copy or export it again")
+    try:
+        return EnsembleDescription.model_validate_json(text)
+    except ValidationError as error:
+        raise ConfigError(f"{one_line(error, f'{path}, metadata {DESCRIPTION_KEY}')}: export it again") from error
+
+
+def _check_opset(path: Path, model: onnx.ModelProto) -> None:
+    for entry in model.opset_import:
+        known = entry.version in OPSETS if entry.domain in ("", "ai.onnx") else False
+        if not known:
+            raise ConfigError(
+                f"{path}: operator set {entry.domain or 'ai.onnx'} {entry.version}: export it with ai.onnx "
+                f"{OPSETS.start} to {OPSETS.stop - 1}, and no other"
+            )
+
+
+def _check_weights(path: Path, model: onnx.ModelProto) -> None:
+    for weight in model.graph.initializer:
+        if weight.data_location == onnx.TensorProto.EXTERNAL:
+            raise ConfigError(f"{path}: weight {weight.name!r} lies in another file: export with weights inside")
+        values = numpy_helper.to_array(weight)
+        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            bad = int(np.count_nonzero(~np.isfinite(values)))
+            raise ConfigError(
+                f"{path}: weight {weight.name!r} has {bad} of {values.size} values that are not finite: train it again"
+            )
+
+
+def _check_layout(path: Path, content: bytes, model: onnx.ModelProto, description: EnsembleDescription) -> EnsembleFile:
+    given = {initializer.name for initializer in model.graph.initializer}
+    inputs = _shapes(path, "input", [value for value in model.graph.input if value.name not in given])
+    outputs = _shapes(path, "output", list(model.graph.output))
+    for kind, shapes, wanted in (
+        ("inputs", inputs, ("state", "action")),
+        ("outputs", outputs, ("means", "variances")),
+    ):
+        if set(shapes) != set(wanted):
+            raise ConfigError(f"{path}: {kind} {', '.join(shapes)}: must be {' and '.join(wanted)}; export it again")
+    states, actions, members = len(description.scale), inputs["action"][-1], outputs["means"][0]
+    wanted_shapes = {
+        "state": (1, states),
+        "action": (1, actions),
+        "means": (members, states),
+        "variances": (members, states),
+    }
+    for name, shape in (inputs | outputs).items():
+        if shape != wanted_shapes[name] or 0 in shape:
+            raise ConfigError(
+                f"{path}: {name} has shape {shape}, must be {wanted_shapes[name]} with the description's {states} "
+                "states: export it again"
+            )
+    return EnsembleFile(content, description, members, states, actions)
+
+
+def _shapes(path: Path, kind: str, values: list[onnx.ValueInfoProto]) -> dict[str, tuple[int, ...]]:
+    """Shapes by name; a dimension without a number counts as 0."""
+    for value in values:
+        if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+            raise ConfigError(f"{path}: {kind} {value.name!r} is not float32: export it with float32 tensors")
+        if len(value.type.tensor_type.shape.dim) != 2:
+            raise ConfigError(f"{path}: {kind} {value.name!r} does not have two dimensions: export it again")
+    return {value.name: tuple(int(dim.dim_value) for dim in value.type.tensor_type.shape.dim) for value in values}

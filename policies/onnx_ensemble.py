@@ -1,0 +1,135 @@
+"""`OnnxEnsemble`: what an ensemble of learned dynamics models predicts, and how much its members differ.
+
+With μ_k and σ²_k the mean and variance that member k of m gives for one state variable, s its scale (the
+description's), μ = Σ μ_k / m and e² = Σ (μ_k - μ)² / m the spread of the means, over d state variables:
+
+    variance      σ² = Σ σ²_k / m + e²                      (of the mixture)
+    disagreement  sqrt( Σ_d (e / s)² / d )                  (1: the members differ by a typical step)
+    residual      sqrt( Σ_d (observed - μ)² / σ² / d )      (1: off by one predicted standard deviation)
+
+Members can agree and be wrong, so the residual of the step before goes with the disagreement.
+"""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.policies.ensemble_file import EnsembleDescription, read_ensemble
+
+WARM_UP_RUNS = 20
+
+_LEAST_DEVIATION = 1e-3
+"""No prediction is taken for better than this share of the scale, so that the residual stays finite."""
+
+
+class EnsembleStep(NamedTuple):
+    """A prediction of one step; d state variables.
+
+    Attributes:
+        mean: (d,) next state; NaN when a member's is not finite.
+        variance: (d,) of the mixture, the square of the state's units.
+        disagreement: of the members, without unit; infinity when a member's mean is not finite.
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+    disagreement: float
+
+
+class OnnxEnsemble:
+    """Evaluates one ensemble file on one thread, in buffers that it keeps. Not for several threads at once.
+
+    Attributes:
+        description: what its numbers mean: joints, period, scale.
+        members: m.
+        states: d.
+        actions: a.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Load and check the file at `path`, and run it until it is warm.
+
+        Raises:
+            ConfigError: `read_ensemble` refuses the file, or it does not run, or gives answers that are not finite.
+        """
+        file = read_ensemble(path)
+        self.description: EnsembleDescription = file.description
+        self.members, self.states, self.actions = file.members, file.states, file.actions
+        scale = np.array(file.description.scale)
+        self._least_variance = np.square(_LEAST_DEVIATION * scale)
+        self._shares = 1.0 / np.square(scale) / self.states
+        self._state, self._action = _row(self.states), _row(self.actions)
+        self._means = np.zeros((self.members, self.states), np.float32)
+        self._variances = np.zeros_like(self._means)
+        self._deviations = np.zeros(self._means.shape)
+        try:
+            self._session = onnxruntime.InferenceSession(file.content, _options(), providers=["CPUExecutionProvider"])
+            self._binding = self._bind()
+            for _ in range(WARM_UP_RUNS):
+                step = self.step(np.zeros(self.states), np.zeros(self.actions))
+        except Exception as error:  # onnxruntime's errors have no other common base
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{path}: onnxruntime cannot run it ({reason}): export it again") from error
+        if not (math.isfinite(step.disagreement) and np.isfinite(step.variance).all()):
+            raise ConfigError(f"{path}: answers to zeros with numbers that are not finite: train it again")
+
+    def step(self, state: FloatArray, action: FloatArray) -> EnsembleStep:
+        """Predict the state (d,) that follows `state` (d,) under `action` (a,), one period later; SI units.
+
+        Raises:
+            ConfigError: `state` or `action` has another length.
+        """
+        self._require("state", state, self.states)
+        self._require("action", action, self.actions)
+        self._state[0], self._action[0] = state, action
+        self._session.run_with_iobinding(self._binding)
+        if not np.isfinite(self._means).all():
+            unknown = np.full(self.states, np.nan)
+            return EnsembleStep(unknown, unknown.copy(), math.inf)
+        deviations = self._deviations
+        deviations[:] = self._means
+        mean = np.add.reduce(deviations, axis=0) / self.members
+        deviations -= mean
+        deviations *= deviations
+        spread = np.add.reduce(deviations, axis=0) / self.members
+        variance = np.add.reduce(self._variances, axis=0, dtype=np.float64) / self.members + spread
+        return EnsembleStep(mean, variance, math.sqrt(np.dot(spread, self._shares)))
+
+    def residual(self, predicted: FloatArray, observed: FloatArray, variance: FloatArray) -> float:
+        """How far `observed` (d,) is from `predicted` (d,), in predicted standard deviations; infinity if unknown."""
+        error = np.square(observed - predicted) / np.maximum(variance, self._least_variance)
+        square = float(np.add.reduce(error)) / self.states
+        return math.sqrt(square) if math.isfinite(square) else math.inf
+
+    def _bind(self) -> onnxruntime.IOBinding:
+        binding = self._session.io_binding()
+        for name, array in (("state", self._state), ("action", self._action)):
+            binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        for name, array in (("means", self._means), ("variances", self._variances)):
+            binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        return binding
+
+    @staticmethod
+    def _require(name: str, values: FloatArray, length: int) -> None:
+        if values.shape != (length,):
+            raise ConfigError(f"ensemble {name} of shape {values.shape}: give {length} numbers")
+
+
+def _row(length: int) -> NDArray[np.float32]:
+    return np.zeros((1, length), np.float32)
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # Arithmetic on denormals is slower by orders of magnitude: a step must not take longer for small numbers.
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    options.log_severity_level = 3
+    return options
