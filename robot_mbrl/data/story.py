@@ -1,0 +1,108 @@
+"""What happened in a flight, told from its frames: states, stops and their causes, lost frames.
+
+A frame's state is the one in which its tick began: what a verdict leads to shows in the next frame.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from robot_mbrl.contracts.clock import NANOSECONDS
+from robot_mbrl.contracts.frame import ControlState, StopCause
+from robot_mbrl.contracts.types import VerdictLevel
+from robot_mbrl.data.frame_codec import FrameArray
+from robot_mbrl.data.log_header import LogHeader
+from robot_mbrl.safety.state_machine import LATCHED
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of frames in one state.
+
+    Attributes:
+        state: of all of them.
+        start_ns: when the first tick began [ns].
+        end_ns: when the tick after the last began, or the last one itself [ns].
+    """
+
+    state: ControlState
+    start_ns: int
+    end_ns: int
+
+    @property
+    def seconds(self) -> float:
+        """How long it was [s]."""
+        return (self.end_ns - self.start_ns) / NANOSECONDS
+
+
+def changes(frames: FrameArray) -> list[int]:
+    """Indices of `frames` (k,) whose state is another than that of the frame before; the first frame is none."""
+    return [int(index) + 1 for index in np.flatnonzero(np.diff(frames["state"]))]
+
+
+def is_stop(before: ControlState, after: ControlState) -> bool:
+    """Whether going from `before` to `after` is coming to a stop, or a stop becoming a fault."""
+    return after in LATCHED and before is not after and before is not ControlState.FAULT
+
+
+def stops(frames: FrameArray) -> list[int]:
+    """Indices of `frames` (k,) in which the arm had just come to a stop, or a stop become a fault."""
+    states = [ControlState(state) for state in frames["state"]]
+    return [index for index in changes(frames) if is_stop(states[index - 1], states[index])]
+
+
+def spans(frames: FrameArray) -> list[Span]:
+    """The states that `frames` (k,) went through, in order."""
+    if not len(frames):
+        return []
+    edges = [0, *changes(frames), len(frames) - 1]
+    return [
+        Span(ControlState(frames["state"][start]), int(frames["wake_ns"][start]), int(frames["wake_ns"][end]))
+        for start, end in itertools.pairwise(edges)
+    ]
+
+
+def lost_between(first: np.void, last: np.void, count: int) -> int:
+    """How many frames are missing from `first` to `last`, when there are `count` with both of them.
+
+    Ticks that the control loop skipped made no frames and are not missing.
+    """
+    skipped = int(last["missed_ticks"]) - int(first["missed_ticks"])
+    return max(0, int(last["tick"]) - int(first["tick"]) + 1 - skipped - count)
+
+
+def cause(frames: FrameArray, index: int, header: LogHeader) -> str:
+    """Why the arm stopped at `frames[index]`: who asked for it, which check spoke, or what the frames give away."""
+    frame, before, earlier = frames[index], frames[max(0, index - 1)], frames[max(0, index - 2)]
+    asked = StopCause(frame["stop_cause"])
+    if asked is not StopCause.NONE:
+        return asked.name.lower()
+    if before["verdict"] == VerdictLevel.STOP:
+        return verdict(before, header)
+    faulty = np.flatnonzero(before["hardware_error"])
+    signs = {
+        f"hardware error of {_joint(int(faulty[0]), header) if len(faulty) else ''}": len(faulty) > 0,
+        "the bus failed": bus_failures(before) > bus_failures(earlier),
+        "ticks missed": frame["missed_ticks"] > before["missed_ticks"],
+        "the policy's action expired": 0 <= before["action_expires_ns"] <= frame["wake_ns"],
+    }
+    return next((text for text, seen in signs.items() if seen), "no cause in the frames")
+
+
+def bus_failures(frame: np.void) -> int:
+    """Answers that came garbled or not at all, up to `frame`."""
+    return int(frame["corrupt"] + frame["timeouts"])
+
+
+def verdict(frame: np.void, header: LogHeader) -> str:
+    """What the monitor said in `frame`: check, joint, value and limit."""
+    check, joint = int(frame["reason"]), int(frame["reason_joint"])
+    name = header.check_names[check] if 0 <= check < len(header.check_names) else f"check {check}"
+    where = f" of {_joint(joint, header)}" if joint >= 0 else ""
+    return f"{name}{where}: {frame['value']:.4g} against a limit of {frame['limit']:.4g}"
+
+
+def _joint(index: int, header: LogHeader) -> str:
+    names = header.arm.joint_names
+    return names[index] if index < len(names) else f"joint {index}"
