@@ -35,12 +35,15 @@ RobotMbrlError                 1
 │   └── NotReady                   not connected, torque off, or stopped
 ├── PacketValueError           9   a value that does not fit its packet or register
 ├── SimulationError            10  the physics diverged or the model is wrong
-└── ChannelError               11  the channels between an arm's processes
+├── ChannelError               11  the channels between an arm's processes
+├── ProcessFailed              12  a process that the arm needs did not start, or ended
+└── ArmStopped                 13  the arm was stopped and latched: by the monitor, a fault or an emergency stop
 """
 
 from typing import ClassVar
 
 __all__ = [
+    "ArmStopped",
     "BusError",
     "BusTimeout",
     "CalibrationError",
@@ -63,6 +66,7 @@ __all__ = [
     "PortLost",
     "PortNotFound",
     "PortPermission",
+    "ProcessFailed",
     "RobotMbrlError",
     "ServoEncoderFault",
     "ServoFault",
@@ -227,3 +231,15 @@ class ChannelError(RobotMbrlError):
     """The channels between an arm's processes cannot be used."""
 
     exit_code = 11
+
+
+class ProcessFailed(RobotMbrlError):
+    """A process that the arm needs did not start, or ended while it was needed."""
+
+    exit_code = 12
+
+
+class ArmStopped(RobotMbrlError):
+    """The arm was stopped and latched: by the monitor, a fault or an emergency stop."""
+
+    exit_code = 13

@@ -1,0 +1,149 @@
+"""The policy's own process: the newest frame goes in, an action with its expiry comes out, at the policy's rate.
+
+A policy may take its time, hang or die here without harm: its last action expires, and the control process stops the
+arm. `python -m robot_mbrl.runtime.policy_process JSON` takes `DeploySettings`.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from typing import Final
+
+import numpy as np
+
+from robot_mbrl.contracts.clock import NANOSECONDS, Clock, MonotonicClock, Ticker
+from robot_mbrl.contracts.errors import ConfigError, NonFiniteCommand, RobotMbrlError
+from robot_mbrl.contracts.frame import ACTION_DTYPE, ControlState, Record, empty
+from robot_mbrl.contracts.policy import Policy
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.drivers.arms import ArmDefinition, load_arm
+from robot_mbrl.policies.joint_space import JointSpace
+from robot_mbrl.policies.registry import build_policy
+from robot_mbrl.runtime.channels import Session
+from robot_mbrl.runtime.parent import end_with_parent
+from robot_mbrl.runtime.settings import DeploySettings
+
+READY: Final = "policy ready"
+LIFETIME_PERIODS: Final = 3.0
+"""An action is good for so many periods: one late step is forgiven, a hung policy is not."""
+
+MOVING: Final = frozenset({ControlState.RUNNING, ControlState.SLOWED})
+"""States in which the episode's time goes on."""
+ASKED: Final = MOVING | {ControlState.ARMED, ControlState.HOLDING}
+"""States in which an action is wanted: to run with, or to be there when the arm may run."""
+
+
+def joint_space(arm: ArmDefinition, rate: float, clock: Clock) -> JointSpace:
+    """What a policy that steps `rate` times a second [Hz] has to know of `arm`."""
+    return JointSpace(
+        names=arm.joint_names,
+        position_limits=np.array([joint.position_limits for joint in arm.joints]),
+        velocity_limits=np.array([joint.velocity_limit for joint in arm.joints]),
+        lifetime=LIFETIME_PERIODS / rate,
+        clock=clock,
+    )
+
+
+class Episode:
+    """One policy on one arm: turns frames into observations and keeps the episode's time.
+
+    The episode begins each time the arm starts to run. Its time stands still while the arm is held and runs slower
+    while it is slowed, so that no trajectory goes on without its arm.
+    """
+
+    def __init__(self, policy: Policy, joints: int) -> None:
+        """Run `policy` on an arm of `joints` joints."""
+        self._policy = policy
+        self._joints = joints
+        self._time = 0.0
+        self._stamp_ns: int | None = None
+        self._sequence = 0
+
+    def step(self, frame: Record) -> Record | None:
+        """The action for `frame`, a record of `ACTION_DTYPE`; None in states that want none.
+
+        Raises:
+            NonFiniteCommand: the policy answered with a goal that is not finite.
+        """
+        state = ControlState(int(frame["state"][0]))
+        if state not in ASKED:
+            self._stamp_ns = None
+            return None
+        stamp_ns = int(frame["stamp_ns"][0])
+        if state is ControlState.ARMED:
+            self._policy.reset()
+            self._time = 0.0
+        elif state in MOVING and self._stamp_ns is not None:
+            self._time += (stamp_ns - self._stamp_ns) / NANOSECONDS * float(frame["speed_scale"][0])
+        self._stamp_ns = stamp_ns
+        action = self._policy.act(self._observe(frame))
+        if not np.isfinite(action.position).all():
+            raise NonFiniteCommand(f"the policy's action {action.position.tolist()} is not finite: it was not sent")
+        self._sequence += 1
+        record = empty(ACTION_DTYPE)
+        record["sequence"] = self._sequence
+        record["stamp_ns"] = stamp_ns
+        record["expires_ns"] = action.expires_ns
+        record["disagreement"] = action.disagreement
+        record["position"][0, : self._joints] = action.position
+        return record
+
+    def _observe(self, frame: Record) -> dict[str, FloatArray]:
+        """What `policies.joint_space` describes."""
+        return {
+            "time": np.array([self._time]),
+            "position": frame["position"][0, : self._joints].copy(),
+            "velocity": frame["velocity"][0, : self._joints].copy(),
+            "commanded": frame["goal_position"][0, : self._joints].copy(),
+        }
+
+
+def serve(settings: DeploySettings, clock: Clock) -> None:
+    """Answer frames with actions until a signal ends the process.
+
+    Raises:
+        ConfigError: unknown arm or policy, malformed files.
+        LimitViolation: the policy would leave the arm's limits.
+    """
+    if settings.policy is None:
+        raise ConfigError("the policy process was started without a policy: name one")
+    rate = settings.loop.policy_rate
+    arm = load_arm(settings.robot.arm)
+    policy = build_policy(settings.policy, joint_space(arm, rate, clock))
+    episode = Episode(policy, len(arm.joints))
+    with Session(settings.session) as session:
+        frames, actions = session.subscriber("frame"), session.publisher("action")
+        print(READY, flush=True)
+        ticker = Ticker(1.0 / rate, clock)
+        while True:
+            ticker.wait()
+            frame = frames.newest()
+            action = None if frame is None else episode.step(frame)
+            if action is not None:
+                actions.send(action)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the policy that the JSON in `arguments` describes; the exit code is the error's."""
+    end_with_parent(signal.SIGKILL)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    settings = DeploySettings.model_validate_json(arguments[0])
+    try:
+        serve(settings, MonotonicClock())
+    except RobotMbrlError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001  (a policy is anybody's code: whatever it raises is told in one line)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        told = " ".join(str(error).split())
+        where = f"{os.path.basename(place.filename)}:{place.lineno}"
+        print(
+            f"policy {settings.policy}: {type(error).__name__}: {told} ({where}): correct the policy", file=sys.stderr
+        )
+        return RobotMbrlError.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
