@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from robot_mbrl.contracts.config import Settings, load_settings, parse_settings
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.monitor_settings import SafetySettings
 from robot_mbrl.contracts.types import MAX_JOINTS
 from robot_mbrl.drivers.arms.joint_map import JointMap
 
@@ -78,6 +79,7 @@ class ArmDefinition(Settings):
         role: followers are driven, leaders are moved by hand.
         temperature_limit: highest servo temperature [°C].
         joints: from the base to the gripper.
+        safety: what the safety monitor lets pass, beside the joints' limits.
         sources: where the figures come from, by key.
     """
 
@@ -89,6 +91,7 @@ class ArmDefinition(Settings):
     role: Literal["follower", "leader"]
     temperature_limit: PositiveFloat
     joints: tuple[JointDefinition, ...] = Field(min_length=1, max_length=MAX_JOINTS)
+    safety: SafetySettings
     sources: dict[str, str]
 
     @model_validator(mode="after")

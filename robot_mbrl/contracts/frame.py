@@ -30,7 +30,7 @@ class ControlState(IntEnum):
     SLOWED = 3
     """Executing them at a reduced speed, by the monitor's word."""
     HOLDING = 4
-    """Holding the last goal by the monitor's word; goes on by itself when the cause is gone. A person's hold is ARMED."""
+    """Holding the last goal by the monitor's word; goes on when the cause is gone. A person's hold is ARMED."""
     STOPPED = 5
     """Stopped under control and latched: only a person's reset leads out."""
     FAULT = 6
@@ -76,8 +76,8 @@ FRAME_DTYPE = np.dtype(
         ("stamp_ns", np.int64),  # when the state was measured
         ("write_ns", np.int64),  # when the command had been handed over
         ("missed_ticks", np.int64),  # whole ticks skipped since the start
-        # Where the loop stands and what the monitor said; the monitor reads none of what is written after it has spoken:
-        # verdict, reason, value, limit, speed scale, executed position, write_ns.
+        # Where the loop stands and what the monitor said. The monitor reads nothing that is written after it spoke:
+        # neither its verdict nor the executed position nor write_ns.
         ("joints", np.int32),
         ("state", np.int32),  # when the tick began: what the verdict leads to shows in the next frame
         ("stop_cause", np.int32),

@@ -1,0 +1,84 @@
+"""The safety monitor of an arm, from its definition."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from robot_mbrl.contracts.config import one_line
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.geometry import ArmGeometry
+from robot_mbrl.contracts.monitor_settings import MonitorSettings
+from robot_mbrl.drivers.arms import ArmDefinition
+from robot_mbrl.safety.monitor import Monitor
+
+
+def monitor_settings(arm: ArmDefinition, overrides: Mapping[str, Any] | None = None) -> MonitorSettings:
+    """The limits of `arm`'s joints and its `safety` section, changed by `overrides`: keys and sections as in the YAML.
+
+    Raises:
+        ConfigError: an unknown key, a value out of range, or limits that contradict each other.
+    """
+    currents = arm.safety.kinematics.current_limits
+    limits = [
+        {
+            "name": joint.name,
+            "position": joint.position_limits,
+            "velocity": joint.velocity_limit,
+            "acceleration": joint.acceleration_limit,
+            "current": currents.get(joint.servo),
+            "supply_voltage": joint.supply_voltage,
+        }
+        for joint in arm.joints
+    ]
+    merged = _merge(arm.safety.model_dump(), overrides or {})
+    try:
+        return MonitorSettings.model_validate({**merged, "joints": limits})
+    except ValidationError as error:
+        raise ConfigError(one_line(error, f"safety of {arm.name}")) from error
+
+
+def build_monitor(
+    arm: ArmDefinition, geometry: ArmGeometry | None = None, overrides: Mapping[str, Any] | None = None
+) -> Monitor:
+    """The monitor for `arm`; with a `geometry` it also watches the workspace and the clearances.
+
+    Raises:
+        ConfigError: limits that contradict each other, or a park pose that the monitor would not let the arm rest in.
+    """
+    settings = monitor_settings(arm, overrides)
+    if geometry is not None:
+        _check_park_pose(arm, settings, geometry)
+    return Monitor(settings, geometry)
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, mapping by mapping."""
+    merged = dict(base)
+    for key, change in changes.items():
+        before = merged.get(key)
+        merged[key] = _merge(before, change) if isinstance(before, dict) and isinstance(change, Mapping) else change
+    return merged
+
+
+def _check_park_pose(arm: ArmDefinition, settings: MonitorSettings, geometry: ArmGeometry) -> None:
+    """Refuse limits that the arm breaks where it is parked."""
+    workspace = settings.workspace
+    park = np.array([joint.park_position for joint in arm.joints])
+    tool = geometry.tool_position(park).tolist()
+    where = f"safety of {arm.name}: with the arm parked, the tool at ({tool[0]:.3f}, {tool[1]:.3f}, {tool[2]:.3f}) m"
+    remedy = "change the park position or the limit"
+    if not all(low <= x <= high for low, x, high in zip(workspace.box.low, tool, workspace.box.high, strict=True)):
+        raise ConfigError(f"{where} is outside {workspace.box.low}..{workspace.box.high}: {remedy}")
+    if not tool[2] >= workspace.floor:
+        raise ConfigError(f"{where} is below the floor at {workspace.floor} m: {remedy}")
+    for box in workspace.keep_outs:
+        if all(low < x < high for low, x, high in zip(box.low, tool, box.high, strict=True)):
+            raise ConfigError(f"{where} is inside the keep-out {box.name} {box.low}..{box.high}: {remedy}")
+    nearest = geometry.clearance(park)
+    if not nearest.distance >= workspace.hold_clearance:
+        raise ConfigError(
+            f"safety of {arm.name}: with the arm parked, {nearest.pair} are {nearest.distance:.4f} m apart, "
+            f"hold_clearance is {workspace.hold_clearance} m: {remedy}"
+        )

@@ -1,0 +1,137 @@
+"""`FrameView`: one tick as the checks see it, and what several of them derive from it and from the ticks before."""
+
+import math
+
+import numpy as np
+
+from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState, Record
+from robot_mbrl.contracts.geometry import ArmGeometry, Clearance
+from robot_mbrl.contracts.monitor_settings import MonitorSettings
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.safety.motion_history import Derivatives, MotionHistory
+
+LONGEST_STEP_NS = 20_000_000
+"""Ticks further apart than this give no right to a longer step of the command [ns]: two ticks of the slowest loop."""
+
+_NAMES = FRAME_DTYPE.names or ()
+_COMMANDING = (ControlState.ARMED, ControlState.RUNNING, ControlState.SLOWED)
+_RUNNING = (ControlState.RUNNING, ControlState.SLOWED)
+
+
+class FrameView:
+    """The inputs of one tick as plain numbers, lists of n joints, in the units of `contracts.frame`.
+
+    Attributes:
+        well_formed: whether the frame is one of this arm; otherwise only `now_ns` is of use.
+        running: whether actions are being executed. A state that does not exist counts as running.
+        commanding: whether requests are being executed.
+        now_ns: when the tick began [ns].
+        measured: derivatives of the measured angles, by their time stamps.
+        command: derivatives of the goals so far, on reaching the requested one now, by the deadlines.
+        step_ns: from the deadline before to this one [ns], at most `LONGEST_STEP_NS`; 0 on the first tick.
+    """
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        """A view for the arm of `settings`, empty until `read`."""
+        self._n = len(settings.joints)
+        self._limits = [joint.position for joint in settings.joints]
+        self._deceleration = [joint.acceleration for joint in settings.joints]
+        self._measured_history = MotionHistory(self._n, settings.kinematics.window)
+        self._command_history = MotionHistory(self._n, settings.kinematics.window)
+        self._zeros = [0.0] * self._n
+        still = Derivatives(self._zeros, self._zeros, self._zeros)
+        self.measured, self.command = still, still
+        self.step_ns = 0
+        self._deadline_before: int | None = None
+        self.well_formed = self.running = self.commanding = False
+        self.now_ns = 0
+
+    def read(self, frame: Record) -> None:
+        """Take the numbers out of `frame`; derives nothing from them yet."""
+        fields = dict(zip(_NAMES, frame.item(), strict=True))
+        n = self._n
+        self.well_formed = fields["joints"] == n
+        state = fields["state"]
+        unknown = not ControlState.IDLE <= state <= ControlState.FAULT
+        self.running = unknown or state in _RUNNING
+        self.commanding = unknown or state in _COMMANDING
+        self.tick: int = fields["tick"]
+        self.deadline_ns: int = fields["deadline_ns"]
+        self.now_ns = fields["wake_ns"]
+        self.stamp_ns: int = fields["stamp_ns"]
+        self.missed_ticks: int = fields["missed_ticks"]
+        self.action_ns: int = fields["action_ns"]
+        self.action_expires_ns: int = fields["action_expires_ns"]
+        self.disagreement: float = fields["disagreement"]
+        self.residual: float = fields["residual"]
+        self.transactions: int = fields["transactions"]
+        self.bus_errors: int = fields["corrupt"] + fields["timeouts"]
+        self.heartbeat_ns: int = fields["heartbeat_ns"]
+        self.position: list[float] = fields["position"][:n].tolist()
+        self.reported_velocity: list[float] = fields["reported_velocity"][:n].tolist()
+        self.velocity: list[float] = fields["velocity"][:n].tolist()
+        self.load: list[float] = fields["load"][:n].tolist()
+        self.current: list[float] = fields["current"][:n].tolist()
+        self.temperature: list[float] = fields["temperature"][:n].tolist()
+        self.voltage: list[float] = fields["voltage"][:n].tolist()
+        self.hardware_error: list[int] = fields["hardware_error"][:n].tolist()
+        self.health_ns: list[int] = fields["health_ns"][:n].tolist()
+        self.goal: list[float] = fields["goal_position"][:n].tolist()
+        self.action: list[float] = fields["action_position"][:n].tolist()
+        self.requested: list[float] = fields["requested_position"][:n].tolist()
+
+    @property
+    def has_goal(self) -> bool:
+        """Whether the servos hold goals; all or none are numbers once `NonFinite` has passed the frame."""
+        return not math.isnan(self.goal[0])
+
+    @property
+    def has_request(self) -> bool:
+        """Whether a goal is requested for this tick."""
+        return not math.isnan(self.requested[0])
+
+    def derive(self) -> None:
+        """Work out the motion, from a frame whose numbers are finite."""
+        self._ahead: list[float] | None = None
+        self._tools: dict[bool, list[float]] = {}
+        self._clearances: dict[bool, Clearance] = {}
+        self.measured = self._measured_history.derivatives(self.stamp_ns, self.position)
+        self._measured_history.append(self.stamp_ns, self.position)
+        before, self._deadline_before = self._deadline_before, self.deadline_ns
+        self.step_ns = 0 if before is None else min(max(self.deadline_ns - before, 0), LONGEST_STEP_NS)
+        # The goals that the servos hold were executed at the deadline before.
+        if before is not None and self.has_goal:
+            self._command_history.append(before, self.goal)
+        requested = self.requested if self.has_request else self.goal
+        if self.has_goal:
+            self.command = self._command_history.derivatives(self.deadline_ns, requested)
+
+    # -- shape --------------------------------------------------------------------------------------------------
+
+    def tool(self, geometry: ArmGeometry, *, ahead: bool) -> list[float]:
+        """(3,) tool frame [m] as measured, or where a stop begun after this tick would end."""
+        if ahead not in self._tools:
+            self._tools[ahead] = geometry.tool_position(self._pose(ahead=ahead)).tolist()
+        return self._tools[ahead]
+
+    def clearance(self, geometry: ArmGeometry, *, ahead: bool) -> Clearance:
+        """Nearest pair of links as measured, or where a stop begun after this tick would end."""
+        if ahead not in self._clearances:
+            self._clearances[ahead] = geometry.clearance(self._pose(ahead=ahead))
+        return self._clearances[ahead]
+
+    def _pose(self, *, ahead: bool) -> FloatArray:
+        return np.array(self.stopping_position() if ahead else self.position)
+
+    def stopping_position(self) -> list[float]:
+        """(n,) where the requested motion would end if the arm braked from there [rad]: q + v |v| / 2a, within limits.
+
+        Without a request, and while nothing is commanded, the measured angles.
+        """
+        if self._ahead is None:
+            if not (self.has_request and self.has_goal):
+                self._ahead = self.position
+            else:
+                parts = zip(self.requested, self.command.velocity, self._deceleration, self._limits, strict=True)
+                self._ahead = [min(max(q + v * abs(v) / (2.0 * a), low), high) for q, v, a, (low, high) in parts]
+        return self._ahead

@@ -1,0 +1,254 @@
+"""Limits of joint motion and effort: measured, and as requested for this tick before it reaches the servos."""
+
+from robot_mbrl.contracts.clock import NANOSECONDS
+from robot_mbrl.contracts.monitor_settings import Grades, MonitorSettings
+from robot_mbrl.contracts.types import VerdictLevel
+from robot_mbrl.safety.frame_view import FrameView
+from robot_mbrl.safety.judgement import PASS, Grader, Judgement, largest_ratio
+from robot_mbrl.safety.motion_history import Span
+
+
+class _Overtravel:
+    """Grades how far angles lie beyond their limits; reports the angle and the limit that it passed."""
+
+    def __init__(self, settings: MonitorSettings, grades: Grades) -> None:
+        self._limits = [joint.position for joint in settings.joints]
+        self._grader = Grader(grades, settings.min_speed_scale)
+
+    def judge(self, positions: list[list[float]], now_ns: int) -> Judgement:
+        worst, joint, angle = 0.0, -1, 0.0
+        for position in positions:
+            for index, (low, high) in enumerate(self._limits):
+                beyond = max(low - position[index], position[index] - high)
+                if beyond > worst:
+                    worst, joint, angle = beyond, index, position[index]
+        judgement = self._grader.judge(worst, now_ns, joint)
+        if judgement.level == VerdictLevel.PASS:
+            return PASS
+        low, high = self._limits[joint]
+        return judgement._replace(value=angle, limit=low if angle < low else high)
+
+
+class MeasuredPosition:
+    """Measured angles stay within their limits."""
+
+    name = "measured_position"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._overtravel = _Overtravel(settings, settings.kinematics.measured_overtravel)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the angle furthest outside [rad]."""
+        return self._overtravel.judge([view.position], view.now_ns)
+
+
+class CommandPosition:
+    """Requested angles, and the action that they lead to, stay within the limits."""
+
+    name = "command_position"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._overtravel = _Overtravel(settings, settings.kinematics.command_overtravel)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the goal furthest outside [rad]."""
+        goals = [view.requested] if view.has_request else []
+        if view.action_ns >= 0:
+            goals.append(view.action)
+        return self._overtravel.judge(goals, view.now_ns)
+
+
+class MeasuredVelocity:
+    """Joints turn no faster than they may."""
+
+    name = "measured_velocity"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._limits = [joint.velocity for joint in settings.joints]
+        self._grader = Grader(settings.kinematics.measured_velocity, settings.min_speed_scale)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the largest share of a velocity limit [rad/s]."""
+        ratio, joint = largest_ratio(view.measured.velocity, self._limits)
+        return self._grader.judge(ratio, view.now_ns, joint, self._limits[joint])
+
+
+class MeasuredAcceleration:
+    """Joints speed up and brake no harder than they may: what is harder is a collision or a fall."""
+
+    name = "measured_acceleration"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._limits = [joint.acceleration for joint in settings.joints]
+        self._grader = Grader(settings.kinematics.measured_acceleration, settings.min_speed_scale)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the largest share of an acceleration limit [rad/s²]."""
+        ratio, joint = largest_ratio(view.measured.acceleration, self._limits)
+        return self._grader.judge(ratio, view.now_ns, joint, self._limits[joint])
+
+
+class MeasuredJerk:
+    """Joints move smoothly."""
+
+    name = "measured_jerk"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._limits = [settings.kinematics.jerk_limit] * len(settings.joints)
+        self._grader = Grader(settings.kinematics.measured_jerk, settings.min_speed_scale)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the largest share of the jerk limit [rad/s³]."""
+        ratio, joint = largest_ratio(view.measured.jerk, self._limits)
+        return self._grader.judge(ratio, view.now_ns, joint, self._limits[joint])
+
+
+class CommandVelocity:
+    """This tick's step of the command is no faster than the joint's velocity limit."""
+
+    name = "command_velocity"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._limits = [joint.velocity for joint in settings.joints]
+        self._grader = Grader(settings.kinematics.command_velocity, settings.min_speed_scale)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the step from the held goal to the requested one over the tick's length [rad/s]."""
+        if not (view.commanding and view.has_request and view.has_goal and view.step_ns):
+            return PASS
+        rate = NANOSECONDS / view.step_ns
+        steps = [(b - a) * rate for b, a in zip(view.requested, view.goal, strict=True)]
+        ratio, joint = largest_ratio(steps, self._limits)
+        return _slowed(self._grader.judge(ratio, view.now_ns, joint, self._limits[joint]), order=1)
+
+
+class CommandAcceleration:
+    """The command speeds up no harder than the joint may.
+
+    Only speeding up is slowed for: braking too hard is not mended by going slower.
+    """
+
+    name = "command_acceleration"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._limits = [joint.acceleration for joint in settings.joints]
+        self._grader = Grader(settings.kinematics.command_acceleration, settings.min_speed_scale)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the acceleration of the goals up to the requested one [rad/s²]."""
+        if not view.commanding:
+            return PASS
+        ratio, joint = largest_ratio(view.command.acceleration, self._limits)
+        judgement = self._grader.judge(ratio, view.now_ns, joint, self._limits[joint])
+        speeding_up = view.command.acceleration[joint] * view.command.velocity[joint] > 0.0
+        if judgement.level == VerdictLevel.SLOW and not speeding_up:
+            return PASS
+        return _slowed(judgement, order=2)
+
+
+class CommandJerk:
+    """The command has no kinks sharper than the jerk limit, but for those of braking."""
+
+    name = "command_jerk"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._limits = [settings.kinematics.jerk_limit] * len(settings.joints)
+        self._grader = Grader(settings.kinematics.command_jerk, settings.min_speed_scale)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the jerk of the goals up to the requested one [rad/s³]."""
+        if not view.commanding:
+            return PASS
+        ratio, joint = largest_ratio(view.command.jerk, self._limits)
+        judgement = self._grader.judge(ratio, view.now_ns, joint, self._limits[joint])
+        speeding_up = view.command.jerk[joint] * view.command.velocity[joint] > 0.0
+        if judgement.level == VerdictLevel.SLOW and not speeding_up:
+            return PASS
+        return _slowed(judgement, order=3)
+
+
+def _slowed(judgement: Judgement, order: int) -> Judgement:
+    """`judgement` with the scale that mends it: a path slowed by s has its `order`-th derivative scaled by s^order."""
+    if judgement.level != VerdictLevel.SLOW:
+        return judgement
+    return judgement._replace(scale=(judgement.limit / judgement.value) ** (1.0 / order))
+
+
+class ActionJump:
+    """Successive actions of the policy lie within the arm's reach of each other."""
+
+    name = "action_jump"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._limits = [joint.velocity for joint in settings.joints]
+        self._grader = Grader(settings.kinematics.action_jump, settings.min_speed_scale)
+        self._stamp_ns = -1
+        self._action: list[float] = []
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the speed from one action to the next [rad/s]; nothing is known before the second."""
+        stamp_ns, action = self._stamp_ns, self._action
+        self._stamp_ns, self._action = view.action_ns, view.action
+        if not view.running or stamp_ns < 0 or view.action_ns < 0 or view.action == action:
+            return self._grader.judge(0.0, view.now_ns)
+        rate = NANOSECONDS / max(view.action_ns - stamp_ns, 1)
+        speeds = [(b - a) * rate for b, a in zip(view.action, action, strict=True)]
+        ratio, joint = largest_ratio(speeds, self._limits)
+        return self._grader.judge(ratio, view.now_ns, joint, self._limits[joint])
+
+
+class TrackingError:
+    """Joints go where they are told to, within the time that they need for it."""
+
+    name = "tracking_error"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._goals = Span(settings.kinematics.tracking_lag)
+        self._grader = Grader(settings.kinematics.tracking_error, settings.min_speed_scale)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the distance from the span of the goals of the last moments [rad]."""
+        if not (view.commanding and view.has_goal):
+            return self._grader.judge(0.0, view.now_ns)
+        lows, highs = self._goals.update(view.now_ns, view.goal)
+        worst, joint = 0.0, 0
+        for index, position in enumerate(view.position):
+            error = max(lows[index] - position, position - highs[index])
+            if error > worst:
+                worst, joint = error, index
+        return self._grader.judge(worst, view.now_ns, joint)
+
+
+class Load:
+    """No servo gives all it has for long."""
+
+    name = "load"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._unit = [1.0] * len(settings.joints)
+        self._grader = Grader(settings.kinematics.load, settings.min_speed_scale)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the largest share of a servo's maximum effort."""
+        load, joint = largest_ratio(view.load, self._unit)
+        return self._grader.judge(load, view.now_ns, joint)
+
+
+class Current:
+    """Motor currents, where they are measured, stay below what the servo's torque limit takes."""
+
+    name = "current"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        limits = [joint.current for joint in settings.joints]
+        self._limits = [(index, limit) for index, limit in enumerate(limits) if limit is not None]
+        self._grader = Grader(settings.kinematics.current, settings.min_speed_scale)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the largest share of a current limit [A]; a current that was not measured yet is NaN and waits."""
+        worst, joint, unit = 0.0, -1, 1.0
+        for index, limit in self._limits:
+            ratio = abs(view.current[index]) / limit
+            if ratio > worst:
+                worst, joint, unit = ratio, index, limit
+        return self._grader.judge(worst, view.now_ns, joint, unit)

@@ -1,0 +1,114 @@
+"""The safety monitor: all checks on one tick, the worst judgement wins."""
+
+from robot_mbrl.contracts.frame import Record
+from robot_mbrl.contracts.geometry import ArmGeometry
+from robot_mbrl.contracts.monitor_settings import MonitorSettings
+from robot_mbrl.contracts.types import Verdict, VerdictLevel
+from robot_mbrl.safety import health, kinematic_limits, plausibility, timing, uncertainty, workspace
+from robot_mbrl.safety.frame_view import FrameView
+from robot_mbrl.safety.judgement import Check, Judgement, Persistence
+
+
+def _numeric_checks(settings: MonitorSettings) -> list[Check]:
+    """What must hold before anything is computed from a frame; in this order, and the first that fails ends it."""
+    return [plausibility.WellFormed(settings), plausibility.NonFinite(settings)]
+
+
+def _checks(settings: MonitorSettings, geometry: ArmGeometry | None) -> list[Check]:
+    """All others. Without a geometry those of the workspace are left out, without thresholds those of a model."""
+    checks: list[Check] = [
+        health.HardwareErrors(settings),
+        plausibility.TimeStamps(settings),
+        plausibility.Jump(settings),
+        plausibility.Frozen(settings),
+        plausibility.VelocityAgainstDifference(settings),
+        plausibility.BusErrors(settings),
+        kinematic_limits.MeasuredPosition(settings),
+        kinematic_limits.CommandPosition(settings),
+        kinematic_limits.MeasuredVelocity(settings),
+        kinematic_limits.MeasuredAcceleration(settings),
+        kinematic_limits.MeasuredJerk(settings),
+        kinematic_limits.CommandVelocity(settings),
+        kinematic_limits.CommandAcceleration(settings),
+        kinematic_limits.CommandJerk(settings),
+        kinematic_limits.ActionJump(settings),
+        kinematic_limits.TrackingError(settings),
+        kinematic_limits.Load(settings),
+        kinematic_limits.Current(settings),
+        health.Temperature(settings),
+        health.Undervoltage(settings),
+        health.Overvoltage(settings),
+        health.HealthAge(settings),
+        health.Stall(settings),
+        timing.Lateness(settings),
+        timing.MissedTicks(settings),
+        timing.StaleAction(settings),
+        timing.LostHeartbeat(settings),
+    ]
+    if geometry is not None:
+        places = (workspace.ToolBox, workspace.ToolFloor, workspace.ToolKeepOuts, workspace.LinkClearance)
+        checks += [place(settings, geometry) for place in places]
+    if settings.uncertainty.disagreement is not None:
+        checks.append(uncertainty.Disagreement(settings, settings.uncertainty.disagreement))
+    if settings.uncertainty.residual is not None:
+        checks.append(uncertainty.Residual(settings, settings.uncertainty.residual))
+    return checks
+
+
+class Monitor:
+    """Judges one frame a tick. Looks at nothing but frames: the same frames give the same verdicts, to the bit.
+
+    Attributes:
+        check_names: what `Verdict.check` is an index into.
+    """
+
+    def __init__(self, settings: MonitorSettings, geometry: ArmGeometry | None) -> None:
+        """Watch the arm of `settings`; without a `geometry` nothing is known of its workspace and clearances."""
+        self._settings = settings
+        self._geometry = geometry
+        self.reset()
+        self.check_names = tuple(check.name for check in (*self._numeric, *self._others))
+
+    def reset(self) -> None:
+        """Forget all frames so far."""
+        self._view = FrameView(self._settings)
+        self._numeric = _numeric_checks(self._settings)
+        self._others = _checks(self._settings, self._geometry)
+        self._holding = Persistence(self._settings.hold_limit)
+
+    def judge(self, frame: Record) -> Verdict:
+        """Judge the next tick's frame, whatever it holds.
+
+        The worst judgement is the verdict, the first of equals; the speed scale is the least of all. A hold that has
+        lasted for the hold limit is a stop.
+        """
+        view = self._view
+        view.read(frame)
+        for index, check in enumerate(self._numeric):
+            judgement = check.judge(view)
+            if judgement.level > VerdictLevel.PASS:
+                return self._verdict(index, judgement, judgement.scale)
+        view.derive()
+        worst, check_index, scale = None, -1, 1.0
+        for index, check in enumerate(self._others, start=len(self._numeric)):
+            judgement = check.judge(view)
+            if judgement.level == VerdictLevel.PASS:
+                continue
+            if worst is None or (judgement.level, -judgement.scale) > (worst.level, -worst.scale):
+                worst, check_index = judgement, index
+            scale = min(scale, judgement.scale)
+        holds = worst is not None and worst.level == VerdictLevel.HOLD
+        if self._holding.reached(holds, view.now_ns) and worst is not None:
+            worst = worst._replace(level=VerdictLevel.STOP)
+        return Verdict(VerdictLevel.PASS) if worst is None else self._verdict(check_index, worst, scale)
+
+    def _verdict(self, index: int, judgement: Judgement, scale: float) -> Verdict:
+        return Verdict(
+            level=judgement.level,
+            speed_scale=scale,
+            check=index,
+            reason=self.check_names[index],
+            joint=judgement.joint,
+            value=judgement.value,
+            limit=judgement.limit,
+        )

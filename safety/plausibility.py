@@ -1,0 +1,179 @@
+"""Whether the numbers can be believed: the first thing to know about them."""
+
+import math
+
+from robot_mbrl.contracts.clock import NANOSECONDS, to_ns
+from robot_mbrl.contracts.monitor_settings import MonitorSettings
+from robot_mbrl.contracts.types import VerdictLevel
+from robot_mbrl.safety.frame_view import FrameView
+from robot_mbrl.safety.judgement import PASS, Grader, Judgement, largest_ratio
+from robot_mbrl.safety.rate_window import RateWindow
+
+
+class WellFormed:
+    """The frame is one of this arm."""
+
+    name = "well_formed"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._n = len(settings.joints)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Stop for a frame with another number of joints."""
+        if view.well_formed:
+            return PASS
+        return Judgement(VerdictLevel.STOP, 0.0, math.nan, float(self._n))
+
+
+class NonFinite:
+    """Nothing is NaN or infinite that was measured or is asked for. NaN passes every comparison: this comes first.
+
+    Measurements must be there; goals and requests must be there while the arm runs, the action once there is one, a
+    temperature and a voltage once they were read. Elsewhere NaN means that there is nothing, and infinity is refused.
+    """
+
+    name = "non_finite"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._required = settings.uncertainty.required
+        self._has_scores = [False, False]
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Stop for the first number that is not one, and say which joint's and what it is."""
+        for values in (view.position, view.velocity, view.reported_velocity, view.load):
+            if not all(map(math.isfinite, values)):
+                return _not_finite(values)
+        for values in (view.goal, view.requested):
+            if not all(map(math.isfinite, values)) and (view.running or not all(map(math.isnan, values))):
+                return _not_finite(values)
+        if view.action_ns >= 0 and not all(map(math.isfinite, view.action)):
+            return _not_finite(view.action)
+        if any(map(math.isinf, view.current)):
+            return _not_finite([value if math.isinf(value) else 0.0 for value in view.current])
+        for values in (view.temperature, view.voltage):
+            if not all(map(math.isfinite, values)):
+                read = [value if stamp >= 0 else 0.0 for value, stamp in zip(values, view.health_ns, strict=True)]
+                if not all(map(math.isfinite, read)):
+                    return _not_finite(read)
+        return self._judge_scores(view)
+
+    def _judge_scores(self, view: FrameView) -> Judgement:
+        """A score may be absent until it was there once, unless it is required."""
+        for index, score in enumerate((view.disagreement, view.residual)):
+            if math.isfinite(score):
+                self._has_scores[index] = True
+            elif math.isinf(score):
+                return Judgement(VerdictLevel.STOP, 0.0, score)
+            elif view.running and view.action_ns >= 0:
+                # The first prediction has nothing to be compared with: only the disagreement is due at once.
+                if self._has_scores[index] or (self._required and index == 0):
+                    return Judgement(VerdictLevel.STOP, 0.0, score)
+            else:
+                self._has_scores[index] = False
+        return PASS
+
+
+def _not_finite(values: list[float]) -> Judgement:
+    joint = next(index for index, value in enumerate(values) if not math.isfinite(value))
+    return Judgement(VerdictLevel.STOP, 0.0, values[joint], math.nan, joint)
+
+
+class TimeStamps:
+    """Ticks and measurements advance, and a measurement is young when it is judged."""
+
+    name = "time_stamps"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._before: tuple[int, int, int] | None = None
+        self._grader = Grader(settings.plausibility.age, settings.min_speed_scale)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Stop when any stamp stands still or goes back [s]; grade the measurement's distance from the tick [s]."""
+        before, self._before = self._before, (view.tick, view.now_ns, view.stamp_ns)
+        if before is not None:
+            for now, then in zip(self._before, before, strict=True):
+                if now <= then:
+                    return Judgement(VerdictLevel.STOP, 0.0, (now - then) / NANOSECONDS, 0.0)
+        return self._grader.judge(abs(view.now_ns - view.stamp_ns) / NANOSECONDS, view.now_ns)
+
+
+class Jump:
+    """No joint is suddenly somewhere else."""
+
+    name = "jump"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._velocity = [joint.velocity for joint in settings.joints]
+        self._grader = Grader(settings.plausibility.jump, settings.min_speed_scale)
+        self._before: tuple[int, list[float]] | None = None
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the step beyond what the velocity limit allows since the last reading [rad]."""
+        before, self._before = self._before, (view.stamp_ns, view.position)
+        if before is None:
+            return PASS
+        stamp_ns, position = before
+        seconds = max(view.stamp_ns - stamp_ns, 0) / NANOSECONDS
+        worst, joint = 0.0, 0
+        for index, velocity in enumerate(self._velocity):
+            beyond = abs(view.position[index] - position[index]) - velocity * seconds
+            if beyond > worst:
+                worst, joint = beyond, index
+        return self._grader.judge(worst, view.now_ns, joint)
+
+
+class Frozen:
+    """A joint whose goal travels does not read the same angle for ever."""
+
+    name = "frozen"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._time_ns = to_ns(settings.plausibility.frozen_time)
+        self._travel = settings.plausibility.frozen_travel
+        self._anchors: list[tuple[float, int, float]] | None = None
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Stop for an angle unchanged to the bit while its goal has moved away from where it was then [rad]."""
+        if not (view.commanding and view.has_goal):
+            self._anchors = None
+            return PASS
+        now = [(angle, view.now_ns, goal) for angle, goal in zip(view.position, view.goal, strict=True)]
+        if self._anchors is None:
+            self._anchors = now
+        for joint, (angle, since_ns, goal) in enumerate(self._anchors):
+            if view.position[joint] != angle:
+                self._anchors[joint] = now[joint]
+            elif view.now_ns - since_ns >= self._time_ns and abs(view.goal[joint] - goal) > self._travel:
+                return Judgement(VerdictLevel.STOP, 0.0, abs(view.goal[joint] - goal), self._travel, joint)
+        return PASS
+
+
+class VelocityAgainstDifference:
+    """What the servos report as velocity agrees with how their angles change."""
+
+    name = "velocity_against_difference"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._unit = [1.0] * len(settings.joints)
+        self._grader = Grader(settings.plausibility.velocity_mismatch, settings.min_speed_scale)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade the largest disagreement [rad/s]."""
+        pairs = zip(view.reported_velocity, view.measured.velocity, strict=True)
+        mismatch, joint = largest_ratio([a - b for a, b in pairs], self._unit)
+        return self._grader.judge(mismatch, view.now_ns, joint)
+
+
+class BusErrors:
+    """Few answers of the servos are corrupt or missing."""
+
+    name = "bus_errors"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._window = RateWindow(settings.plausibility.bus_window)
+        self._grader = Grader(settings.plausibility.bus_errors, settings.min_speed_scale)
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Grade their share of the transactions of the last moments."""
+        share = self._window.share(view.now_ns, view.bus_errors, view.transactions)
+        return self._grader.judge(share, view.now_ns)
