@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robot_mbrl.contracts.errors import ConfigError, PortLost, PortNotFound
 from robot_mbrl.contracts.types import FloatArray
@@ -28,6 +29,7 @@ class Truth:
         temperature: (n,) [°C].
         voltage: (n,) supply [V].
         tick: (n,) encoder reading without homing offset, not wrapped [ticks].
+        torque: (n,) whether each servo's torque is switched on.
     """
 
     time_ns: int
@@ -38,6 +40,7 @@ class Truth:
     temperature: FloatArray
     voltage: FloatArray
     tick: FloatArray
+    torque: NDArray[np.bool_]
 
 
 class ControlClient:
@@ -74,7 +77,7 @@ class ControlClient:
         answer = self.ask({"command": "truth"})
         arrays = {
             name: np.array(answer[name])
-            for name in ("position", "velocity", "current", "temperature", "voltage", "tick")
+            for name in ("position", "velocity", "current", "temperature", "voltage", "tick", "torque")
         }
         return Truth(time_ns=answer["time_ns"], time=answer["time"], **arrays)
 

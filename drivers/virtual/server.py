@@ -179,6 +179,7 @@ class VirtualArmServer:
                 servo.shaft.ticks(position)
                 for servo, position in zip(self._arm.servos, state.position.tolist(), strict=True)
             ],
+            "torque": [bool(servo.get("torque_enable")) for servo in self._arm.servos],
         }
 
     def _status(self) -> Answer:

@@ -111,6 +111,13 @@ def test_link_and_socket_are_there_and_the_socket_is_private(so101: VirtualArmPr
     assert stat.S_IMODE(mode) == 0o600
 
 
+def test_the_truth_knows_whose_torque_is_on(host: Host, so101: VirtualArmProcess) -> None:
+    """Torque of servo 2 on and off again: `FF FF id len 03 address value checksum`, torque_enable at 40."""
+    for value in (1, 0):
+        host.ask(bytes([0xFF, 0xFF, 2, 4, 3, 40, value, ~(2 + 4 + 3 + 40 + value) & 0xFF]), 6)
+        assert so101.control.truth().torque.tolist() == [False, bool(value), False, False, False, False]
+
+
 def test_feetech_servos_answer_to_the_byte(host: Host) -> None:
     assert host.ask(bytes.fromhex("FFFF010201FB"), 6) == bytes.fromhex("FFFF010200FC")
     answers = feetech.Decoder().feed(host.ask(feetech.sync_read(3, 2, range(1, 7)), 48))

@@ -19,7 +19,7 @@ TICK = 2148
 def truth(velocity: float = 0.0, time: float = 0.0) -> Truth:
     """Every joint 100 ticks past its zero."""
     zeros = np.zeros(N)
-    return Truth(0, time, zeros + 100 * RAD_PER_TICK, zeros + velocity, zeros, zeros, zeros, zeros + TICK)
+    return Truth(0, time, zeros + 100 * RAD_PER_TICK, zeros + velocity, zeros, zeros, zeros, zeros + TICK, zeros > 0.0)
 
 
 def physics(*looks: Truth) -> Physics:
