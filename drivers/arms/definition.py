@@ -28,6 +28,7 @@ class JointDefinition(Settings):
         position_limits: lowest and highest angle [rad].
         velocity_limit: [rad/s].
         acceleration_limit: [rad/s²].
+        jerk_limit: [rad/s³], what a controlled stop and the control loop keep to.
         torque_limit: [N·m].
         park_position: where the joint rests with the torque off [rad].
         supply_voltage: nominal supply of this servo [V].
@@ -45,6 +46,7 @@ class JointDefinition(Settings):
     position_limits: tuple[float, float]
     velocity_limit: PositiveFloat
     acceleration_limit: PositiveFloat
+    jerk_limit: PositiveFloat
     torque_limit: PositiveFloat
     park_position: float
     supply_voltage: PositiveFloat

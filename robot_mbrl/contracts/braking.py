@@ -1,0 +1,158 @@
+"""A stop that keeps to acceleration and jerk limits, known in full before it begins.
+
+It stands here, beside the contracts, because drivers, twin, guardian and control loop must brake alike and drivers and
+safety may not import each other.
+
+Each joint runs through three phases of constant jerk: the deceleration rises, stays, falls to 0:
+
+    g = -s v₀,  b = s a₀        velocity to be gained and acceleration, in the direction s of the push
+    p = min(A, √(J g + b²/2))   peak of the push
+    t₁ = (p - b)/J,  t₃ = p/J,  t₂ = (g - (2p² - b²)/(2J))/A where p = A, else 0
+
+From a steady motion, a₀ = 0, that takes |v₀|/A + A/J and half of it times v₀ of way when |v₀| ≥ A²/J, else 2√(|v₀|/J).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from robot_mbrl.contracts.types import FloatArray
+
+STRAIGHT = 1e-6
+"""The commanded path is straight when its acceleration leaves its direction by less than this share of the limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Three phases of constant jerk that end at rest, for one coordinate.
+
+    Attributes:
+        velocity: at the start.
+        acceleration: at the start.
+        jerk: of each phase.
+        durations: of each phase [s].
+    """
+
+    velocity: float
+    acceleration: float
+    jerk: tuple[float, float, float]
+    durations: tuple[float, float, float]
+
+    @property
+    def duration(self) -> float:
+        """From the start to rest [s]."""
+        return sum(self.durations)
+
+    @property
+    def distance(self) -> float:
+        """From the start to rest, with its sign."""
+        return self.at(math.inf)[0]
+
+    def at(self, time: float) -> tuple[float, float, float]:
+        """Way travelled, velocity and acceleration `time` [s] after the start."""
+        way, velocity, acceleration = 0.0, self.velocity, self.acceleration
+        for jerk, length in zip(self.jerk, self.durations, strict=True):
+            t = min(max(time, 0.0), length)
+            way += t * (velocity + t * (acceleration / 2 + t * jerk / 6))
+            velocity += t * (acceleration + t * jerk / 2)
+            acceleration += t * jerk
+            time -= length
+            if time < 0.0:
+                return way, velocity, acceleration
+        return way, 0.0, 0.0
+
+
+def stopping_profile(velocity: float, acceleration: float, acceleration_limit: float, jerk_limit: float) -> Profile:
+    """The quickest way from `velocity` and `acceleration` to rest within the limits; see the module for the formulas.
+
+    An acceleration beyond its limit is taken to be at the limit.
+    """
+    limit, jerk = acceleration_limit, jerk_limit
+    start = min(max(acceleration, -limit), limit)
+    # Velocity that would remain if the acceleration did nothing but fall to 0: it tells which way to push.
+    remaining = velocity + start * abs(start) / (2 * jerk)
+    direction = -math.copysign(1.0, remaining)
+    gain, initial = -direction * velocity, direction * start
+    peak = min(limit, math.sqrt(max(jerk * gain + initial**2 / 2, 0.0)))
+    plateau = (gain - (2 * limit**2 - initial**2) / (2 * jerk)) / limit if peak == limit else 0.0
+    rise = (peak - initial) / jerk
+    phases = (direction * jerk, 0.0, -direction * jerk)
+    return Profile(velocity, start, phases, (max(rise, 0.0), max(plateau, 0.0), peak / jerk))
+
+
+@dataclass(frozen=True, slots=True)
+class BrakingPlan:
+    """How n joints come to rest.
+
+    Attributes:
+        position: (n,) goals at the start [rad].
+        direction: (n,) what each joint's profile is multiplied by.
+        profiles: one for each joint [rad, s], or on a straight path n times the same.
+        position_limits: (n, 2) [rad]; a joint whose way would lead past its limit ends there.
+        duration: until the last joint is at rest [s].
+    """
+
+    position: FloatArray
+    direction: FloatArray
+    profiles: tuple[Profile, ...]
+    position_limits: FloatArray
+    duration: float
+
+    @property
+    def distance(self) -> FloatArray:
+        """(n,) from the start to rest [rad], with its sign."""
+        return self.sample(self.duration) - self.position
+
+    def sample(self, time: float) -> FloatArray:
+        """(n,) goals `time` [s] after the start [rad]; at rest from `duration` on."""
+        way = np.array([profile.at(time)[0] for profile in self.profiles])
+        goal: FloatArray = self.position + self.direction * way
+        return goal.clip(self.position_limits[:, 0], self.position_limits[:, 1])
+
+
+def plan_braking(
+    position: FloatArray,
+    velocity: FloatArray,
+    acceleration: FloatArray,
+    *,
+    position_limits: FloatArray,
+    acceleration_limits: FloatArray,
+    jerk_limits: FloatArray,
+) -> BrakingPlan:
+    """Plan the stop from a commanded motion.
+
+    On a straight path (the acceleration along the velocity, as when there is none) all joints share one profile, so
+    that the stop stays on that line. On a curved one each joint stops as soon as it can.
+
+    The laws, per joint and as long as no position limit cuts the way short: |acceleration| and |jerk| stay within
+    their limits, and the speed never exceeds |v₀| + a₀²/(2J), which is what letting go of a₀ within the jerk limit
+    costs; from a steady motion (a₀ = 0) it never grows and the joint never turns back.
+
+    Args:
+        position: (n,) last commanded goals [rad].
+        velocity: (n,) of the goals [rad/s].
+        acceleration: (n,) of the goals [rad/s²]; beyond its limit it counts as the limit.
+        position_limits: (n, 2) [rad].
+        acceleration_limits: (n,) [rad/s²], positive.
+        jerk_limits: (n,) [rad/s³], positive.
+    """
+    moving = velocity != 0.0
+    along = float(acceleration @ velocity / (velocity @ velocity)) if moving.any() else 0.0
+    aside = np.abs(acceleration - along * velocity)
+    if (aside <= STRAIGHT * acceleration_limits).all():
+        shared = _shared_profile(velocity[moving], along, acceleration_limits[moving], jerk_limits[moving])
+        profiles, direction = (shared,) * len(position), velocity
+    else:
+        states = zip(*(a.tolist() for a in (velocity, acceleration, acceleration_limits, jerk_limits)), strict=True)
+        profiles, direction = tuple(stopping_profile(*state) for state in states), np.ones_like(position)
+    duration = max(profile.duration for profile in profiles)
+    return BrakingPlan(position.copy(), direction.copy(), profiles, position_limits, duration)
+
+
+def _shared_profile(velocity: FloatArray, along: float, acceleration: FloatArray, jerk: FloatArray) -> Profile:
+    """The profile in units of `velocity` (k,) that asks no joint for more than its limits; at rest when k is 0."""
+    if not velocity.size:
+        return Profile(0.0, 0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    speed = np.abs(velocity)
+    return stopping_profile(1.0, along, float((acceleration / speed).min()), float((jerk / speed).min()))

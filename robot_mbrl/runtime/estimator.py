@@ -1,0 +1,69 @@
+"""Joint velocities from time-stamped, quantised positions."""
+
+import numpy as np
+
+from robot_mbrl.contracts.clock import NANOSECONDS, to_ns
+from robot_mbrl.contracts.types import FloatArray
+
+WINDOW = 0.02
+"""Span of the positions that a velocity is fitted to [s].
+
+The fit lags by half of it, and turns an encoder step δ into noise of about `δ/√12 · √(12/N) / WINDOW`: 16 mrad/s at
+1 kHz and 31 mrad/s at 100 Hz for 4096 steps a turn, where the difference of two positions has 0.6 rad/s at 1 kHz.
+"""
+
+
+class VelocityEstimator:
+    """The slope of the least-squares line through the positions of the last `window` seconds, joint by joint.
+
+        v = Σ (tᵢ - t̄)(qᵢ - q̄) / Σ (tᵢ - t̄)²
+
+    The time stamps are used as they are, so that irregular samples cost nothing. Fitting over a time, not over a number
+    of samples, makes the lag the same at every rate. Exact on a constant velocity. Allocates its samples once.
+    """
+
+    def __init__(self, n: int, window: float = WINDOW, capacity: int = 64) -> None:
+        """Estimate for `n` joints.
+
+        Args:
+            n: number of joints.
+            window: span of the fit [s]; at least the two newest samples are used when it holds fewer.
+            capacity: most samples that are kept.
+        """
+        self._window_ns = to_ns(window)
+        self._stamps = np.zeros(capacity, np.int64)
+        self._positions = np.zeros((capacity, n))
+        self._velocity = np.zeros(n)
+        self._count = 0
+        self._next = 0
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        self._count = self._next = 0
+        self._velocity[:] = 0.0
+
+    def update(self, stamp_ns: int, position: FloatArray) -> FloatArray:
+        """Take `position` (n,) [rad], measured at `stamp_ns` [ns], and return the velocity (n,) [rad/s].
+
+        0 until there are two samples. A sample no newer than the last one is not taken: the estimate stays.
+        """
+        capacity = len(self._stamps)
+        if self._count and stamp_ns <= self._stamps[self._next - 1]:
+            return self._velocity.copy()
+        self._stamps[self._next] = stamp_ns
+        self._positions[self._next] = position
+        self._next = (self._next + 1) % capacity
+        self._count = min(self._count + 1, capacity)
+        if self._count >= 2:
+            self._fit(stamp_ns)
+        return self._velocity.copy()
+
+    def _fit(self, newest_ns: int) -> None:
+        stamps, positions = self._stamps[: self._count], self._positions[: self._count]
+        ages = newest_ns - stamps
+        # The newest sample before this one counts even when it is older than the window.
+        within = ages <= max(self._window_ns, int(np.partition(ages, 1)[1]))
+        times = ages[within] / -NANOSECONDS
+        times -= times.mean()
+        chosen = positions[within]
+        self._velocity = times @ (chosen - chosen.mean(axis=0)) / (times @ times)

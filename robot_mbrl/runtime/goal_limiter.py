@@ -1,0 +1,140 @@
+"""Keeps the goals of one joint within velocity, acceleration, jerk and position limits, tick by tick."""
+
+import math
+
+from robot_mbrl.contracts.braking import stopping_profile
+
+SETTLING_TICKS = 2
+"""A joint close to its target nears it with a time constant of at least so many ticks, or of A/J if that is longer."""
+APPROACH_ITERATIONS = 4
+"""Of false position, which halves the acceleration's bracket at the least where it matters: near a root."""
+
+
+class GoalLimiter:
+    """Follows a target as closely as the limits allow.
+
+    Velocity, acceleration and jerk are the first, second and third difference of the goals over the tick h:
+
+        v = (q - q₋₁)/h,  a = (v - v₋₁)/h,  j = (a - a₋₁)/h
+
+    A target that keeps to the limits is handed through unchanged, to the last bit. One that does not is approached
+    along the quickest braking curve, and caught. From each goal the joint can still stop before its position limits.
+    """
+
+    def __init__(
+        self, position_limits: tuple[float, float], velocity: float, acceleration: float, jerk: float, period: float
+    ) -> None:
+        """Limits in rad, rad/s, rad/s², rad/s³; `period` of a tick in s."""
+        self._low, self._high = position_limits
+        self._velocity_limit, self._acceleration_limit, self._jerk_limit = velocity, acceleration, jerk
+        self._period = period
+        self._decay = math.exp(-period / max(acceleration / jerk, SETTLING_TICKS * period))
+        self.goal = 0.0
+        """The last goal [rad]."""
+        self.velocity = 0.0
+        """Of the goals over the last tick [rad/s]."""
+        self.acceleration = 0.0
+        """Of the goals over the last two ticks [rad/s²]."""
+        self._on_target = True
+
+    def seed(self, goal: float) -> None:
+        """The joint rests at `goal` [rad]."""
+        self.goal, self.velocity, self.acceleration, self._on_target = goal, 0.0, 0.0, True
+
+    def observe(self, goal: float) -> None:
+        """`goal` [rad] was commanded this tick by somebody who keeps to the limits, such as a braking plan."""
+        velocity = (goal - self.goal) / self._period
+        self.goal, self.velocity, self.acceleration = goal, velocity, (velocity - self.velocity) / self._period
+
+    def follow(self, target: float, target_velocity: float) -> float:
+        """The next goal towards `target` [rad], which moves at `target_velocity` [rad/s]."""
+        velocity = (target - self.goal) / self._period
+        acceleration = (velocity - self.velocity) / self._period
+        if (
+            self._may_have(acceleration)
+            and (self._on_target or self._can_stay(velocity, acceleration, target_velocity))
+            and self._can_stop(target, velocity, acceleration)
+        ):
+            self.goal, self.velocity, self.acceleration, self._on_target = target, velocity, acceleration, True
+            return target
+        self._on_target = False
+        acceleration = self._settle(target, target_velocity)
+        if not self._may_have(acceleration):
+            acceleration = self._approach(target, target_velocity)
+        velocity = self.velocity + acceleration * self._period
+        if not self._can_stop(self.goal + velocity * self._period, velocity, acceleration):
+            acceleration = self._acceleration_towards(0.0)
+            velocity = self.velocity + acceleration * self._period
+        goal = min(max(self.goal + velocity * self._period, self._low), self._high)
+        self.goal, self.velocity, self.acceleration = goal, velocity, acceleration
+        return goal
+
+    def _may_have(self, acceleration: float) -> bool:
+        """Whether this tick's acceleration keeps to the limits, also of the velocity that it will end in."""
+        return (
+            self._acceleration_towards(-self._velocity_limit)
+            <= acceleration
+            <= self._acceleration_towards(self._velocity_limit)
+        )
+
+    def _can_stay(self, velocity: float, acceleration: float, target_velocity: float) -> bool:
+        """Whether a joint that jumps to its target can move along with it in the next two ticks."""
+        change, step = (target_velocity - velocity) / self._period, self._jerk_limit * self._period
+        return abs(change) <= step and abs(change - acceleration) <= step
+
+    def _can_stop(self, goal: float, velocity: float, acceleration: float) -> bool:
+        profile = stopping_profile(velocity, acceleration, self._acceleration_limit, self._jerk_limit)
+        return self._low <= goal + profile.distance <= self._high and self._low <= goal <= self._high
+
+    def _settle(self, target: float, target_velocity: float) -> float:
+        """The acceleration of this tick that lets the distance e to the target fade without overshoot.
+
+        All three poles at p: (1 - p z⁻¹)³ e = 0, which with d = 1 - p and differences for derivatives is
+
+            a = p³ a₋₁ - d³ e₋₁/h² - (d³ + 3 d² p) (v₋₁ - w)/h
+        """
+        p, h = self._decay, self._period
+        d = 1.0 - p
+        distance = self.goal - (target - target_velocity * h)
+        relative = self.velocity - target_velocity
+        return p**3 * self.acceleration - d**3 * distance / h**2 - (d**3 + 3 * d**2 * p) * relative / h
+
+    def _approach(self, target: float, target_velocity: float) -> float:
+        """The acceleration of this tick from which the quickest braking, seen from the target, ends at the target.
+
+        `_excess` rises with the acceleration: its root is found by false position, between what limits allow.
+        """
+        low = self._acceleration_towards(-self._velocity_limit)
+        high = self._acceleration_towards(self._velocity_limit)
+        below, above = self._excess(low, target, target_velocity), self._excess(high, target, target_velocity)
+        if below >= 0.0:
+            return low
+        if above <= 0.0:
+            return high
+        for _ in range(APPROACH_ITERATIONS):
+            middle = high - above * (high - low) / (above - below)
+            excess = self._excess(middle, target, target_velocity)
+            if excess > 0.0:
+                high, above = middle, excess
+            else:
+                low, below = middle, excess
+        return low
+
+    def _excess(self, acceleration: float, target: float, target_velocity: float) -> float:
+        """How far past `target` [rad] the joint would come to rest, seen from it, after a tick at `acceleration`."""
+        velocity = self.velocity + acceleration * self._period
+        profile = stopping_profile(velocity - target_velocity, acceleration, self._acceleration_limit, self._jerk_limit)
+        return self.goal + velocity * self._period + profile.distance - target
+
+    def _acceleration_towards(self, velocity: float) -> float:
+        """The acceleration of this tick that brings the joint to `velocity` soonest, and is 0 there.
+
+        With s = Jh the step by which it can fall each tick, a tick at a gains (n + 1)(a - n s/2) h before it is 0,
+        where n = ⌊a/s⌋ ticks follow.
+        """
+        step = self._jerk_limit * self._period
+        change = velocity - self.velocity
+        gain = abs(change) / self._period
+        ticks = int((math.sqrt(1.0 + 8.0 * gain / step) - 1.0) / 2.0)
+        wanted = math.copysign(min(gain / (ticks + 1) + step * ticks / 2, self._acceleration_limit), change)
+        return min(max(wanted, self.acceleration - step), self.acceleration + step)
