@@ -2,11 +2,11 @@
 
 import math
 
-from robot_mbrl.contracts.clock import NANOSECONDS, to_ns
+from robot_mbrl.contracts.clock import NANOSECONDS
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.safety.frame_view import FrameView
-from robot_mbrl.safety.judgement import PASS, Grader, Judgement, largest_ratio
+from robot_mbrl.safety.judgement import PASS, Grader, Judgement, Persistence, largest_ratio
 from robot_mbrl.safety.rate_window import RateWindow
 
 
@@ -123,29 +123,30 @@ class Jump:
 
 
 class Frozen:
-    """A joint whose goal travels does not read the same angle for ever."""
+    """A joint whose goal has left does not go on reading the same angle."""
 
     name = "frozen"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self._time_ns = to_ns(settings.plausibility.frozen_time)
         self._travel = settings.plausibility.frozen_travel
-        self._anchors: list[tuple[float, int, float]] | None = None
+        self._left = [Persistence(settings.plausibility.frozen_time) for _ in settings.joints]
+        self._anchors: list[tuple[float, float]] | None = None
 
     def judge(self, view: FrameView) -> Judgement:
-        """Stop for an angle unchanged to the bit while its goal has moved away from where it was then [rad]."""
+        """Stop for an angle unchanged to the bit while its goal is away [rad] from where it was at the last change."""
         if not (view.commanding and view.has_goal):
             self._anchors = None
             return PASS
-        now = [(angle, view.now_ns, goal) for angle, goal in zip(view.position, view.goal, strict=True)]
         if self._anchors is None:
-            self._anchors = now
-        for joint, (angle, since_ns, goal) in enumerate(self._anchors):
-            if view.position[joint] != angle:
-                self._anchors[joint] = now[joint]
-            elif view.now_ns - since_ns >= self._time_ns and abs(view.goal[joint] - goal) > self._travel:
-                return Judgement(VerdictLevel.STOP, 0.0, abs(view.goal[joint] - goal), self._travel, joint)
-        return PASS
+            self._anchors = [*zip(view.position, view.goal, strict=True)]
+        judgement = PASS
+        for joint, lasting in enumerate(self._left):
+            if view.position[joint] != self._anchors[joint][0]:
+                self._anchors[joint] = (view.position[joint], view.goal[joint])
+            away = abs(view.goal[joint] - self._anchors[joint][1])
+            if lasting.reached(away > self._travel, view.now_ns):
+                judgement = Judgement(VerdictLevel.STOP, 0.0, away, self._travel, joint)
+        return judgement
 
 
 class VelocityAgainstDifference:
