@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.drivers.arms import ArmDefinition
+from robot_mbrl.drivers.control_tables import control_table
 from robot_mbrl.drivers.registers import ControlTable, Register
 
 
@@ -113,3 +115,12 @@ class Servo:
     def register(self, name: str) -> Register:
         """A register of its table."""
         return self.table[name]
+
+
+def arm_servos(arm: ArmDefinition) -> list[Servo]:
+    """The servos of an arm, in the order of its joints.
+
+    Raises:
+        ConfigError: the definition names a servo that has no control table.
+    """
+    return [Servo(joint.name, joint.id, control_table(joint.servo)) for joint in arm.joints]

@@ -11,11 +11,9 @@ from robot_mbrl.commissioning.torque_off import torque_off
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import RobotSettings
 from robot_mbrl.contracts.errors import NotReady
-from robot_mbrl.drivers.arm_checks import find_servos
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import open_bus
-from robot_mbrl.drivers.control_tables import control_table
-from robot_mbrl.drivers.dialects import Servo
+from robot_mbrl.drivers.dialects import arm_servos
 from robot_mbrl.drivers.serial_arm import open_arm
 
 
@@ -28,7 +26,8 @@ def torque(
 ) -> None:
     """Switch the torque of all joints. `on` stiffens the arm where it is; `off` LETS IT FALL.
 
-    `on` checks the arm and its calibration first; `off` needs no calibration.
+    `on` checks the arm and its calibration first. `off` needs neither: all servos are told to let go, whoever may be
+    missing, then each is asked whether it did; ends with code 6 and their names when some cannot be asked.
     """
     terminal = Terminal()
     definition = load_arm(arm)
@@ -42,11 +41,9 @@ def torque(
 
 
 def _off(arm: ArmDefinition, port: str) -> None:
-    servos = [Servo(joint.name, joint.id, control_table(joint.servo)) for joint in arm.joints]
     bus = open_bus(port, arm.protocol, arm.baud, MonotonicClock(), UNHURRIED)
     try:
-        find_servos(bus, servos)
-        torque_off(bus, servos)
+        torque_off(bus, arm_servos(arm))
     finally:
         bus.close()
 

@@ -12,8 +12,7 @@ from robot_mbrl.drivers.arm_checks import check_calibration, check_identity
 from robot_mbrl.drivers.arms import ArmDefinition, JointDefinition
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.calibration import default_path, load_calibration
-from robot_mbrl.drivers.control_tables import control_table
-from robot_mbrl.drivers.dialects import Servo, dialect
+from robot_mbrl.drivers.dialects import arm_servos, dialect
 
 TEMPERATURE_MARGIN = 10.0
 """Closer than this to the arm's limit [°C], a servo is reported as warm."""
@@ -84,14 +83,10 @@ def judge(servo: FoundServo, arm: ArmDefinition, joint: JointDefinition) -> Chec
     return passed(name, detail)
 
 
-def _servos(arm: ArmDefinition) -> list[Servo]:
-    return [Servo(joint.name, joint.id, control_table(joint.servo)) for joint in arm.joints]
-
-
 def _identity(bus: ServoBus, arm: ArmDefinition) -> Check:
     words = dialect(arm.protocol)
     try:
-        check_identity(bus, words, _servos(arm))
+        check_identity(bus, words, arm_servos(arm))
     except BusError as error:
         return _failed("models and firmware", error)
     return passed("models and firmware", f"all {len(arm.joints)} servos are as {arm.name} says")
@@ -99,7 +94,7 @@ def _identity(bus: ServoBus, arm: ArmDefinition) -> Check:
 
 def _calibration(bus: ServoBus, arm: ArmDefinition, path: Path) -> Check:
     try:
-        check_calibration(bus, _servos(arm), load_calibration(path, arm), arm)
+        check_calibration(bus, arm_servos(arm), load_calibration(path, arm), arm)
     except (ConfigError, BusError) as error:
         return _failed("calibration", error)
     return passed("calibration", f"{path} matches the servos")

@@ -21,7 +21,7 @@ from robot_mbrl.commissioning.operator import Operator, Reading
 from robot_mbrl.commissioning.torque_off import torque_off
 from robot_mbrl.contracts.config import Settings, dump_settings, load_settings
 from robot_mbrl.contracts.errors import CalibrationError, CalibrationStale, ConfigError, NotReady
-from robot_mbrl.drivers.arm_checks import check_identity, configure, find_servos, read_torque, write_registers
+from robot_mbrl.drivers.arm_checks import check_identity, configure, find_servos, write_registers
 from robot_mbrl.drivers.arms import RAD_PER_TICK, TICKS_PER_REVOLUTION, ArmDefinition, JointDefinition
 from robot_mbrl.drivers.bus import ServoBus
 from robot_mbrl.drivers.calibration import (
@@ -32,8 +32,8 @@ from robot_mbrl.drivers.calibration import (
     save_calibration,
     write_atomically,
 )
-from robot_mbrl.drivers.control_tables import control_table
-from robot_mbrl.drivers.dialects import Servo, dialect
+from robot_mbrl.drivers.dialects import Servo, arm_servos, dialect
+from robot_mbrl.drivers.torque import read_torque
 
 HALF_TURN: Final = 2047
 """What every joint reads in the middle pose (LeRobot: half of 4095, rounded down)."""
@@ -131,7 +131,7 @@ class JointCalibrator:
         self._operator = operator
         self._path = path
         self._dialect = dialect(arm.protocol)
-        self._servos = {joint.name: Servo(joint.name, joint.id, control_table(joint.servo)) for joint in arm.joints}
+        self._servos = {servo.joint: servo for servo in arm_servos(arm)}
 
     def prepare(self) -> None:
         """Check who is there, make sure that no servo has torque, and write the arm's own settings.

@@ -12,12 +12,11 @@ import pytest
 from robot_mbrl.cli import main
 from robot_mbrl.commissioning.servo_search import UNHURRIED
 from robot_mbrl.contracts.clock import MonotonicClock
-from robot_mbrl.drivers.arm_checks import read_torque
 from robot_mbrl.drivers.arms import RAD_PER_TICK, ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.calibration import nominal_calibration, save_calibration
-from robot_mbrl.drivers.control_tables import control_table
-from robot_mbrl.drivers.dialects import Servo
+from robot_mbrl.drivers.dialects import arm_servos
+from robot_mbrl.drivers.torque import read_torque
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
 from tests.drivers.emulated import install
 
@@ -94,18 +93,13 @@ class Standing:
         """Which servos have torque."""
         bus = self.bus()
         try:
-            return read_torque(bus, servos(self.arm))
+            return read_torque(bus, arm_servos(self.arm))
         finally:
             bus.close()
 
     def flags(self) -> tuple[str, ...]:
         """Options that name this arm."""
         return ("--port", self.port, "--arm", self.arm.name, "--calibration", str(self.calibration))
-
-
-def servos(arm: ArmDefinition) -> list[Servo]:
-    """The servos of an arm."""
-    return [Servo(joint.name, joint.id, control_table(joint.servo)) for joint in arm.joints]
 
 
 def calibrate(process: VirtualArmProcess, name: str, path: Path) -> Standing:

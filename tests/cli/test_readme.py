@@ -14,14 +14,15 @@ import pytest
 from robot_mbrl.commissioning.host_checks import PERMISSION
 from robot_mbrl.commissioning.servo_search import UNHURRIED
 from robot_mbrl.contracts.clock import MonotonicClock
-from robot_mbrl.drivers.arm_checks import read_torque
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.drivers.bus import open_bus
+from robot_mbrl.drivers.dialects import arm_servos
+from robot_mbrl.drivers.torque import read_torque
 from robot_mbrl.drivers.virtual.control import control_path
 from robot_mbrl.drivers.virtual.control_client import ControlClient
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
 from tests.cli.factory_bench import await_servo, set_up
-from tests.cli.program import PATIENCE, PROGRAM, Standing, calibrate, environment, run, servos
+from tests.cli.program import PATIENCE, PROGRAM, Standing, calibrate, environment, run
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
@@ -52,7 +53,7 @@ def torque_at(link: Path) -> list[bool]:
     arm = load_arm("so101_follower")
     bus = open_bus(str(link), arm.protocol, arm.baud, MonotonicClock(), UNHURRIED)
     try:
-        return read_torque(bus, servos(arm))
+        return read_torque(bus, arm_servos(arm))
     finally:
         bus.close()
 

@@ -12,8 +12,7 @@ from robot_mbrl.drivers.arm_checks import write_registers
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import ServoBus, bus_protocol
 from robot_mbrl.drivers.calibration import ArmCalibration, nominal_calibration
-from robot_mbrl.drivers.control_tables import control_table
-from robot_mbrl.drivers.dialects import Servo, dialect
+from robot_mbrl.drivers.dialects import arm_servos, dialect
 from robot_mbrl.drivers.serial_arm import SerialArm
 from robot_mbrl.drivers.virtual.arm import VirtualArm
 from robot_mbrl.drivers.virtual.lockstep import LockstepWire
@@ -74,9 +73,8 @@ def emulated_arm(name: str, position: FloatArray | None = None) -> EmulatedArm:
 
 def install(bus: ServoBus, arm: ArmDefinition, calibration: ArmCalibration) -> None:
     """Write a calibration's registers into the servos."""
-    for joint in arm.joints:
-        entry = calibration.joints[joint.name]
-        servo = Servo(joint.name, joint.id, control_table(joint.servo))
+    for servo in arm_servos(arm):
+        entry = calibration.joints[servo.joint]
         registers = {
             "homing_offset": entry.homing_offset,
             "min_position_limit": entry.range_min,
