@@ -1,6 +1,7 @@
 """Give each servo its ID and baud rate, one servo on the bus at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from robot_mbrl.commissioning.operator import Operator
 from robot_mbrl.commissioning.servo_search import (
@@ -14,7 +15,15 @@ from robot_mbrl.commissioning.servo_search import (
     search,
 )
 from robot_mbrl.contracts.clock import Clock
-from robot_mbrl.contracts.errors import BusError, BusTimeout, DuplicateId, ModelMismatch, NotReady, PacketCorrupt
+from robot_mbrl.contracts.errors import (
+    BusError,
+    BusTimeout,
+    DuplicateId,
+    ModelMismatch,
+    NotReady,
+    PacketCorrupt,
+    PortError,
+)
 from robot_mbrl.drivers.arms import ArmDefinition, JointDefinition
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.control_tables import control_table
@@ -50,6 +59,7 @@ class MotorSetup:
         self._clock = clock
         self._progress = progress
         self._ids = ids
+        self._lock = dialect(arm.protocol).lock
 
     def run(self, joints: Sequence[JointDefinition]) -> None:
         """Set up the servos of `joints` in turn.
@@ -76,7 +86,8 @@ class MotorSetup:
         if found.problem:
             raise BusError(f"{joint.name}: {found.problem}: check its cable, then run this again")
         if found.id == joint.id and found.baud == self._arm.baud:
-            self._operator.tell(f"{joint.name}: has ID {joint.id} and {found.baud} baud already, left alone")
+            state = "its memory was unlocked and is locked again" if self._close_lock(joint) else "left alone"
+            self._operator.tell(f"{joint.name}: has ID {joint.id} and {found.baud} baud already, {state}")
             return
         if found.torque:
             raise NotReady(
@@ -105,32 +116,69 @@ class MotorSetup:
         raise nothing_answers(self._port, [(protocol, baud) for baud in rates], self._ids)
 
     def _write(self, found: FoundServo, joint: JointDefinition) -> None:
+        """Write ID and baud rate; the servo's memory is locked again, however far that came.
+
+        Raises:
+            BusError: the servo was unlocked and could not be locked again.
+        """
+        try:
+            self._write_settings(found, joint)
+        except BaseException:
+            self._lock_again(found, joint)
+            raise
+        if not self._lock_again(found, joint):
+            raise BusError(
+                f"{joint.name}: does not answer under its old nor its new settings, its memory may be unlocked: "
+                "power-cycle the servo and run this again"
+            )
+
+    def _write_settings(self, found: FoundServo, joint: JointDefinition) -> None:
         """Write ID, then baud rate. The servo's word may come under the old or the new setting; `_verify` decides."""
         table = control_table(joint.servo)
-        lock = dialect(self._arm.protocol).lock
         code = baud_code(self._arm.protocol, self._arm.baud)
-        bus = open_bus(self._port, self._arm.protocol, found.baud, self._clock, UNHURRIED)
-        try:
-            if lock:
-                bus.write_register(found.id, table[lock], 0)
+        with self._bus(found.baud) as bus:
+            if self._lock:
+                bus.write_register(found.id, table[self._lock], 0)
             _write_unheard(bus, found.id, table["id"], joint.id)
             _write_unheard(bus, joint.id, table["baud_rate"], code)
+
+    def _lock_again(self, found: FoundServo, joint: JointDefinition) -> bool:
+        """Lock the servo's memory under whichever settings it now has; whether that worked, or needs not be."""
+        if not self._lock:
+            return True
+        register = control_table(joint.servo)[self._lock]
+        for servo_id, baud in ((joint.id, self._arm.baud), (joint.id, found.baud), (found.id, found.baud)):
+            try:
+                with self._bus(baud) as bus:
+                    bus.write_register(servo_id, register, 1)
+            except (BusError, PortError):
+                continue
+            return True
+        return False
+
+    def _close_lock(self, joint: JointDefinition) -> bool:
+        """Lock the memory of a servo that is set up, where an earlier run left it open; whether it did."""
+        if not self._lock:
+            return False
+        register = control_table(joint.servo)[self._lock]
+        with self._bus(self._arm.baud) as bus:
+            if bus.read_register(joint.id, register) == 1:
+                return False
+            bus.write_register(joint.id, register, 1)
+        return True
+
+    @contextmanager
+    def _bus(self, baud: int) -> Iterator[ServoBus]:
+        bus = open_bus(self._port, self._arm.protocol, baud, self._clock, UNHURRIED)
+        try:
+            yield bus
         finally:
             bus.close()
-        if lock:
-            bus = open_bus(self._port, self._arm.protocol, self._arm.baud, self._clock, UNHURRIED)
-            try:
-                bus.write_register(joint.id, table[lock], 1)
-            finally:
-                bus.close()
 
     def _verify(self, joint: JointDefinition) -> None:
-        bus = open_bus(self._port, self._arm.protocol, self._arm.baud, self._clock, UNHURRIED)
-        try:
+        with self._bus(self._arm.baud) as bus:
             bus.ping(joint.id)
             seen = describe(bus, self._arm.baud, joint.id)
-        finally:
-            bus.close()
         if seen.problem or seen.model != joint.servo:
             raise BusError(
                 f"{joint.name}: after the set-up ID {joint.id} at {self._arm.baud} baud reads as {seen.model} "

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from robot_mbrl.commissioning import motor_setup
 from robot_mbrl.commissioning.motor_setup import MotorSetup
 from robot_mbrl.commissioning.operator import Reading
 from robot_mbrl.commissioning.servo_search import UNHURRIED
 from robot_mbrl.contracts.clock import MonotonicClock
-from robot_mbrl.contracts.errors import BusTimeout, DuplicateId, ModelMismatch, NotReady
+from robot_mbrl.contracts.errors import BusTimeout, DuplicateId, InstructionRejected, ModelMismatch, NotReady
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.control_tables import control_table
+from robot_mbrl.drivers.registers import Register
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
 
 IDS = range(8)
@@ -83,6 +85,33 @@ def test_the_id_lasts_and_a_second_run_finds_nothing_to_do(gripper: VirtualArmPr
     setup(gripper.port, second).run([GRIPPER])
     assert first.told[-1] == "gripper: ID 1 -> 6, 1000000 -> 1000000 baud, read back"
     assert "already" in second.told[-1]
+    with bus_of(gripper) as bus:
+        assert bus.read_register(6, TABLE["lock"]) == 1
+
+
+def test_a_set_up_that_fails_half_way_leaves_the_memory_locked_and_tells_the_first_error(
+    gripper: VirtualArmProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse_the_baud_rate(bus: ServoBus, servo_id: int, register: Register, value: int) -> None:
+        if register.name == "baud_rate":
+            raise InstructionRejected(f"servo {servo_id} refused the baud rate")
+        bus.write_register(servo_id, register, value)
+
+    set_id(gripper, 6, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(motor_setup, "_write_unheard", refuse_the_baud_rate)
+        with pytest.raises(InstructionRejected, match="refused the baud rate"):
+            setup(gripper.port, Bench()).run([GRIPPER])
+    with bus_of(gripper) as bus:
+        assert bus.read_register(6, TABLE["lock"]) == 1
+
+
+def test_a_memory_that_was_left_unlocked_is_locked_by_the_next_run(gripper: VirtualArmProcess) -> None:
+    with bus_of(gripper) as bus:
+        bus.write_register(6, TABLE["lock"], 0)
+    bench = Bench()
+    setup(gripper.port, bench).run([GRIPPER])
+    assert bench.told[-1] == "gripper: has ID 6 and 1000000 baud already, its memory was unlocked and is locked again"
     with bus_of(gripper) as bus:
         assert bus.read_register(6, TABLE["lock"]) == 1
 
