@@ -13,6 +13,12 @@ from robot_mbrl.contracts.clock import NANOSECONDS, Clock, to_ns
 from robot_mbrl.contracts.errors import ConfigError, PortBusy, PortError, PortLost, PortNotFound, PortPermission
 
 READ_SIZE = 4096
+MAX_KERNEL_READS = 32
+"""Reads after which whatever still comes is new: the kernel holds less than so many times `READ_SIZE` of a line."""
+BITS_PER_BYTE = 10
+"""Start bit, eight data bits, stop bit."""
+WRITE_MARGIN = 1.0
+"""How much longer than its bytes take on the wire a write may wait for the device to take them [s]."""
 
 
 class Transport(Protocol):
@@ -27,7 +33,7 @@ class Transport(Protocol):
         """Bits per second."""
 
     def write(self, data: bytes) -> None:
-        """Queue `data` for sending. Raises `PortLost`."""
+        """Queue `data` for sending. Raises `PortLost`, also where the device stopped taking bytes."""
 
     def read(self, deadline_ns: int, due_ns: int = 0) -> bytes:
         """Return what has arrived, waiting for the first byte until `deadline_ns` [ns]; empty when none came.
@@ -103,19 +109,39 @@ class SerialTransport:
         return PortLost(f"port {self._path} went away ({error.strerror}): plug it in again and reconnect")
 
     def write(self, data: bytes) -> None:
-        """Hand `data` to the kernel; returns before it is on the wire."""
-        while data:
+        """Hand `data` to the kernel; returns before it is on the wire.
+
+        Raises:
+            PortLost: the port went away or is closed, or the device did not take the bytes in the time that they need
+                on the wire and `WRITE_MARGIN`.
+        """
+        self._require_open()
+        rest = data
+        deadline_ns = 0
+        while rest:
             try:
-                written = os.write(self._fd, data)
+                rest = rest[os.write(self._fd, rest) :]
             except BlockingIOError:
-                select.select((), (self._fd,), (), 1.0)
-                continue
+                deadline_ns = deadline_ns or self._clock.now_ns() + to_ns(self._longest_write(len(data)))
+                self._await_room(deadline_ns, len(data))
             except OSError as error:
                 raise self._lost(error) from error
-            data = data[written:]
+
+    def _longest_write(self, size: int) -> float:
+        return size * BITS_PER_BYTE / self._baud + WRITE_MARGIN
+
+    def _await_room(self, deadline_ns: int, size: int) -> None:
+        """Sleep until the device takes bytes again."""
+        remaining = (deadline_ns - self._clock.now_ns()) / NANOSECONDS
+        if remaining <= 0.0 or not select.select((), (self._fd,), (), remaining)[1]:
+            raise PortLost(
+                f"port {self._path} did not take {size} bytes within {self._longest_write(size):.1f} s: "
+                "plug it in again and reconnect"
+            )
 
     def read(self, deadline_ns: int, due_ns: int = 0) -> bytes:
         """Return what has arrived, waiting for the first byte until `deadline_ns` [ns]."""
+        self._require_open()
         if self._spin_ns and due_ns:
             self._clock.sleep_until_ns(due_ns - self._spin_ns)
             spin_end_ns = min(deadline_ns, due_ns + self._spin_ns)
@@ -141,9 +167,12 @@ class SerialTransport:
         return data
 
     def discard(self) -> int:
-        """Throw away what has arrived and return how many bytes that was."""
+        """Throw away what has arrived and return how many bytes that was; bounded on a line that is never quiet."""
+        self._require_open()
         count = 0
-        while self._poll.poll(0):
+        for _ in range(MAX_KERNEL_READS):
+            if not self._poll.poll(0):
+                break
             count += len(self._read_available())
         return count
 
@@ -151,7 +180,13 @@ class SerialTransport:
         """Give the port up."""
         if self._serial.is_open:
             self._poll.unregister(self._fd)
+            # The kernel gives the number to the next file that is opened.
+            self._fd = -1
             self._serial.close()
+
+    def _require_open(self) -> None:
+        if self._fd < 0:
+            raise PortLost(f"port {self._path} is closed: open it again")
 
 
 def _open(path: str, baud: int) -> serial.Serial:

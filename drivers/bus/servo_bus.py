@@ -16,26 +16,25 @@ from dataclasses import dataclass
 
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, to_ns
 from robot_mbrl.contracts.config import BusSettings
-from robot_mbrl.contracts.errors import BusError, BusTimeout, InstructionRejected, PacketCorrupt
-from robot_mbrl.drivers.bus.port import Transport
+from robot_mbrl.contracts.errors import BusError, BusTimeout, InstructionRejected, PacketCorrupt, StaleAnswer
+from robot_mbrl.drivers.bus.port import BITS_PER_BYTE, Transport
 from robot_mbrl.drivers.bus.protocol import Answer, BusProtocol
 from robot_mbrl.drivers.bus.statistics import BusStatistics
 from robot_mbrl.drivers.registers import Register
-
-BITS_PER_BYTE = 10
-"""Start bit, eight data bits, stop bit."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """How one attempt ended: the answers that came, by servo, who did not answer, and whether there was noise instead.
 
-    Noise is a broken packet or bytes that belong to none: something spoke, so it was not silence.
+    Noise is a broken packet or bytes that belong to none: something spoke, so it was not silence. The line was restless
+    when bytes that answer nothing still came at the deadline.
     """
 
     answers: dict[int, Answer]
     missing: list[int]
     noise: bool
+    restless: bool
 
 
 @dataclass(slots=True)
@@ -251,6 +250,11 @@ class ServoBus:
     def _failure(self, outcome: _Outcome, attempts: int, question: _Question) -> BusError:
         who = f"servo {', '.join(str(servo_id) for servo_id in outcome.missing)} on {self.name}"
         tried = f"in {attempts} attempt{'s' if attempts > 1 else ''}"
+        if outcome.restless:
+            return StaleAnswer(
+                f"{who}: the line never fell quiet {tried}: unplug what else talks on it, then check cable and baud "
+                f"rate ({self._transport.baud})"
+            )
         if outcome.noise:
             return PacketCorrupt(
                 f"{who}: only broken packets {tried}: check cable, power, baud rate ({self._transport.baud}) and that "
@@ -262,43 +266,53 @@ class ServoBus:
     def _exchange(self, question: _Question) -> _Outcome:
         """Send once and collect answers until all have come or the deadline has passed."""
         begin = max(self._clock.now_ns(), self._line_free_ns)
-        noise_before = self._decoder.corrupt, self._decoder.garbage
+        noise_before = self._decoder.corrupt, self._decoder.garbage, self.statistics.stale
         typical, expected = question.typical_ns, question.expected
         self._send(question.request)
-        answers = self._collect(question, begin + question.timeout_ns, begin + typical if typical else 0)
+        answers, quiet = self._collect(question, begin + question.timeout_ns, begin + typical if typical else 0)
         missing = [pair for pair in expected if pair[0] not in answers]
         if not missing:
             duration = self.last_answer_ns - begin
             question.typical_ns = typical + (duration - typical) // 4 if typical else duration
         self._last_single = expected[0] if len(expected) == 1 else None
         self.statistics.record_time((self._clock.now_ns() - begin) / NANOSECONDS)
-        return self._account(answers, missing, *noise_before)
+        return self._account(answers, missing, noise_before, quiet=quiet)
 
     def _account(
-        self, answers: dict[int, Answer], missing: list[tuple[int, int]], corrupt_before: int, garbage_before: int
+        self,
+        answers: dict[int, Answer],
+        missing: list[tuple[int, int]],
+        noise_before: tuple[int, int, int],
+        *,
+        quiet: bool,
     ) -> _Outcome:
         """Count what one exchange brought; an answer that did not come becomes a suspect."""
         statistics = self.statistics
-        corrupt = self._decoder.corrupt - corrupt_before
-        garbage = self._decoder.garbage - garbage_before
+        corrupt = self._decoder.corrupt - noise_before[0]
+        garbage = self._decoder.garbage - noise_before[1]
+        stale = statistics.stale - noise_before[2]
         statistics.corrupt += corrupt
         statistics.garbage += garbage
         for servo_id, size in missing:
             statistics.timeouts += 1
             statistics.servo(servo_id).timeouts += 1
             self._suspects.setdefault(servo_id, set()).add(size)
-        return _Outcome(answers, [servo_id for servo_id, _ in missing], noise=corrupt + garbage > 0)
+        noise = corrupt + garbage > 0
+        ids = [servo_id for servo_id, _ in missing]
+        return _Outcome(answers, ids, noise=noise, restless=not quiet and (noise or stale > 0))
 
-    def _collect(self, question: _Question, deadline: int, due_ns: int) -> dict[int, Answer]:
-        """Match answers to what is expected, in order.
+    def _collect(self, question: _Question, deadline: int, due_ns: int) -> tuple[dict[int, Answer], bool]:
+        """Match answers to what is expected, in order; also whether the line was quiet at the deadline.
 
         An answer from further down the order is taken as long as nobody before it answers afterwards: if one does,
-        the early one was a leftover and is dropped.
+        the early one was a leftover and is dropped. What has come by the deadline is read after it at the latest,
+        once: a line on which bytes never cease does not hold up the answer that there is none.
         """
         expected, order = question.expected, question.order
         taken: list[Answer | None] = [None] * len(expected)
         position = 0
         while True:
+            is_late = self._clock.now_ns() >= deadline
             data = self._transport.read(deadline, due_ns)
             found = self._decoder.feed(data) if data else self._decoder.flush()
             if data:
@@ -315,8 +329,10 @@ class ServoBus:
                 taken[index] = answer
                 position = index + 1
                 self._note(answer)
-            if not data or (position == len(expected) and None not in taken):
-                return {answer.id: answer for answer in taken if answer is not None}
+            complete = position == len(expected) and None not in taken
+            if complete or is_late or not data:
+                found_by = {answer.id: answer for answer in taken if answer is not None}
+                return found_by, complete or not data
 
     def _fits(self, answer: Answer, size: int) -> bool:
         """Whether an answer has the size that was asked for; a refusal comes without data."""

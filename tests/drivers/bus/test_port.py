@@ -6,7 +6,7 @@ import subprocess
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,4 +189,33 @@ def test_a_pulled_plug_is_told_when_discarding(line: Line) -> None:
     line.unplug()
     with pytest.raises(PortLost):
         port.discard()
+    port.close()
+
+
+def test_a_closed_port_touches_no_file_that_got_its_number(line: Line, tmp_path: Path) -> None:
+    port = SerialTransport(line.path, BAUD, CLOCK)
+    port.close()
+    innocent = tmp_path / "innocent"
+    descriptors = [os.open(innocent, os.O_RDWR | os.O_CREAT) for _ in range(4)]
+    uses: list[Callable[[], object]] = [lambda: port.write(b"x"), lambda: port.read(deadline(1.0)), port.discard]
+    for use in uses:
+        with pytest.raises(PortLost, match=f"{line.path} is closed: open it again"):
+            use()
+    for descriptor in descriptors:
+        os.close(descriptor)
+    assert innocent.read_bytes() == b""
+
+
+def test_a_device_that_takes_no_bytes_is_given_up_after_a_second(line: Line) -> None:
+    port = SerialTransport(line.path, 4_000_000, CLOCK)
+    with pytest.raises(PortLost, match=r"did not take 200000 bytes within 1\.5 s: plug it in again"):
+        port.write(bytes(200_000))
+    port.close()
+
+
+def test_throwing_away_ends_on_a_line_that_is_never_quiet(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = SerialTransport(line.path, BAUD, CLOCK)
+    monkeypatch.setattr(os, "read", lambda _fd, size: bytes(size))
+    line.feed(b"noise")
+    assert port.discard() > 0
     port.close()

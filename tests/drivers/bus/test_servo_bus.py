@@ -7,7 +7,7 @@ import pytest
 
 from robot_mbrl.contracts.clock import ManualClock, to_ns
 from robot_mbrl.contracts.config import BusSettings
-from robot_mbrl.contracts.errors import BusTimeout, InstructionRejected, PacketCorrupt, PacketValueError
+from robot_mbrl.contracts.errors import BusTimeout, InstructionRejected, PacketCorrupt, PacketValueError, StaleAnswer
 from robot_mbrl.drivers.bus import DynamixelProtocol, FeetechProtocol, ServoBus
 from robot_mbrl.drivers.dynamixel import codec as dynamixel
 from robot_mbrl.drivers.feetech import codec as feetech
@@ -53,6 +53,25 @@ class Wire:
 
     def close(self) -> None:
         self.coming.clear()
+
+
+READ_COST = 0.0003
+"""What a read takes on a computer that is slower than the line [s]."""
+
+
+@dataclass
+class BabblingWire(Wire):
+    """Something talks without a break: there is always more to read."""
+
+    babble: bytes = b""
+    reads: int = 0
+
+    def read(self, deadline_ns: int, due_ns: int = 0) -> bytes:
+        del deadline_ns, due_ns
+        self.reads += 1
+        assert self.reads < 1000, "reads for ever"
+        self.clock.sleep_until_ns(self.clock.now_ns() + to_ns(READ_COST))
+        return self.babble
 
 
 def make_bus(
@@ -198,6 +217,23 @@ def test_a_corrupt_answer_is_retried_and_named_when_it_stays_corrupt() -> None:
         bus.read(2, 56, 2)
     assert wire.requests.count(feetech.read(2, 56, 2)) == 3
     assert bus.statistics.corrupt == 3
+
+
+@pytest.mark.parametrize("babble", [b"\x55\x55\x55", feetech.status(9, 0, b"\x01")], ids=["garbage", "answers"])
+def test_a_line_that_never_falls_quiet_is_given_up_at_the_deadline(babble: bytes) -> None:
+    clock = ManualClock()
+    wire = BabblingWire(clock, lambda _index, _request: [], babble=babble)
+    bus = ServoBus(wire, FeetechProtocol(), SETTINGS, clock)
+    with pytest.raises(StaleAnswer, match="servo 7 on wire: the line never fell quiet in 1 attempt: unplug what else"):
+        bus.ping(7, retries=0)
+    # The deadline of a ping, as above, the read under way when it passed, and one for what had come by then.
+    assert clock.now_ns() <= to_ns(12 * 10e-6 + 0.0005 + 0.001 + 0.004) + 2 * to_ns(READ_COST)
+
+
+def test_an_answer_in_the_midst_of_babble_is_taken() -> None:
+    babble = [(0.0005 * tick, b"\x55") for tick in range(1, 200)]
+    bus, _wire = make_bus(lambda _index, _request: [*babble, (0.0021, feetech.status(1, 0, b"\x05"))])
+    assert bus.read(1, 62, 1) == b"\x05"
 
 
 def test_answers_of_other_servos_sizes_and_false_headers_are_not_taken() -> None:
