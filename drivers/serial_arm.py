@@ -1,20 +1,20 @@
 """`SerialArm`: the `Robot` on a servo bus."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from robot_mbrl.contracts.clock import Clock, to_ns
 from robot_mbrl.contracts.config import RobotSettings
-from robot_mbrl.contracts.errors import BusError, NotReady, ServoFault
+from robot_mbrl.contracts.errors import NotReady, ServoFault, ServoTorqueLost
 from robot_mbrl.contracts.types import FloatArray, HardwareError, Health, JointCommand, JointState, StopCategory
 from robot_mbrl.drivers.arm_checks import (
     check_calibration,
     check_identity,
+    check_plausible,
     configure,
     find_servos,
-    read_torque,
-    seed_goals,
 )
 from robot_mbrl.drivers.arms import BRAKING_TIMESTEP, ArmDefinition, CommandedPath, check_command, load_arm
 from robot_mbrl.drivers.bus import ServoBus, open_bus
@@ -23,6 +23,7 @@ from robot_mbrl.drivers.control_tables import control_table
 from robot_mbrl.drivers.dialects import Servo, dialect
 from robot_mbrl.drivers.health_rota import HealthRota
 from robot_mbrl.drivers.servo_faults import servo_fault
+from robot_mbrl.drivers.torque import engage, held_goals, read_torque, release, seed_goal, set_watchdog
 from robot_mbrl.drivers.units import ServoUnits, servo_units
 
 WATCHDOG_UNIT = 0.02
@@ -69,7 +70,8 @@ class SerialArm:
             for servo, units in zip(self._servos, self._units, strict=True)
         ]
         self._goal_register = self._servos[0].register("goal_position")
-        self._rota = HealthRota(bus, self._dialect, self._servos, self._units)
+        signs = [joint_map.sign for joint_map in self._maps]
+        self._rota = HealthRota(bus, self._dialect, self._servos, self._units, signs)
         self._connected = self._torque = self._stopped = False
         self._rota_due = False
         self._fault: ServoFault | None = None
@@ -100,23 +102,36 @@ class SerialArm:
     def connect(self) -> None:
         """Check the arm, configure what has no torque, seed goals. See `Robot.connect`.
 
-        An arm that was stopped by its own bus watchdog is still stopped afterwards, until `reset`.
+        A stop or fault that is latched stays so until `reset`, also when an earlier host's bus watchdog tripped.
+
+        Raises:
+            CalibrationStale: also for a joint that is read far outside its limits.
         """
         bus, servos = self._bus, self._servos
+        self._errors = [HardwareError.NONE] * len(servos)
         find_servos(bus, servos)
         check_identity(bus, self._dialect, servos)
         check_calibration(bus, servos, self._calibration, self._arm)
         self._units = [self._read_units(servo) for servo in servos]
         self._scale = self._state_scale()
-        for index in range(len(servos)):
-            self._rota.poll(index)
+        self._rota.poll_all()
         self._sample()
-        torque = read_torque(bus, servos)
+        torque = self._rota.torque.tolist()
         configure(bus, self._dialect, servos, self._arm.joints, torque)
-        self._seed_path(seed_goals(bus, self._dialect, servos, torque))
+        # Only now: the operating mode decides whether turns are counted.
+        check_plausible(self._arm, self._sample().position)
+        for servo, on in zip(servos, torque, strict=True):
+            if not on:
+                seed_goal(bus, self._dialect, servo)
+        self._seed_path(held_goals(bus, servos))
         self._torque = all(torque)
-        self._stopped = self._torque and bool((self._rota.watchdog == WATCHDOG_TRIPPED).any())
+        self._stopped |= self._torque and self._tripped
         self._connected = True
+
+    @property
+    def _tripped(self) -> bool:
+        """Whether a servo's own bus watchdog stopped it, as far as the rota has seen."""
+        return bool((self._rota.watchdog == WATCHDOG_TRIPPED).any())
 
     def _state_scale(self) -> FloatArray:
         """(n, 2) what one count of velocity [rad/s] and load is, with the joint's sign."""
@@ -129,33 +144,26 @@ class SerialArm:
         return servo_units(servo.table.servo, phase)
 
     def set_torque(self, *, enabled: bool) -> None:
-        """Switch the torque of all joints and read back that it happened. See `Robot.set_torque`."""
-        self._require_connection()
-        if enabled and (self._fault or self._stopped):
-            raise self._fault or NotReady(f"{self._arm.name} is stopped: call reset() before its torque goes on")
-        if enabled:
-            torque = read_torque(self._bus, self._servos)
-            self._seed_path(seed_goals(self._bus, self._dialect, self._servos, torque))
-        register = self._servos[0].register("torque_enable")
-        if not enabled:
-            self._arm_watchdog(0.0)
-        self._bus.sync_write(register.address, {servo_id: register.encode(int(enabled)) for servo_id in self._ids})
-        states = read_torque(self._bus, self._servos)
-        self._torque = all(states)
-        for servo, state in zip(self._servos, states, strict=True):
-            if state != enabled:
-                word = "on" if enabled else "off"
-                raise BusError(f"{servo.label}: torque did not go {word}: check the servo's status, then try again")
-        if enabled:
-            self._arm_watchdog(self._watchdog)
+        """Switch the torque of all joints and read back that it happened. See `Robot.set_torque`.
 
-    def _arm_watchdog(self, seconds: float) -> None:
-        """Set the servos' own bus watchdog; 0 disarms and clears it."""
-        if not self._dialect.watchdog:
+        Raises:
+            LimitViolation: a joint rests outside its servo's range, and torque would move it; nothing was switched.
+        """
+        self._require_connection()
+        if not enabled:
+            self._torque = False
+            release(self._bus, self._dialect, self._servos)
+            self._rota.torque[:] = False
             return
-        value = math.ceil(seconds / WATCHDOG_UNIT)
-        for servo in self._servos:
-            self._bus.write_register(servo.id, servo.register(self._dialect.watchdog), value)
+        if self._fault or self._stopped:
+            raise self._fault or NotReady(f"{self._arm.name} is stopped: call reset() before its torque goes on")
+        # A servo whose power failed meanwhile has forgotten what is not in its EEPROM.
+        configure(self._bus, self._dialect, self._servos, self._arm.joints, read_torque(self._bus, self._servos))
+        watchdog = math.ceil(self._watchdog / WATCHDOG_UNIT)
+        self._seed_path(engage(self._bus, self._dialect, self._servos, self._calibration, watchdog))
+        self._rota.torque[:] = True
+        self._rota.watchdog[:] = watchdog
+        self._torque = True
 
     # -- the cycle ----------------------------------------------------------------------------------------------
 
@@ -179,7 +187,7 @@ class SerialArm:
         rows = [part.decode(data[servo_id]) for part, servo_id in zip(self._blocks, self._ids, strict=True)]
         for index, units in enumerate(self._units):
             if units.load_register == "present_current" and units.current is not None:
-                self._rota.current[index] = rows[index][2] * units.current
+                self._rota.current[index] = self._maps[index].sign * rows[index][2] * units.current
         state = JointState(
             stamp_ns=self._bus.last_answer_ns,
             position=np.array(self._to_rad([row[0] for row in rows])),
@@ -191,18 +199,23 @@ class SerialArm:
 
     def _check_status(self, state: JointState) -> None:
         """Raise for hardware errors that were not there before."""
-        protocol, statistics = self._bus.protocol, self._bus.statistics
-        for index, servo in enumerate(self._servos):
-            status = statistics.servo(servo.id).status
-            error = protocol.hardware_error(status)
-            if self._dialect.hardware_error and protocol.alert(status):
-                error = self._rota.read_hardware_error(index)
+        for index, error in enumerate(self._read_errors()):
             new = error & ~self._errors[index]
             self._errors[index] = error
             if new:
                 self._rota.poll(index)
                 self._fault = self._describe(index, error, float(state.load[index]))
                 raise self._fault
+
+    def _read_errors(self) -> Iterator[HardwareError]:
+        """What each servo's latest status says; a register is read where that only gives the alarm."""
+        protocol, statistics = self._bus.protocol, self._bus.statistics
+        for index, servo in enumerate(self._servos):
+            status = statistics.servo(servo.id).status
+            if self._dialect.hardware_error and protocol.alert(status):
+                yield self._rota.read_hardware_error(index)
+            else:
+                yield protocol.hardware_error(status)
 
     def _describe(self, index: int, error: HardwareError, load: float) -> ServoFault:
         return servo_fault(
@@ -219,18 +232,29 @@ class SerialArm:
         return self._rota.snapshot(self._errors)
 
     def _poll_health(self) -> None:
-        """One servo's turn of the slow rota.
+        """One turn of the slow rota.
 
         Raises:
+            ServoTorqueLost: the servo let go by itself.
             NotReady: its bus watchdog tripped: it stopped by itself, because the host was silent for too long.
         """
-        index = self._rota.poll_next()
         self._rota_due = False
-        if self._rota.watchdog[index] == WATCHDOG_TRIPPED and self._torque and not self._stopped:
+        index = self._rota.poll_next()
+        if not self._torque:
+            return
+        label = self._servos[index].label
+        if not self._rota.torque[index]:
+            self._torque = False
+            self._fault = ServoTorqueLost(
+                f"{label}: lost its torque by itself, its power failed or a protection let go: support the arm, check "
+                "the cable, then connect again"
+            )
+            raise self._fault
+        if self._tripped and not self._stopped:
             self._stopped = True
             raise NotReady(
-                f"{self._servos[index].label}: stopped by its own bus watchdog, the host was silent for more than "
-                f"{self._watchdog} s: call reset() to go on"
+                f"{label}: stopped by its own bus watchdog, the host was silent for more than {self._watchdog} s: call "
+                "reset() to go on"
             )
 
     def write(self, command: JointCommand) -> None:
@@ -260,13 +284,19 @@ class SerialArm:
     # -- stopping -----------------------------------------------------------------------------------------------
 
     def stop(self, category: StopCategory = StopCategory.HOLD) -> None:
-        """Brake along the commanded path, then hold or let go; category 0 lets go at once. See `Robot.stop`."""
+        """Brake along the commanded path, then hold or let go; category 0 lets go at once. See `Robot.stop`.
+
+        The stop is latched first, so that it also is when the bus fails meanwhile.
+        """
         self._require_connection()
-        if not self._stopped and self._torque and category != StopCategory.TORQUE_OFF:
-            self._brake()
+        moving = not self._stopped and self._torque
         self._stopped = True
-        if category != StopCategory.HOLD:
-            self.set_torque(enabled=False)
+        try:
+            if moving and category != StopCategory.TORQUE_OFF:
+                self._brake()
+        finally:
+            if category != StopCategory.HOLD:
+                self.set_torque(enabled=False)
 
     def _brake(self) -> None:
         deadline = self._clock.now_ns()
@@ -279,17 +309,35 @@ class SerialArm:
     def reset(self) -> None:
         """Leave the stopped state. See `Robot.reset`.
 
+        What is latched stays latched when anything fails here. A servo that its bus watchdog stopped gets its present
+        position as its goal: the old one is where it was going when the host fell silent.
+
         Raises:
-            ServoFault: a servo still reports a hardware error.
+            ServoFault: a servo still reports a hardware error, or has lost its torque.
+            BusError: the arm could not be asked.
         """
         self._require_connection()
-        self._fault = None
         self._errors = [HardwareError.NONE] * len(self._servos)
         self._sample()
+        self._rota.poll_all()
+        torque = self._rota.torque.tolist()
+        if self._torque and not all(torque):
+            servo = self._servos[torque.index(False)]
+            raise ServoTorqueLost(f"{servo.label}: has lost its torque: support the arm and connect again")
         if self._torque:
-            self._arm_watchdog(0.0)
-            self._arm_watchdog(self._watchdog)
+            self._restart_watchdogs()
+            self._seed_path(held_goals(self._bus, self._servos))
+        self._fault = None
         self._stopped = False
+
+    def _restart_watchdogs(self) -> None:
+        """Clear what tripped, leave no goal in the distance, and arm the watchdogs anew."""
+        for servo, value in zip(self._servos, self._rota.watchdog.tolist(), strict=True):
+            if value == WATCHDOG_TRIPPED:
+                seed_goal(self._bus, self._dialect, servo)
+        watchdog = math.ceil(self._watchdog / WATCHDOG_UNIT)
+        set_watchdog(self._bus, self._dialect, self._servos, watchdog)
+        self._rota.watchdog[:] = watchdog
 
     def close(self) -> None:
         """Give up the port. See `Robot.close`."""

@@ -28,7 +28,8 @@ RobotMbrlError                 1
 │   ├── ServoOverload
 │   ├── ServoOvercurrent
 │   ├── ServoEncoderFault
-│   └── ServoShock                 electrical shock or motor driver fault
+│   ├── ServoShock                 electrical shock or motor driver fault
+│   └── ServoTorqueLost            a servo let go by itself
 ├── CommandRefused             8   a command that must not reach the servos
 │   ├── NonFiniteCommand
 │   ├── LimitViolation
@@ -75,6 +76,7 @@ __all__ = [
     "ServoOverheat",
     "ServoOverload",
     "ServoShock",
+    "ServoTorqueLost",
     "ServoUndervoltage",
     "SimulationError",
     "StaleAnswer",
@@ -195,6 +197,10 @@ class ServoEncoderFault(ServoFault):
 
 class ServoShock(ServoFault):
     """Electrical shock on the circuit, or too little power for the motor."""
+
+
+class ServoTorqueLost(ServoFault):
+    """A servo lost its torque by itself: its power failed for a moment, or a protection let go."""
 
 
 class CommandRefused(RobotMbrlError):
