@@ -1,7 +1,8 @@
-"""Is this arm ready: servos, models, firmware, supply, temperature, torque, calibration. Reads only."""
+"""Is this arm ready: servos, models, firmware, supply, temperature, errors, torque, calibration. Reads only."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from robot_mbrl.commissioning.check import Check, Status, passed
 from robot_mbrl.commissioning.servo_search import UNHURRIED, FoundServo, describe
@@ -16,6 +17,21 @@ from robot_mbrl.drivers.dialects import arm_servos, dialect
 
 TEMPERATURE_MARGIN = 10.0
 """Closer than this to the arm's limit [°C], a servo is reported as warm."""
+
+REMEDIES: Final = {
+    "overload": "free the joint and lighten its load",
+    "overheat": "let it cool",
+    "overcurrent": "free the joint",
+    "voltage": "check the power supply",
+    "encoder": "replace the servo if it happens again",
+    "shock": "check power and wiring",
+}
+"""What to do about each hardware error, by its name in lower case."""
+RELEASES: Final = {
+    "feetech": "support the arm, then switch its torque off and on with `robot-mbrl torque`",
+    "dynamixel": "support the arm, then switch its power off and on",
+}
+"""How an error that stays is cleared."""
 
 
 def check_arm(
@@ -73,6 +89,9 @@ def judge(servo: FoundServo, arm: ArmDefinition, joint: JointDefinition) -> Chec
         f"{servo.model}, firmware {servo.firmware}, {servo.voltage:.1f} V, {servo.temperature:.0f} °C, "
         f"torque {'on' if servo.torque else 'off'}"
     )
+    if servo.hardware_errors:
+        remedies = [*(REMEDIES[error] for error in servo.hardware_errors), RELEASES[servo.protocol]]
+        return Check(name, Status.FAIL, f"{detail}, reports {', '.join(servo.hardware_errors)}", "; ".join(remedies))
     low, high = joint.voltage_limits
     if not low <= servo.voltage <= high:
         return Check(name, Status.FAIL, detail, f"supply must be {low:.1f} to {high:.1f} V: check the power supply")

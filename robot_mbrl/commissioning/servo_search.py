@@ -7,10 +7,12 @@ from typing import Final
 from robot_mbrl.contracts.clock import Clock
 from robot_mbrl.contracts.config import BusSettings
 from robot_mbrl.contracts.errors import BusError, BusTimeout, ConfigError, PacketCorrupt
+from robot_mbrl.contracts.types import HardwareError
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.control_tables import CONTROL_TABLES
 from robot_mbrl.drivers.dialects import dialect
 from robot_mbrl.drivers.dynamixel import x_series
+from robot_mbrl.drivers.dynamixel.codec import hardware_errors as dynamixel_errors
 from robot_mbrl.drivers.feetech import sts3215
 from robot_mbrl.drivers.registers import ControlTable
 from robot_mbrl.drivers.units import servo_units
@@ -45,6 +47,7 @@ class FoundServo:
         voltage: supply [V].
         temperature: [°C].
         torque: whether its torque is on.
+        hardware_errors: names of the errors that it reports, such as `overload`.
         problem: one line, empty when all is well.
     """
 
@@ -58,6 +61,7 @@ class FoundServo:
     voltage: float | None = None
     temperature: float | None = None
     torque: bool | None = None
+    hardware_errors: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -185,7 +189,21 @@ def _read_all(bus: ServoBus, baud: int, servo_id: int, table: ControlTable) -> F
         voltage=read(voltage) * units.voltage,
         temperature=read(temperature) * units.temperature,
         torque=bool(read("torque_enable")),
+        hardware_errors=tuple(str(error.name).lower() for error in read_hardware_error(bus, servo_id, table)),
     )
+
+
+def read_hardware_error(bus: ServoBus, servo_id: int, table: ControlTable) -> HardwareError:
+    """What a servo reports now: Dynamixel in a register, Feetech in the status byte of each of its answers.
+
+    Raises:
+        BusError: the servo did not answer.
+    """
+    name = dialect(table.protocol).hardware_error
+    if name:
+        return dynamixel_errors(bus.read_register(servo_id, table[name]))
+    bus.ping(servo_id)
+    return bus.protocol.hardware_error(bus.statistics.servo(servo_id).status)
 
 
 def read_firmware(bus: ServoBus, servo_id: int, table: ControlTable) -> str:
