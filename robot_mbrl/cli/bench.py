@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from robot_mbrl.benchmarks import bus_host_cost, bus_loop, sim_stepping
+from robot_mbrl.benchmarks import bus_host_cost, bus_loop, monitor_cost, sim_stepping
 from robot_mbrl.cli.options import Json
 from robot_mbrl.cli.terminal import console
 from robot_mbrl.contracts.errors import ConfigError
@@ -59,6 +59,13 @@ def sim(seconds: Seconds = 60.0, as_json: Json = False) -> None:
         raise ConfigError("bench sim compares with dm_control, which is missing: pip install 'robot-mbrl[dm-control]'")
     figures = sim_stepping.measure(_checked(seconds))
     _print(figures, sim_stepping.table(figures), as_json=as_json)
+
+
+@app.command("monitor", epilog="\b\nExample:\n  robot-mbrl bench monitor --seconds 10")
+def monitor(seconds: Seconds = 20.0, as_json: Json = False) -> None:
+    """Time of all safety checks of one tick, clearances and an ONNX ensemble of 5 nets included."""
+    figures = monitor_cost.measure(_checked(seconds))
+    _print(figures, monitor_cost.table(figures), as_json=as_json)
 
 
 def _checked(seconds: float) -> float:
