@@ -71,7 +71,7 @@ def nominal_frames(arm: ArmDefinition, count: int) -> Iterator[Record]:
     limits: FloatArray = np.array([joint.position_limits for joint in arm.joints])
     low, high = limits[:, 0], limits[:, 1]
     amplitude: FloatArray = 0.15 * np.minimum(high - centre, centre - low)
-    frequency: FloatArray = 0.5 + 0.05 * np.arange(n)
+    frequency = np.linspace(0.5, 0.75, n)
 
     def path(time: float) -> FloatArray:
         return centre + amplitude * np.sin(2.0 * np.pi * frequency * time)
