@@ -123,7 +123,7 @@ def release(bus: ServoBus, dialect: Dialect, servos: Sequence[Servo]) -> None:
         except BusError as error:
             troubles.append(f"{servo.label} cannot be asked ({error})")
     if troubles:
-        raise BusError(f"torque off was sent to all servos, but {'; '.join(troubles)}: cut the power to be sure")
+        raise BusError(f"torque off went to all servos, but {'; '.join(troubles)}: cut the arm's power to be sure")
 
 
 def set_watchdog(bus: ServoBus, dialect: Dialect, servos: Sequence[Servo], value: int) -> None:

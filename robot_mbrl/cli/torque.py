@@ -7,14 +7,14 @@ import typer
 from robot_mbrl.cli.options import Arm, CalibrationFile, Port, Yes
 from robot_mbrl.cli.terminal import Terminal
 from robot_mbrl.commissioning.servo_search import UNHURRIED
-from robot_mbrl.commissioning.torque_off import torque_off
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import RobotSettings
 from robot_mbrl.contracts.errors import NotReady
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import open_bus
-from robot_mbrl.drivers.dialects import arm_servos
+from robot_mbrl.drivers.dialects import arm_servos, dialect
 from robot_mbrl.drivers.serial_arm import open_arm
+from robot_mbrl.drivers.torque import release
 
 
 def torque(
@@ -43,7 +43,7 @@ def torque(
 def _off(arm: ArmDefinition, port: str) -> None:
     bus = open_bus(port, arm.protocol, arm.baud, MonotonicClock(), UNHURRIED)
     try:
-        torque_off(bus, arm_servos(arm))
+        release(bus, dialect(arm.protocol), arm_servos(arm))
     finally:
         bus.close()
 

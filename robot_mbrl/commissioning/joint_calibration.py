@@ -18,7 +18,6 @@ from typing import Final
 from pydantic import Field
 
 from robot_mbrl.commissioning.operator import Operator, Reading
-from robot_mbrl.commissioning.torque_off import torque_off
 from robot_mbrl.contracts.config import Settings, dump_settings, load_settings
 from robot_mbrl.contracts.errors import CalibrationError, CalibrationStale, ConfigError, NotReady
 from robot_mbrl.drivers.arm_checks import check_identity, configure, find_servos, write_registers
@@ -33,7 +32,7 @@ from robot_mbrl.drivers.calibration import (
     write_atomically,
 )
 from robot_mbrl.drivers.dialects import Servo, arm_servos, dialect
-from robot_mbrl.drivers.torque import read_torque
+from robot_mbrl.drivers.torque import read_torque, release
 
 HALF_TURN: Final = 2047
 """What every joint reads in the middle pose (LeRobot: half of 4095, rounded down)."""
@@ -164,7 +163,7 @@ class JointCalibrator:
         names = ", ".join(servo.joint for servo in servos)
         if not self._operator.confirm(f"The torque of {names} is on. The arm FALLS when it goes off. Is it supported?"):
             raise NotReady(f"{names}: the torque is on and was left on: support the arm, then calibrate again")
-        torque_off(self._bus, servos)
+        release(self._bus, self._dialect, servos)
 
     def record(self, *, resume: bool = False) -> ArmCalibration:
         """Home and record all joints, write registers and file.
