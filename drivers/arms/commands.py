@@ -1,9 +1,11 @@
 """What a command must satisfy before it may reach servos or the twin, and the path of a controlled stop."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
+from robot_mbrl.contracts.braking import BrakingPlan, plan_braking
 from robot_mbrl.contracts.clock import NANOSECONDS
 from robot_mbrl.contracts.errors import LimitViolation, NonFiniteCommand
 from robot_mbrl.contracts.types import FloatArray, JointCommand
@@ -40,29 +42,6 @@ def check_command(arm: ArmDefinition, command: JointCommand) -> None:
             )
 
 
-def braking_path(
-    position: FloatArray, velocity: FloatArray, acceleration: FloatArray, limits: FloatArray, timestep: float
-) -> Iterator[FloatArray]:
-    """Goals that decelerate each joint along its commanded path: `q + v t - sign(v) a t² / 2` until v is 0.
-
-    Args:
-        position: (n,) last commanded goals [rad].
-        velocity: (n,) commanded velocity at that moment [rad/s].
-        acceleration: (n,) deceleration to use [rad/s²], positive.
-        limits: (n, 2) position limits [rad]; the path ends at a limit rather than pass it.
-        timestep: between goals [s].
-
-    Yields:
-        (n,) goals, the last one at rest. At least one.
-    """
-    duration = np.abs(velocity) / acceleration
-    steps = max(1, int(np.ceil(duration.max() / timestep)))
-    for step in range(1, steps + 1):
-        time = np.minimum(step * timestep, duration)
-        goal = position + velocity * time - 0.5 * np.sign(velocity) * acceleration * time**2
-        yield np.clip(goal, limits[:, 0], limits[:, 1])
-
-
 class CommandedPath:
     """The goals that were sent, as far as a controlled stop needs them: the last one and how fast they moved."""
 
@@ -70,7 +49,8 @@ class CommandedPath:
         """Start at rest with all goals 0, for `seed` to replace."""
         self._limits = np.array([joint.position_limits for joint in arm.joints])
         self._velocity_limit = np.array([joint.velocity_limit for joint in arm.joints])
-        self._acceleration = np.array([joint.acceleration_limit for joint in arm.joints])
+        self._acceleration_limit = np.array([joint.acceleration_limit for joint in arm.joints])
+        self._jerk_limit = np.array([joint.jerk_limit for joint in arm.joints])
         self.goal = np.zeros(len(arm.joints))
         """(n,) the last goal [rad]."""
         self._velocity = np.zeros(len(arm.joints))
@@ -91,9 +71,25 @@ class CommandedPath:
         self.goal = np.array(goal, dtype=np.float64)
         self._stamp_ns = now_ns
 
-    def braking(self, now_ns: int) -> Iterator[FloatArray]:
-        """Goals, `BRAKING_TIMESTEP` apart, that end the motion from `now_ns` [ns] on; at least one."""
+    def plan(self, now_ns: int) -> BrakingPlan:
+        """The controlled stop from `now_ns` [ns] on.
+
+        Whoever sends goals directly may send them at any times, so that their second difference is noise: the motion
+        counts as a steady one.
+        """
         # A command older than two of its intervals has been reached: the arm rests at its goal.
         moving = now_ns - self._stamp_ns <= 2 * self._interval_ns
-        velocity = self._velocity if moving else np.zeros_like(self._velocity)
-        return braking_path(self.goal, velocity, self._acceleration, self._limits, BRAKING_TIMESTEP)
+        return plan_braking(
+            self.goal,
+            self._velocity if moving else np.zeros_like(self._velocity),
+            np.zeros_like(self._velocity),
+            position_limits=self._limits,
+            acceleration_limits=self._acceleration_limit,
+            jerk_limits=self._jerk_limit,
+        )
+
+    def braking(self, now_ns: int) -> Iterator[FloatArray]:
+        """Goals (n,) [rad], `BRAKING_TIMESTEP` apart, that end the motion from `now_ns` [ns] on; at least one."""
+        plan = self.plan(now_ns)
+        for step in range(1, max(1, math.ceil(plan.duration / BRAKING_TIMESTEP)) + 1):
+            yield plan.sample(step * BRAKING_TIMESTEP)

@@ -88,7 +88,7 @@ class BrakingPlan:
     Attributes:
         position: (n,) goals at the start [rad].
         direction: (n,) what each joint's profile is multiplied by.
-        profiles: one for each joint [rad, s], or on a straight path n times the same.
+        profiles: one for each joint [rad, s], or on a straight path n times that of the fastest.
         position_limits: (n, 2) [rad]; a joint whose way would lead past its limit ends there.
         duration: until the last joint is at rest [s].
     """
@@ -137,12 +137,13 @@ def plan_braking(
         acceleration_limits: (n,) [rad/s²], positive.
         jerk_limits: (n,) [rad/s³], positive.
     """
-    moving = velocity != 0.0
-    along = float(acceleration @ velocity / (velocity @ velocity)) if moving.any() else 0.0
-    aside = np.abs(acceleration - along * velocity)
+    speed = float(np.abs(velocity).max())
+    line = velocity / speed if speed > 0.0 else np.zeros_like(velocity)
+    along = float(acceleration @ line / (line @ line)) if speed > 0.0 else 0.0
+    aside = np.abs(acceleration - along * line)
     if (aside <= STRAIGHT * acceleration_limits).all():
-        shared = _shared_profile(velocity[moving], along, acceleration_limits[moving], jerk_limits[moving])
-        profiles, direction = (shared,) * len(position), velocity
+        shared = _shared_profile(speed, along, np.abs(line), acceleration_limits, jerk_limits)
+        profiles, direction = (shared,) * len(position), line
     else:
         states = zip(*(a.tolist() for a in (velocity, acceleration, acceleration_limits, jerk_limits)), strict=True)
         profiles, direction = tuple(stopping_profile(*state) for state in states), np.ones_like(position)
@@ -150,9 +151,13 @@ def plan_braking(
     return BrakingPlan(position.copy(), direction.copy(), profiles, position_limits, duration)
 
 
-def _shared_profile(velocity: FloatArray, along: float, acceleration: FloatArray, jerk: FloatArray) -> Profile:
-    """The profile in units of `velocity` (k,) that asks no joint for more than its limits; at rest when k is 0."""
-    if not velocity.size:
+def _shared_profile(
+    speed: float, acceleration: float, shares: FloatArray, acceleration_limits: FloatArray, jerk_limits: FloatArray
+) -> Profile:
+    """The profile of the fastest joint, of which each takes its share (n,), that asks none for more than its limits."""
+    moving = shares > STRAIGHT
+    if not moving.any():
         return Profile(0.0, 0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
-    speed = np.abs(velocity)
-    return stopping_profile(1.0, along, float((acceleration / speed).min()), float((jerk / speed).min()))
+    share = shares[moving]
+    limits = float((acceleration_limits[moving] / share).min()), float((jerk_limits[moving] / share).min())
+    return stopping_profile(speed, acceleration, *limits)

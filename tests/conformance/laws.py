@@ -187,7 +187,8 @@ def stopping_holds_and_is_latched(harness: Harness) -> None:
     harness.robot.stop()
     harness.wait(0.5)
     held = harness.true_position()
-    braking = speed**2 / (2 * harness.arm.joints[MOVING_JOINT].acceleration_limit)
+    joint = harness.arm.joints[MOVING_JOINT]
+    braking = speed / 2 * (speed / joint.acceleration_limit + joint.acceleration_limit / joint.jerk_limit)
     assert held[MOVING_JOINT] - start[MOVING_JOINT] < STEP + braking + np.deg2rad(2.0)
     assert_still(harness, held, 0.3)
     with pytest.raises(NotReady):

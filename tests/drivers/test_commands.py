@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.errors import LimitViolation, NonFiniteCommand
 from robot_mbrl.contracts.types import JointCommand
-from robot_mbrl.drivers.arms import braking_path, check_command, load_arm
+from robot_mbrl.drivers.arms import BRAKING_TIMESTEP, CommandedPath, check_command, load_arm
 
 ARM = load_arm("so101_follower")
 LIMITS = np.array([joint.position_limits for joint in ARM.joints])
@@ -40,32 +41,49 @@ def test_a_wrong_shape_is_refused(shape: tuple[int, ...]) -> None:
         check_command(ARM, JointCommand(np.zeros(shape)))
 
 
-def test_a_stop_from_2_rad_per_s_at_10_takes_02_s_and_02_rad() -> None:
-    goals = list(braking_path(np.zeros(1), np.array([2.0]), np.array([10.0]), np.array([[-9.0, 9.0]]), 0.005))
-    assert len(goals) == 40
-    assert goals[-1][0] == pytest.approx(0.2)
+def moving_path(velocity: float, timestep: float = 0.01) -> CommandedPath:
+    """The first joint at `velocity` [rad/s], the others at rest; the last goal was sent at 0.1 s."""
+    path = CommandedPath(ARM)
+    path.seed(np.zeros(6), 0)
+    for step in range(1, 11):
+        goal = np.zeros(6)
+        goal[0] = velocity * step * timestep
+        path.advance(goal, to_ns(step * timestep))
+    return path
 
 
-@given(
-    st.lists(st.floats(-5.0, 5.0), min_size=2, max_size=2),
-    st.lists(st.floats(1.0, 40.0), min_size=2, max_size=2),
-    st.lists(st.floats(-1.0, 1.0), min_size=2, max_size=2),
-)
-def test_braking_keeps_to_the_deceleration_and_the_limits(v: list[float], a: list[float], q: list[float]) -> None:
-    timestep = 0.005
-    velocity, acceleration, position = np.array(v), np.array(a), np.array(q)
-    limits = np.array([[-1.5, 1.5], [-1.5, 1.5]])
-    path = np.array([position, *braking_path(position, velocity, acceleration, limits, timestep)])
-    assert (path >= limits[:, 0]).all()
-    assert (path <= limits[:, 1]).all()
-    wide = np.array([[-99.0, 99.0], [-99.0, 99.0]])
-    free = np.array([position, *braking_path(position, velocity, acceleration, wide, timestep)])
-    speed = np.vstack([np.abs(velocity), np.abs(np.diff(free, axis=0)) / timestep])
-    assert (np.diff(speed, axis=0) <= 1e-9).all()
-    assert (-np.diff(speed[1:], axis=0) / timestep <= acceleration + 1e-6).all()
+def test_a_stop_from_2_rad_per_s_takes_the_time_and_the_way_that_the_limits_ask_for() -> None:
+    """2/38 + 38/1900 s = 72.63 ms, and 2/2 times that: 72.63 mrad, in 15 goals 5 ms apart."""
+    path = moving_path(2.0)
+    plan = path.plan(to_ns(0.1))
+    assert plan.duration == pytest.approx(2 / 38 + 38 / 1900)
+    goals = list(path.braking(to_ns(0.1)))
+    assert len(goals) == 15
+    np.testing.assert_allclose(goals[-1], [0.2 + plan.duration, 0, 0, 0, 0, 0], atol=1e-12)
+    np.testing.assert_array_equal(goals[-1], plan.sample(plan.duration))
+
+
+@given(st.floats(-4.9, 4.9))
+def test_the_goals_of_a_stop_keep_to_the_acceleration_limit_and_never_speed_up(velocity: float) -> None:
+    path = moving_path(velocity)
+    way = np.array([path.goal[0], *(goal[0] for goal in path.braking(to_ns(0.1)))])
+    speed = np.append(abs(velocity), np.abs(np.diff(way)) / BRAKING_TIMESTEP)
+    assert (np.diff(speed) <= 1e-9).all()
+    assert (-np.diff(speed[1:]) / BRAKING_TIMESTEP <= 38.0 + 1e-6).all()
+
+
+def test_a_stop_does_not_pass_a_position_limit() -> None:
+    path = CommandedPath(ARM)
+    path.seed(np.full(6, 1.5), 0)
+    path.advance(np.full(6, 1.53), to_ns(0.01))
+    goals = np.array(list(path.braking(to_ns(0.01))))
+    assert (goals <= LIMITS[:, 1]).all()
+    free = 1.53 + 3 / 2 * (3 / 38 + 38 / 1900)
+    np.testing.assert_allclose(goals[-1], np.minimum(free, LIMITS[:, 1]))
 
 
 def test_a_stop_at_rest_repeats_the_goal_once() -> None:
-    goals = list(braking_path(np.full(6, 0.3), np.zeros(6), np.full(6, 10.0), LIMITS, 0.005))
+    path = moving_path(2.0)
+    goals = list(path.braking(to_ns(0.2)))
     assert len(goals) == 1
-    assert (goals[0] == 0.3).all()
+    np.testing.assert_array_equal(goals[0], path.goal)

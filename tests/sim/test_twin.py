@@ -125,8 +125,8 @@ def test_a_delayed_servo_moves_when_its_delay_has_passed() -> None:
     assert twin.read().load[PAN] > 0.1
 
 
-def test_a_stop_brakes_along_the_commanded_path_within_the_acceleration_limit() -> None:
-    """From 1 rad/s at 38 rad/s²: 13.2 mrad further, in 26.3 ms, by goals 5 ms apart."""
+def test_a_stop_brakes_along_the_commanded_path_within_the_acceleration_and_jerk_limits() -> None:
+    """From 1 rad/s at 38 rad/s² and 1900 rad/s³: 1/38 + 38/1900 s = 46.3 ms, 23.2 mrad, by goals 5 ms apart."""
     twin = lockstep(quantise=False)
     goal = UPRIGHT.copy()
     for _ in range(20):
@@ -135,8 +135,8 @@ def test_a_stop_brakes_along_the_commanded_path_within_the_acceleration_limit() 
         advance(twin, 0.01)
     before = twin.clock.now_ns()
     twin.stop(StopCategory.HOLD)
-    assert twin.servos.goal[PAN] == pytest.approx(goal[PAN] + 1.0 / (2 * 38.0), rel=1e-9)
-    assert twin.clock.now_ns() - before == to_ns(0.005) * math.ceil(1.0 / 38.0 / 0.005)
+    assert twin.servos.goal[PAN] == pytest.approx(goal[PAN] + (1.0 / 38.0 + 38.0 / 1900.0) / 2, rel=1e-9)
+    assert twin.clock.now_ns() - before == to_ns(0.005) * math.ceil((1.0 / 38.0 + 38.0 / 1900.0) / 0.005)
     assert twin.servos.torque
     held = twin.servos.goal.copy()
     twin.stop(StopCategory.HOLD)
