@@ -11,9 +11,9 @@ RANGE_SLACK = 12
 """How far outside its servo's range a joint may rest when its torque goes on [ticks], about one degree: the servo then
 pulls it that far into the range. A joint that rests on its stop can be read a few ticks beyond it."""
 
-REST_SLACK = 12
-"""How far a joint may have moved between reading its position and switching its torque on [ticks], about one degree: a
-hand that holds an arm is not perfectly still."""
+REST_SLACK = 57
+"""How far a joint may have moved between reading its position and switching its torque on [ticks], five degrees, by
+which torque then pulls it back: a hand is not perfectly still, and an arm that has begun to fall should be caught."""
 
 OFF_REPEATS = 2
 """How often torque-off is sent: nobody answers to it, and a lost packet must not keep an arm powered."""
