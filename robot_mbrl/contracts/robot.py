@@ -46,9 +46,12 @@ class Robot(Protocol):
     def set_torque(self, *, enabled: bool) -> None:
         """Switch the torque of all joints. Goals are the present positions when it goes on.
 
+        Torque-off reaches every servo that hears, whatever is wrong with the others; those are named afterwards.
+
         Raises:
-            NotReady: the robot is not connected.
-            BusError: the bus failed.
+            NotReady: not connected, or torque was asked for while stopped.
+            LimitViolation: a joint rests where torque would move it; nothing was switched.
+            BusError: a servo did not do as it was told, or cannot be asked; all such are named.
         """
         ...
 
