@@ -14,8 +14,8 @@ LONGEST_STEP_NS = 20_000_000
 """Ticks further apart than this give no right to a longer step of the command [ns]: two ticks of the slowest loop."""
 
 _NAMES = FRAME_DTYPE.names or ()
-_COMMANDING = (ControlState.ARMED, ControlState.RUNNING, ControlState.SLOWED)
-_RUNNING = (ControlState.RUNNING, ControlState.SLOWED)
+_AT_REST = frozenset(map(int, (ControlState.IDLE, ControlState.HOLDING, ControlState.STOPPED, ControlState.FAULT)))
+_NOT_RUNNING = _AT_REST | {int(ControlState.ARMED)}
 
 
 class FrameView:
@@ -52,9 +52,8 @@ class FrameView:
         n = self._n
         self.well_formed = fields["joints"] == n
         state = fields["state"]
-        unknown = not ControlState.IDLE <= state <= ControlState.FAULT
-        self.running = unknown or state in _RUNNING
-        self.commanding = unknown or state in _COMMANDING
+        self.running = state not in _NOT_RUNNING
+        self.commanding = state not in _AT_REST
         self.tick: int = fields["tick"]
         self.deadline_ns: int = fields["deadline_ns"]
         self.now_ns = fields["wake_ns"]

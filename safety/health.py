@@ -41,7 +41,7 @@ class _VoltageDeviation:
             if share > worst:
                 worst, joint = share, index
         judgement = self._grader.judge(worst, view.now_ns, joint)
-        if judgement.level == VerdictLevel.PASS:
+        if judgement is PASS:
             return PASS
         limit = self._nominal[joint] * (1.0 + self._sign * judgement.limit)
         return judgement._replace(value=view.voltage[joint], limit=limit)

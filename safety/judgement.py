@@ -1,5 +1,6 @@
 """What a check says, and the grading that most checks share."""
 
+from operator import truediv
 from typing import NamedTuple, Protocol
 
 from robot_mbrl.contracts.clock import to_ns
@@ -19,6 +20,7 @@ class Judgement(NamedTuple):
 
 
 PASS = Judgement(VerdictLevel.PASS)
+"""What every check returns when it has nothing to say: this object, so that `is PASS` tells."""
 
 
 class Check(Protocol):
@@ -62,9 +64,16 @@ class Grader:
         given = ((VerdictLevel.HOLD, grades.hold), (VerdictLevel.STOP, grades.stop))
         self._hard = [(level, limit, Persistence(grades.persistence)) for level, limit in given if limit is not None]
         self._full = self._hard[0][1] if self._hard else None
+        self._least = min(limit for limit in (grades.slow, self._full) if limit is not None)
+        self._exceeded = False
 
     def judge(self, value: float, now_ns: int, joint: int = -1, unit: float = 1.0) -> Judgement:
         """Judge `value` at `now_ns` [ns]; the report gives value and limit times `unit`."""
+        exceeded = not value <= self._least
+        # A quiet value has nothing to start and, unless it has just become quiet, no persistence to end.
+        if not exceeded and not self._exceeded:
+            return PASS
+        self._exceeded = exceeded
         judgement = PASS
         if self._slow is not None and not value <= self._slow:
             judgement = Judgement(VerdictLevel.SLOW, self._scale(value), value * unit, self._slow * unit, joint)
@@ -82,9 +91,6 @@ class Grader:
 
 def largest_ratio(values: list[float], limits: list[float]) -> tuple[float, int]:
     """The largest |value| / limit and its joint."""
-    worst, joint = 0.0, 0
-    for index, value in enumerate(values):
-        ratio = abs(value) / limits[index]
-        if not ratio <= worst:
-            worst, joint = ratio, index
-    return worst, joint
+    ratios = [*map(truediv, map(abs, values), limits)]
+    worst = max(ratios)
+    return worst, ratios.index(worst)

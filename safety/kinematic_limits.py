@@ -16,14 +16,13 @@ class _Overtravel:
         self._grader = Grader(grades, settings.min_speed_scale)
 
     def judge(self, positions: list[list[float]], now_ns: int) -> Judgement:
-        worst, joint, angle = 0.0, -1, 0.0
+        worst, joint, angle = 0.0, 0, 0.0
         for position in positions:
-            for index, (low, high) in enumerate(self._limits):
-                beyond = max(low - position[index], position[index] - high)
-                if beyond > worst:
-                    worst, joint, angle = beyond, index, position[index]
+            for index, (value, (low, high)) in enumerate(zip(position, self._limits, strict=True)):
+                if not low - worst <= value <= high + worst:
+                    worst, joint, angle = max(low - value, value - high), index, value
         judgement = self._grader.judge(worst, now_ns, joint)
-        if judgement.level == VerdictLevel.PASS:
+        if judgement is PASS:
             return PASS
         low, high = self._limits[joint]
         return judgement._replace(value=angle, limit=low if angle < low else high)
@@ -212,10 +211,9 @@ class TrackingError:
             return self._grader.judge(0.0, view.now_ns)
         lows, highs = self._goals.update(view.now_ns, view.goal)
         worst, joint = 0.0, 0
-        for index, position in enumerate(view.position):
-            error = max(lows[index] - position, position - highs[index])
-            if error > worst:
-                worst, joint = error, index
+        for index, (low, position, high) in enumerate(zip(lows, view.position, highs, strict=True)):
+            if not low - worst <= position <= high + worst:
+                worst, joint = max(low - position, position - high), index
         return self._grader.judge(worst, view.now_ns, joint)
 
 

@@ -6,7 +6,7 @@ from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.contracts.types import Verdict, VerdictLevel
 from robot_mbrl.safety import health, kinematic_limits, plausibility, timing, uncertainty, workspace
 from robot_mbrl.safety.frame_view import FrameView
-from robot_mbrl.safety.judgement import Check, Judgement, Persistence
+from robot_mbrl.safety.judgement import PASS, Check, Judgement, Persistence
 
 
 def _numeric_checks(settings: MonitorSettings) -> list[Check]:
@@ -86,13 +86,13 @@ class Monitor:
         view.read(frame)
         for index, check in enumerate(self._numeric):
             judgement = check.judge(view)
-            if judgement.level > VerdictLevel.PASS:
+            if judgement is not PASS:
                 return self._verdict(index, judgement, judgement.scale)
         view.derive()
         worst, check_index, scale = None, -1, 1.0
         for index, check in enumerate(self._others, start=len(self._numeric)):
             judgement = check.judge(view)
-            if judgement.level == VerdictLevel.PASS:
+            if judgement is PASS:
                 continue
             if worst is None or (judgement.level, -judgement.scale) > (worst.level, -worst.scale):
                 worst, check_index = judgement, index

@@ -31,11 +31,20 @@ class MotionHistory:
         self._zeros = [0.0] * joints
         self._spacing_ns = to_ns(window / _PER_WINDOW)
         self._samples: deque[tuple[int, list[float]]] = deque(maxlen=3 * _PER_WINDOW)
+        self._d12 = self._d123 = self._zeros
 
     def append(self, stamp_ns: int, position: list[float]) -> None:
         """Keep `position` [rad] of `stamp_ns` [ns] when a quarter of a window has passed since the last one kept."""
-        if not self._samples or stamp_ns - self._samples[-1][0] >= self._spacing_ns:
-            self._samples.append((stamp_ns, position))
+        samples = self._samples
+        if samples and stamp_ns - samples[-1][0] < self._spacing_ns:
+            return
+        samples.append((stamp_ns, position))
+        if len(samples) >= 2 * _PER_WINDOW:
+            (t1, q1), (t2, q2) = samples[-_PER_WINDOW], samples[-2 * _PER_WINDOW]
+            self._d12 = _quotient(q1, q2, t1 - t2)
+        if len(samples) == 3 * _PER_WINDOW:
+            t3, q3 = samples[0]
+            self._d123 = _quotient(self._d12, _quotient(q2, q3, t2 - t3), t1 - t3)
 
     def derivatives(self, stamp_ns: int, position: list[float]) -> Derivatives:
         """Derivatives on reaching `position` [rad] at `stamp_ns` [ns], later than what was kept."""
@@ -46,20 +55,15 @@ class MotionHistory:
         d01 = _quotient(position, q1, stamp_ns - t1)
         if len(samples) < 2 * _PER_WINDOW:
             return Derivatives(d01, zeros, zeros)
-        t2, q2 = samples[-2 * _PER_WINDOW]
-        d12 = _quotient(q1, q2, t1 - t2)
-        d012 = _quotient(d01, d12, stamp_ns - t2)
-        acceleration = [2.0 * value for value in d012]
+        acceleration = _quotient(d01, self._d12, stamp_ns - samples[-2 * _PER_WINDOW][0], 2.0)
         if len(samples) < 3 * _PER_WINDOW:
             return Derivatives(d01, acceleration, zeros)
-        t3, q3 = samples[-3 * _PER_WINDOW]
-        d123 = _quotient(d12, _quotient(q2, q3, t2 - t3), t1 - t3)
-        jerk = [6.0 * value for value in _quotient(d012, d123, stamp_ns - t3)]
-        return Derivatives(d01, acceleration, jerk)
+        d123 = [2.0 * value for value in self._d123]
+        return Derivatives(d01, acceleration, _quotient(acceleration, d123, stamp_ns - samples[0][0], 3.0))
 
 
-def _quotient(later: list[float], earlier: list[float], span_ns: int) -> list[float]:
-    rate = NANOSECONDS / span_ns
+def _quotient(later: list[float], earlier: list[float], span_ns: int, factor: float = 1.0) -> list[float]:
+    rate = factor * NANOSECONDS / span_ns
     return [(b - a) * rate for b, a in zip(later, earlier, strict=True)]
 
 
@@ -70,20 +74,27 @@ class Span:
 
     def __init__(self, duration: float) -> None:
         self._block_ns = to_ns(duration / self._BLOCKS)
-        self._blocks: deque[tuple[list[float], list[float]]] = deque(maxlen=self._BLOCKS + 1)
-        self._start_ns = 0
+        self._blocks: deque[tuple[list[float], list[float]]] = deque(maxlen=self._BLOCKS)
+        self._start_ns: int | None = None
+        self._past: tuple[list[float], list[float]] = ([], [])
+        self._low: list[float] = []
+        self._high: list[float] = []
 
     def update(self, stamp_ns: int, values: list[float]) -> tuple[list[float], list[float]]:
         """Add the `values` of `stamp_ns` [ns]; (lowest, highest) of each joint."""
-        blocks = self._blocks
-        if not blocks or stamp_ns - self._start_ns >= self._block_ns:
-            if blocks and stamp_ns - self._start_ns >= self._block_ns * self._BLOCKS:
-                blocks.clear()
-            blocks.append((values, values))
+        age_ns = None if self._start_ns is None else stamp_ns - self._start_ns
+        if age_ns is None or age_ns >= self._block_ns * self._BLOCKS or age_ns < 0:
+            self._blocks.clear()
+            self._past = (values, values)
+            self._low = self._high = values
+            self._start_ns = stamp_ns
+        elif age_ns >= self._block_ns:
+            self._blocks.append((self._low, self._high))
+            lows, highs = zip(*self._blocks, strict=True)
+            self._past = ([*map(min, *lows, values)], [*map(max, *highs, values)])
+            self._low = self._high = values
             self._start_ns = stamp_ns
         else:
-            low, high = blocks[-1]
-            blocks[-1] = ([*map(min, low, values)], [*map(max, high, values)])
-        lows = blocks[0][0] if len(blocks) == 1 else [*map(min, *(low for low, _ in blocks))]
-        highs = blocks[0][1] if len(blocks) == 1 else [*map(max, *(high for _, high in blocks))]
-        return lows, highs
+            self._low = [*map(min, self._low, values)]
+            self._high = [*map(max, self._high, values)]
+        return [*map(min, self._past[0], self._low)], [*map(max, self._past[1], self._high)]

@@ -47,8 +47,8 @@ class ToolBox:
         return self._depths.judge(measured, self._outside(view.tool(self._geometry, ahead=True)))
 
     def _outside(self, point: list[float]) -> float:
-        box = zip(self._box.low, point, self._box.high, strict=True)
-        return max(max(low - value, value - high) for low, value, high in box)
+        (x, y, z), low, high = point, self._box.low, self._box.high
+        return max(low[0] - x, x - high[0], low[1] - y, y - high[1], low[2] - z, z - high[2])
 
 
 class ToolFloor:
