@@ -101,7 +101,7 @@ def synthetic_scores() -> list[tuple[float, float]]:
     directions = rng.normal(size=5)
     scores = []
     for step in range(100):
-        beyond = max(0.0, (step - 40) / 10)
+        beyond = max(0.0, (step - 40) / 5)
         members = directions * beyond + 0.01 * rng.normal(size=5)
         scores.append((float(np.abs(members - members.mean()).max()), float(abs(members.mean())) * 0.01))
     return scores
