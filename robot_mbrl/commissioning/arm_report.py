@@ -90,16 +90,27 @@ def judge(servo: FoundServo, arm: ArmDefinition, joint: JointDefinition) -> Chec
         f"torque {'on' if servo.torque else 'off'}"
     )
     if servo.hardware_errors:
-        remedies = [*(REMEDIES[error] for error in servo.hardware_errors), RELEASES[servo.protocol]]
-        return Check(name, Status.FAIL, f"{detail}, reports {', '.join(servo.hardware_errors)}", "; ".join(remedies))
-    low, high = joint.voltage_limits
-    if not low <= servo.voltage <= high:
-        return Check(name, Status.FAIL, detail, f"supply must be {low:.1f} to {high:.1f} V: check the power supply")
-    if servo.temperature >= arm.temperature_limit:
-        return Check(name, Status.FAIL, detail, f"limit {arm.temperature_limit:.0f} °C: let it cool")
+        detail = f"{detail}, reports {', '.join(servo.hardware_errors)}"
+    remedies = list(_remedies(servo, servo.voltage, servo.temperature, arm, joint))
+    if remedies:
+        return Check(name, Status.FAIL, detail, "; ".join(remedies))
     if servo.temperature >= arm.temperature_limit - TEMPERATURE_MARGIN:
         return Check(name, Status.WARN, detail, f"close to its limit of {arm.temperature_limit:.0f} °C: let it cool")
     return passed(name, detail)
+
+
+def _remedies(
+    servo: FoundServo, voltage: float, temperature: float, arm: ArmDefinition, joint: JointDefinition
+) -> Iterator[str]:
+    """What must be done before the servo is as it should be."""
+    low, high = joint.voltage_limits
+    if not low <= voltage <= high:
+        yield f"supply must be {low:.1f} to {high:.1f} V: check the power supply"
+    if temperature >= arm.temperature_limit:
+        yield f"limit {arm.temperature_limit:.0f} °C: let it cool"
+    yield from (REMEDIES[error] for error in servo.hardware_errors)
+    if servo.hardware_errors:
+        yield RELEASES[servo.protocol]
 
 
 def _identity(bus: ServoBus, arm: ArmDefinition) -> Check:
