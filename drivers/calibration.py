@@ -47,6 +47,15 @@ class JointCalibration(Settings):
         return self
 
     @property
+    def registers(self) -> dict[str, int]:
+        """The servo's registers that hold this calibration [ticks], by name."""
+        return {
+            "homing_offset": self.homing_offset,
+            "min_position_limit": self.range_min,
+            "max_position_limit": self.range_max,
+        }
+
+    @property
     def joint_map(self) -> JointMap:
         """The map between ticks and radians."""
         return JointMap(self.sign, self.zero_tick)

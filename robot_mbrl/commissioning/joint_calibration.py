@@ -194,12 +194,7 @@ class JointCalibrator:
     def install(self, calibration: ArmCalibration) -> None:
         """Write a calibration from elsewhere into the servos and the file."""
         for joint in self._arm.joints:
-            entry = calibration.joints[joint.name]
-            values = {
-                "homing_offset": entry.homing_offset,
-                "min_position_limit": entry.range_min,
-                "max_position_limit": entry.range_max,
-            }
+            values = calibration.joints[joint.name].registers
             write_registers(self._bus, self._dialect, self._servos[joint.name], values)
         save_calibration(self._path, calibration)
 

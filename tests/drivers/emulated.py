@@ -74,13 +74,7 @@ def emulated_arm(name: str, position: FloatArray | None = None) -> EmulatedArm:
 def install(bus: ServoBus, arm: ArmDefinition, calibration: ArmCalibration) -> None:
     """Write a calibration's registers into the servos."""
     for servo in arm_servos(arm):
-        entry = calibration.joints[servo.joint]
-        registers = {
-            "homing_offset": entry.homing_offset,
-            "min_position_limit": entry.range_min,
-            "max_position_limit": entry.range_max,
-        }
-        write_registers(bus, dialect(arm.protocol), servo, registers)
+        write_registers(bus, dialect(arm.protocol), servo, calibration.joints[servo.joint].registers)
 
 
 def within_limits(arm: ArmDefinition, position: FloatArray) -> FloatArray:
