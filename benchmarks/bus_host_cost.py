@@ -12,7 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,9 @@ class SyncRead:
         return b"".join(status(servo_id, 0, bytes(range(self.size))) for servo_id in IDS)
 
 
+Announce = Callable[[str], None]
+"""Gets one line that says what begins."""
+
 READS = {"feetech": SyncRead(56, 6), "dynamixel": SyncRead(126, 10)}
 
 
@@ -68,14 +71,26 @@ def canned_responder(request_size: int, answer: bytes) -> Iterator[str]:
             process.stdin.close()
 
 
+def install_peers(root: Path, announce: Announce) -> None:
+    """Make the peers' environments that are missing under `root`.
+
+    Raises:
+        subprocess.CalledProcessError: a peer cannot be installed.
+    """
+    for client in dict.fromkeys(client for clients in CLIENTS.values() for client in clients if client != OURS):
+        if not environments.is_ready(client, root):
+            announce(f"installing {client} into {root / client}")
+            environments.prepare(client, root)
+
+
 def _start(client: str, protocol: str, root: Path, stack: ExitStack) -> PeerProcess:
-    """A running client with a responder of its own."""
+    """A running client with a responder of its own; its environment is there."""
     read = READS[protocol]
     port = stack.enter_context(canned_responder(len(read.request(protocol)), read.answer(protocol)))
     if client == OURS:
         python, module = Path(sys.executable), "robot_mbrl.benchmarks.crosscheck.our_client"
     else:
-        python, module = environments.prepare(client, root), environments.PEERS[client]
+        python, module = environments.interpreter(client, root), environments.PEERS[client]
     process = stack.enter_context(PeerProcess(python, module))
     process.call("open", port=port, baud=BAUD, protocol=protocol)
     return process
@@ -107,8 +122,16 @@ def _measure_protocol(protocol: str, root: Path, blocks: int, block: int) -> dic
     }
 
 
-def measure(root: Path = environments.DEFAULT_ROOT, blocks: int = 100, block: int = 50) -> dict[str, Any]:
+def measure(
+    root: Path = environments.DEFAULT_ROOT, blocks: int = 100, block: int = 50, announce: Announce = lambda _: None
+) -> dict[str, Any]:
     """Measure all clients on both protocols; makes the peers' environments under `root` where they are missing.
+
+    Args:
+        root: folder of the peers' environments.
+        blocks: turns of each client.
+        block: sync reads in a turn.
+        announce: told what begins.
 
     Returns:
         By protocol and client, medians and 99 % quantiles [µs] of `round_trip_us` and `cpu_us`; under `transactions`
@@ -118,7 +141,11 @@ def measure(root: Path = environments.DEFAULT_ROOT, blocks: int = 100, block: in
         subprocess.CalledProcessError: a peer cannot be installed.
         PeerFailure: a client's transaction failed.
     """
-    figures = {protocol: _measure_protocol(protocol, root, blocks, block) for protocol in CLIENTS}
+    install_peers(root, announce)
+    figures: dict[str, Any] = {}
+    for protocol, clients in CLIENTS.items():
+        announce(f"{protocol}: {blocks * block} sync reads each by {', '.join(clients)}")
+        figures[protocol] = _measure_protocol(protocol, root, blocks, block)
     return {"transactions": blocks * block, "servos": len(IDS), **figures}
 
 
@@ -144,7 +171,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--environments", type=Path, default=environments.DEFAULT_ROOT, help="the peers' environments")
     arguments = parser.parse_args()
-    figures = measure(arguments.environments)
+    figures = measure(arguments.environments, announce=lambda text: print(text, file=sys.stderr))
     print(json.dumps(figures) if arguments.json else table(figures))
 
 

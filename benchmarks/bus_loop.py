@@ -3,8 +3,9 @@
 Wire time of one read-and-write cycle, N servos, D bytes read, W bytes written, 10 bits a byte:
 Feetech (8+N) + N(6+D) + (8+N(1+W)) bytes, Dynamixel (14+N) + N(11+D) + (14+N(1+W)) bytes; plus N turnarounds.
 
-Two loops: one paced at 200 Hz, which counts failed cycles and late ticks, and one that goes as fast as the line lets
-it, where a cycle is measured from read to read, so that the time of the written bytes on the wire is measured too.
+Three loops: one paced at 200 Hz, which counts failed cycles and late ticks; one that goes as fast as the line lets
+it, where a cycle is measured from read to read, so that the time of the written bytes on the wire is measured too; and
+the arm driver's own, with its slow rota, again at 200 Hz (`driver_loop`).
 """
 
 import argparse
@@ -21,11 +22,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from robot_mbrl.benchmarks import driver_loop
 from robot_mbrl.contracts.clock import NANOSECONDS, MonotonicClock, Ticker
 from robot_mbrl.contracts.config import BusSettings
 from robot_mbrl.contracts.errors import BusError
-from robot_mbrl.drivers.arms import load_arm
-from robot_mbrl.drivers.bus import ServoBus, open_bus
+from robot_mbrl.drivers.arms import ArmDefinition, load_arm
+from robot_mbrl.drivers.bus import SerialTransport, ServoBus, open_bus
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
 
 RATE = 200.0
@@ -127,7 +129,7 @@ def saturated(loop: Loop, seconds: float, clock: MonotonicClock) -> dict[str, An
 
 
 def measure_protocol(protocol: str, seconds: float, turnaround: float) -> dict[str, Any]:
-    """Both loops on one emulated arm, and the processor time of its process meanwhile."""
+    """All loops on one emulated arm, and the processor time of its process meanwhile."""
     traffic = TRAFFIC[protocol]
     arm = load_arm(traffic.arm)
     ids = [joint.id for joint in arm.joints]
@@ -146,8 +148,9 @@ def measure_protocol(protocol: str, seconds: float, turnaround: float) -> dict[s
         wall = (clock.now_ns() - start) / NANOSECONDS
         cores = (cpu_seconds(process.pid) - used) / wall
         fast = saturated(loop, seconds / 6, clock)
-        status = process.control.status()
         bus.close()
+        driver = drive(process.port, arm, seconds, turnaround, clock)
+        status = process.control.status()
     formula = traffic.wire_bytes(len(ids)) * 10 / arm.baud + len(ids) * turnaround
     return {
         "arm": traffic.arm,
@@ -155,11 +158,25 @@ def measure_protocol(protocol: str, seconds: float, turnaround: float) -> dict[s
         "formula_ms": formula * 1e3,
         "paced": figures,
         "saturated": fast,
+        "driver": driver,
         "paced_ratio": figures["cycle_ms"]["p50"] / (formula * 1e3),
         "saturated_ratio": fast["cycle_ms"]["p50"] / (formula * 1e3),
         "emulator_cores": cores,
         "emulator": status,
     }
+
+
+def drive(port: str, arm: ArmDefinition, seconds: float, turnaround: float, clock: MonotonicClock) -> dict[str, Any]:
+    """The arm driver's cycle at `RATE` for `seconds` [s]; see `driver_loop.DriverLoop.run`."""
+    settings = BusSettings(spin=SPIN)
+    transport = SerialTransport(port, arm.baud, clock, spin=SPIN)
+    loop = driver_loop.hold(arm, transport, settings, clock)
+    try:
+        gc.collect()
+        gc.freeze()
+        return loop.run(seconds, RATE, turnaround)
+    finally:
+        loop.robot.close()
 
 
 def measure(
@@ -168,13 +185,16 @@ def measure(
     """Both protocols, one after the other.
 
     Args:
-        seconds: length of the paced loop [s]; the other one takes a sixth of it.
+        seconds: length of each of the paced loops [s]; the one without a pause takes a sixth of it.
         turnaround: what each servo waits before it answers [s].
         announce: told what begins. There is no moving progress bar: drawing it would take time from the loop.
     """
     figures: dict[str, Any] = {}
     for protocol in TRAFFIC:
-        announce(f"{protocol}: {seconds:g} s at {RATE:.0f} Hz, then {seconds / 6:g} s back to back")
+        announce(
+            f"{protocol}: {seconds:g} s at {RATE:.0f} Hz, {seconds / 6:g} s back to back, then {seconds:g} s of the "
+            "arm driver's cycle"
+        )
         figures[protocol] = measure_protocol(protocol, seconds, turnaround)
     return figures
 
@@ -193,6 +213,15 @@ def table(figures: dict[str, Any]) -> Table:
         "back to back: median": lambda row: (
             f"{row['saturated']['cycle_ms']['p50']:.3f} ms, x {row['saturated_ratio']:.3f}"
         ),
+        "driver at 200 Hz: wire time": lambda row: (
+            f"{row['driver']['formula_ms']:.3f} + {row['driver']['rota_ms']:.3f} ms of the rota"
+        ),
+        "driver: median": lambda row: f"{row['driver']['cycle_ms']['p50']:.3f} ms, x {row['driver']['ratio']:.3f}",
+        "driver: p99, max": lambda row: "{p99:.3f}, {p100:.3f} ms".format(**row["driver"]["cycle_ms"]),
+        "driver: late, failed cycles": lambda row: (
+            f"{row['driver']['late_cycles']}, {row['driver']['failed_cycles']} of {row['driver']['cycles']}"
+        ),
+        "driver: missed ticks, retries": lambda row: f"{row['driver']['missed_ticks']}, {row['driver']['retries']}",
         "emulator at 200 Hz": lambda row: f"{row['emulator_cores']:.2f} cores",
         "emulator's real time lost": lambda row: f"{row['emulator']['overruns']['lost']:.3f} s",
     }

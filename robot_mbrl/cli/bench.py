@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from robot_mbrl.benchmarks import bus_host_cost, bus_loop, monitor_cost, sim_stepping
@@ -33,7 +35,7 @@ def bench() -> None:
 @app.command("bus", epilog="\b\nExample:\n  robot-mbrl bench bus --seconds 10")
 def bus(seconds: Seconds = 60.0, as_json: Json = False) -> None:
     """Read-and-write cycles at 200 Hz on emulated arms, beside the wire-time formula, and the emulator's cost."""
-    figures = bus_loop.measure(_checked(seconds), announce=lambda text: typer.echo(text, err=True))
+    figures = bus_loop.measure(_checked(seconds), announce=_announce)
     _print(figures, bus_loop.table(figures), as_json=as_json)
 
 
@@ -44,7 +46,7 @@ def host(as_json: Json = False) -> None:
     Installs those from PyPI, each into an environment of its own under `.crosscheck` in the present folder.
     """
     try:
-        figures = bus_host_cost.measure()
+        figures = bus_host_cost.measure(announce=_announce)
     except subprocess.CalledProcessError as error:
         raise ConfigError(
             f"a peer could not be installed (pip ended with {error.returncode}): check the network"
@@ -57,7 +59,15 @@ def sim(seconds: Seconds = 60.0, as_json: Json = False) -> None:
     """Share of raw `mj_step` speed that batches, tasks and dm_control's environments keep."""
     if importlib.util.find_spec("dm_control") is None:
         raise ConfigError("bench sim compares with dm_control, which is missing: pip install 'robot-mbrl[dm-control]'")
-    figures = sim_stepping.measure(_checked(seconds))
+    # Drawn between the blocks only: a bar that refreshes by itself would take time from what is measured.
+    with Progress(console=Console(stderr=True), transient=True, auto_refresh=False) as progress:
+        task = progress.add_task("stepping", total=1.0)
+
+        def show(share: float) -> None:
+            progress.update(task, completed=share)
+            progress.refresh()
+
+        figures = sim_stepping.measure(_checked(seconds), progress=show)
     _print(figures, sim_stepping.table(figures), as_json=as_json)
 
 
@@ -66,6 +76,10 @@ def monitor(seconds: Seconds = 20.0, as_json: Json = False) -> None:
     """Time of all safety checks of one tick, clearances and an ONNX ensemble of 5 nets included."""
     figures = monitor_cost.measure(_checked(seconds))
     _print(figures, monitor_cost.table(figures), as_json=as_json)
+
+
+def _announce(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _checked(seconds: float) -> float:

@@ -1,12 +1,14 @@
 """The host-cost benchmark asks what the wire-time table counts, and its responder answers it."""
 
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import serial
 
 from robot_mbrl.benchmarks import bus_host_cost
 from robot_mbrl.benchmarks.bus_host_cost import CLIENTS, IDS, READS, canned_responder
+from robot_mbrl.benchmarks.crosscheck import environments
 from robot_mbrl.drivers.bus import bus_protocol
 
 
@@ -32,6 +34,20 @@ def test_the_responder_answers_each_request_as_six_servos_would(protocol: str) -
     answers = bus_protocol(protocol).decoder().feed(answer)
     assert [found.id for found in answers] == IDS
     assert {found.data for found in answers} == {bytes(range(read.size))}
+
+
+def test_peers_that_are_missing_are_named_before_they_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    monkeypatch.setattr(environments, "is_ready", lambda client, _root: client == "rustypot")
+    monkeypatch.setattr(environments, "prepare", lambda client, _root: events.append(f"done {client}"))
+    bus_host_cost.install_peers(tmp_path, events.append)
+    assert events == [
+        event
+        for client in ("feetech-servo-sdk", "dynamixel-sdk")
+        for event in (f"installing {client} into {tmp_path / client}", f"done {client}")
+    ]
 
 
 def test_the_table_has_a_line_for_every_client() -> None:

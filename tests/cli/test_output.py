@@ -3,10 +3,13 @@
 import json
 import signal
 import subprocess
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from robot_mbrl.benchmarks import sim_stepping
 from robot_mbrl.drivers.calibration import LeRobotJoint, load_calibration
 from tests.cli.program import PROGRAM, Standing, Untouched, assert_one_line, environment, run, run_here
 
@@ -93,6 +96,24 @@ def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
     assert asking.returncode == 130
     assert "Traceback" not in errors
     assert process.returncode == 0, "stopping it is the normal end of an emulated arm"
+
+
+def test_a_long_benchmark_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """On standard error, drawn when the benchmark says so and not by a clock of its own."""
+
+    def measure(seconds: float, *, progress: Callable[[float], None]) -> dict[str, dict[str, float]]:
+        assert seconds == 7.0
+        threads = threading.active_count()
+        progress(0.5)
+        assert threading.active_count() == threads
+        return {}
+
+    monkeypatch.setattr(sim_stepping, "measure", measure)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    outcome = run_here(capsys, "bench", "sim", "--seconds", "7")
+    assert outcome.code == 0
+    assert "50%" in outcome.err
+    assert "50%" not in outcome.out
 
 
 def test_the_twin_rests_where_it_was_parked(capsys: Capture) -> None:
