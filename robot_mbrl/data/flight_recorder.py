@@ -22,7 +22,7 @@ from robot_mbrl.data.frame_codec import WIRE_DTYPE, FrameArray
 from robot_mbrl.data.incident import History, Incident
 from robot_mbrl.data.log_folder import LogFolder
 from robot_mbrl.data.log_header import LogHeader
-from robot_mbrl.data.story import cause, changes, is_stop, lost_between
+from robot_mbrl.data.story import cause, changes, is_stop, lost_between, state_name
 from robot_mbrl.safety.state_machine import LATCHED
 
 _MEBIBYTE: Final = 2**20
@@ -112,7 +112,7 @@ class FlightRecorder:
         self._silent = False
         self._urgent = False
         self._unnoted = 0
-        self._next_flush_ns = self._retry_ns = now_ns
+        self._next_flush_ns = self._retry_ns = self._last_came_ns = now_ns
         self._log: FlightLog | None = None
         try:
             self._begin_log()
@@ -136,6 +136,7 @@ class FlightRecorder:
         if not len(frames):
             return
         self._silent = False
+        self._last_came_ns = self._clock.now_ns()
         joined = np.concatenate([self._last, frames])
         self._last = joined[-1:]
         self._note_losses(joined)
@@ -237,11 +238,11 @@ class FlightRecorder:
 
     def _tell(self, joined: FrameArray, known: int) -> None:
         """Note each change of state, and begin an incident at each stop; the first `known` frames are old ones."""
-        if not known and ControlState(joined["state"][0]) in LATCHED:
+        if not known and joined["state"][0] in LATCHED:
             self._begin_incident(joined[:1], joined[1:], "stopped when the recording began")
         for index in changes(joined):
-            before, after = (ControlState(joined["state"][place]) for place in (index - 1, index))
-            text = f"{before.name.lower()} to {after.name.lower()}"
+            before, after = int(joined["state"][index - 1]), int(joined["state"][index])
+            text = f"{state_name(before)} to {state_name(after)}"
             stopped = is_stop(before, after)
             if stopped:
                 text = f"{text}, {cause(joined, index, self._header)}"
@@ -284,13 +285,13 @@ class FlightRecorder:
         """Frames that stop coming from an arm that is under way are an incident: their process may be dead."""
         if self._silent or not len(self._last):
             return
-        state = ControlState(self._last["state"][0])
-        if state is ControlState.IDLE or state in LATCHED:
+        state = int(self._last["state"][0])
+        if state == ControlState.IDLE or state in LATCHED:
             return
-        if now_ns - int(self._last["wake_ns"][0]) < to_ns(self._settings.silence):
+        if now_ns - self._last_came_ns < to_ns(self._settings.silence):
             return
         self._silent = True
-        text = f"no frames for {self._settings.silence} s while {state.name.lower()}: the control process is silent"
+        text = f"no frames for {self._settings.silence} s while {state_name(state)}: the control process is silent"
         self._begin_incident(self._last[:0], self._last[:0], text)
         self._note(now_ns, NoteLevel.ERROR, text)
         self._report(text)

@@ -66,3 +66,8 @@ class LogFolder:
                 file.unlink()
                 gone.append(file)
         return gone
+
+
+def flight_files(folder: Path, flight: str) -> list[Path]:
+    """The files of one flight in `folder`, in order, without its incidents."""
+    return sorted(folder.glob(f"flight-{flight}-*.mcap"))

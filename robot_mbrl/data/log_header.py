@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from robot_mbrl import __version__
 from robot_mbrl.contracts.config import Settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.drivers.arms import ArmDefinition
 
 METADATA_NAME: Final = "robot_mbrl"
@@ -24,6 +25,7 @@ class LogHeader(Settings):
         arm: the arm's definition, with joint names and limits.
         check_names: of the monitor; a frame's `reason` is an index into them.
         monitor: the monitor's settings, whole.
+        geometry: whether the monitor knew the arm's geometry, and so watched workspace and clearances.
         settings: what the run was asked to do.
         versions: of this program, Python and the libraries that matter for the numbers.
         flight: name of the flight, the same in all of its files.
@@ -35,7 +37,8 @@ class LogHeader(Settings):
 
     arm: ArmDefinition
     check_names: tuple[str, ...]
-    monitor: dict[str, Any]
+    monitor: MonitorSettings
+    geometry: bool
     settings: dict[str, Any]
     versions: dict[str, str]
     flight: str = ""

@@ -6,14 +6,14 @@ of which that is true.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from typing import Final
 
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
-from mcap.records import Channel, Chunk, McapRecord, Message, Metadata, Schema
+from mcap.records import Chunk, DataEnd, McapRecord, MessageIndex, Metadata
 from mcap.stream_reader import breakup_chunk
 
 from robot_mbrl.contracts.errors import ConfigError
@@ -21,8 +21,15 @@ from robot_mbrl.contracts.errors import ConfigError
 MAGIC: Final = b"\x89MCAP0\r\n"
 _PREFIX: Final = struct.Struct("<BQ")
 """Opcode and length, before each record's content."""
-_DAMAGE: Final = (McapError, ValueError, RuntimeError, struct.error)
-"""What the library, LZ4 and a checksum raise over damaged content."""
+_DAMAGE: Final = (McapError, ValueError, RuntimeError, OverflowError, MemoryError, struct.error)
+"""What the library, LZ4 and a checksum raise over damaged content; some of it claims absurd sizes."""
+
+_READERS: Final[Mapping[int, Callable[[ReadDataStream], McapRecord]]] = {
+    Opcode.CHUNK: Chunk.read,
+    Opcode.DATA_END: DataEnd.read,
+    Opcode.MESSAGE_INDEX: MessageIndex.read,
+    Opcode.METADATA: Metadata.read,
+}
 
 
 class LogScan:
@@ -90,15 +97,15 @@ class LogScan:
 
 
 def _parse(opcode: int, content: bytes) -> list[McapRecord]:
+    """What a record outside of chunks holds. Messages there have no checksum, and our logs have none there."""
+    reader = _READERS.get(opcode)
+    if reader is None:
+        return []
     stream = ReadDataStream(BytesIO(content))
-    if opcode == Opcode.CHUNK:
-        return breakup_chunk(Chunk.read(stream), validate_crc=True)
-    if opcode == Opcode.METADATA:
-        return [Metadata.read(stream)]
-    if opcode == Opcode.SCHEMA:
-        return [Schema.read(stream)]
-    if opcode == Opcode.CHANNEL:
-        return [Channel.read(stream)]
-    if opcode == Opcode.MESSAGE:
-        return [Message.read(stream, len(content))]
-    return []
+    record = reader(stream)
+    # A damaged length could make a record swallow those after it.
+    if stream.count != len(content):
+        raise ValueError(f"{len(content) - stream.count} bytes too many")
+    if isinstance(record, Chunk):
+        return breakup_chunk(record, validate_crc=True)
+    return [record] if isinstance(record, Metadata) else []

@@ -5,6 +5,7 @@ A frame's state is the one in which its tick began: what a verdict leads to show
 
 import itertools
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -15,18 +16,21 @@ from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.data.log_header import LogHeader
 from robot_mbrl.safety.state_machine import LATCHED
 
+_STATE_NAMES: Final = {int(state): state.name.lower() for state in ControlState}
+_CAUSE_NAMES: Final = {int(cause): cause.name.lower() for cause in StopCause}
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of frames in one state.
 
     Attributes:
-        state: of all of them.
+        state: of all of them, by name.
         start_ns: when the first tick began [ns].
         end_ns: when the tick after the last began, or the last one itself [ns].
     """
 
-    state: ControlState
+    state: str
     start_ns: int
     end_ns: int
 
@@ -41,14 +45,19 @@ def changes(frames: FrameArray) -> list[int]:
     return [int(index) + 1 for index in np.flatnonzero(np.diff(frames["state"]))]
 
 
-def is_stop(before: ControlState, after: ControlState) -> bool:
-    """Whether going from `before` to `after` is coming to a stop, or a stop becoming a fault."""
-    return after in LATCHED and before is not after and before is not ControlState.FAULT
+def state_name(state: int) -> str:
+    """Name of a `ControlState`, also of one that does not exist: a recorder takes whatever comes."""
+    return _STATE_NAMES.get(state, f"state {state}")
+
+
+def is_stop(before: int, after: int) -> bool:
+    """Whether going from state `before` to `after` is coming to a stop, or a stop becoming a fault."""
+    return after in LATCHED and before not in {after, ControlState.FAULT}
 
 
 def stops(frames: FrameArray) -> list[int]:
     """Indices of `frames` (k,) in which the arm had just come to a stop, or a stop become a fault."""
-    states = [ControlState(state) for state in frames["state"]]
+    states = frames["state"].tolist()
     return [index for index in changes(frames) if is_stop(states[index - 1], states[index])]
 
 
@@ -58,7 +67,7 @@ def spans(frames: FrameArray) -> list[Span]:
         return []
     edges = [0, *changes(frames), len(frames) - 1]
     return [
-        Span(ControlState(frames["state"][start]), int(frames["wake_ns"][start]), int(frames["wake_ns"][end]))
+        Span(state_name(int(frames["state"][start])), int(frames["wake_ns"][start]), int(frames["wake_ns"][end]))
         for start, end in itertools.pairwise(edges)
     ]
 
@@ -75,9 +84,8 @@ def lost_between(first: np.void, last: np.void, count: int) -> int:
 def cause(frames: FrameArray, index: int, header: LogHeader) -> str:
     """Why the arm stopped at `frames[index]`: who asked for it, which check spoke, or what the frames give away."""
     frame, before, earlier = frames[index], frames[max(0, index - 1)], frames[max(0, index - 2)]
-    asked = StopCause(frame["stop_cause"])
-    if asked is not StopCause.NONE:
-        return asked.name.lower()
+    if frame["stop_cause"] != StopCause.NONE:
+        return _CAUSE_NAMES.get(int(frame["stop_cause"]), f"stop cause {frame['stop_cause']}")
     if before["verdict"] == VerdictLevel.STOP:
         return verdict(before, header)
     faulty = np.flatnonzero(before["hardware_error"])

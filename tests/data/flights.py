@@ -9,18 +9,21 @@ from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.data.log_header import LogHeader, installed_versions
 from robot_mbrl.drivers.arms import load_arm
+from robot_mbrl.runtime.monitor_setup import build_monitor, monitor_settings
 
 MILLISECOND = 1_000_000
 START_NS = 5_000_000_000
-CHECK_NAMES = ("joint_position", "joint_velocity")
+ARM = load_arm("so101_follower")
+CHECK_NAMES = build_monitor(ARM).check_names
 
 
 def header(**changed: Any) -> LogHeader:
     """A header of a flight of the SO-101 follower."""
     fields: dict[str, Any] = {
-        "arm": load_arm("so101_follower"),
+        "arm": ARM,
         "check_names": CHECK_NAMES,
-        "monitor": {},
+        "monitor": monitor_settings(ARM),
+        "geometry": False,
         "settings": {"rate": 1000},
         "versions": installed_versions(),
         "flight": "test",
@@ -45,8 +48,15 @@ def flight(count: int, *, first_tick: int = 0, period_ns: int = MILLISECOND) -> 
     frames["verdict"] = VerdictLevel.PASS
     frames["reason"] = frames["reason_joint"] = -1
     frames["speed_scale"] = 1.0
+    frames["action_ns"] = due - 5 * MILLISECOND
+    frames["action_expires_ns"] = due + 100 * MILLISECOND
     frames["position"][:, :6] = swing
-    for name in ("action_position", "requested_position", "executed_position"):
+    frames["velocity"][:, :6] = frames["reported_velocity"][:, :6] = np.gradient(swing, period_ns * 1e-9, axis=0)
+    frames["load"][:, :6] = 0.1
+    frames["temperature"][:, :6] = 31.0
+    frames["voltage"][:, :6] = 7.4
+    frames["health_ns"][:, :6] = (due - 20 * MILLISECOND)[:, None]
+    for name in ("action_position", "goal_position", "requested_position", "executed_position"):
         frames[name][:, :6] = swing + 0.01
     return frames
 
@@ -55,11 +65,30 @@ def stop(frames: FrameArray, index: int, *, joint: int = 2) -> None:
     """Let the arm be stopped, in place, from `frames[index]` on, by the monitor's verdict in the frame before."""
     frames["state"][index:] = ControlState.STOPPED
     frames["verdict"][index - 1] = VerdictLevel.STOP
-    frames["reason"][index - 1] = 0
+    frames["reason"][index - 1] = CHECK_NAMES.index("measured_position")
     frames["reason_joint"][index - 1] = joint
     frames["value"][index - 1] = 1.75
     frames["limit"][index - 1] = 1.69
     frames["stop_cause"][index:] = StopCause.NONE
+
+
+def judged(frames: FrameArray) -> FrameArray:
+    """`frames` with the verdicts of a live monitor, which sees each frame before anything is filled in after it."""
+    monitor, blank = build_monitor(ARM), empty(FRAME_DTYPE)
+    result = frames.copy()
+    for name in ("verdict", "reason", "reason_joint", "value", "limit", "speed_scale", "executed_position", "write_ns"):
+        result[name] = blank[name]
+    for index in range(len(result)):
+        verdict = monitor.judge(result[index : index + 1])
+        result["verdict"][index] = verdict.level
+        result["reason"][index] = verdict.check
+        result["reason_joint"][index] = verdict.joint
+        result["value"][index] = verdict.value
+        result["limit"][index] = verdict.limit
+        result["speed_scale"][index] = verdict.speed_scale
+    for name in ("executed_position", "write_ns"):
+        result[name] = frames[name]
+    return result
 
 
 def of_ticks(frames: FrameArray) -> list[int]:

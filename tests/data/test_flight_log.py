@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.frame import FRAME_DTYPE
 from robot_mbrl.data.flight_log import FRAME_TOPIC, NOTE_TOPIC, FlightLog, NoteLevel
 from robot_mbrl.data.reader import read_frames, read_log
-from tests.data.flights import START_NS, flight, header
+from tests.data.flights import CHECK_NAMES, START_NS, flight, header
 
 
 def write_log(path: Path, frames: Any, flush_every: int = 20) -> None:
@@ -81,7 +82,7 @@ def test_the_mcap_librarys_own_reader_decodes_frames_and_notes(tmp_path: Path) -
         assert (schema.name, schema.encoding) == ("foxglove.Log", "jsonschema")
         assert b"hello" in message.data
         [metadata] = reader.iter_metadata()
-        assert metadata.metadata["check_names"] == '["joint_position", "joint_velocity"]'
+        assert json.loads(metadata.metadata["check_names"]) == list(CHECK_NAMES)
 
 
 def test_what_was_flushed_can_be_read_while_the_log_is_open(tmp_path: Path) -> None:

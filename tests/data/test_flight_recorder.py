@@ -61,7 +61,7 @@ class Rig:
 
 
 def test_every_frame_is_kept_through_rotations(tmp_path: Path) -> None:
-    rig, frames = Rig(tmp_path, file_bytes=64 * KIB, flights_bytes=10 * 64 * KIB), flight(2000)
+    rig, frames = Rig(tmp_path, file_bytes=64 * KIB, flights_bytes=100 * 64 * KIB), flight(2000)
     rig.feed(frames)
     rig.recorder.close()
     logs = rig.logs()
@@ -206,7 +206,7 @@ def test_a_stop_is_told_with_its_check_joint_value_and_limit(tmp_path: Path) -> 
     rig.feed(frames)
     rig.recorder.close()
     [text] = [text for text in rig.notes() if "stopped" in text]
-    assert text == "running to stopped, joint_position of elbow_flex: 1.75 against a limit of 1.69"
+    assert text == "running to stopped, measured_position of elbow_flex: 1.75 against a limit of 1.69"
 
 
 def test_what_was_flushed_is_never_older_than_the_interval(tmp_path: Path) -> None:
