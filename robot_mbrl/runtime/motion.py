@@ -17,6 +17,10 @@ APPROACH_SPEED = 0.5
 """Of the fastest joint on the way to a policy's first action after a start or a hold [rad/s]."""
 PARK_SPEED = 0.5
 """Of the fastest joint on the way to the park pose [rad/s]."""
+WAITING = 2
+"""Actions that may wait without being caught up with: one being executed, and one that came early."""
+CATCH_UP = 1.25
+"""Pace at which a motion that fell behind catches up, once nothing slows it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +130,7 @@ class Motion:
         """Where `drive` asks the arm to be this tick, at the pace of the verdicts so far: (n,) [rad]."""
         if drive is not self._drive:
             self._enter(drive)
-        step = self._pace_change
-        self._pace += min(max(self._speed_scale - self._pace, -step), step)
+        self._change_pace()
         if drive is Drive.FOLLOW:
             self.requested = self._path.advance(self._pace * self._period, now_ns).copy()
         elif drive is Drive.PARK and self._park is not None:
@@ -163,13 +166,21 @@ class Motion:
         if drive in brakes and self._drive in brakes and self._park is None:
             self._drive = drive
             return
-        self._drive, self._park, self.plan = drive, None, None
-        self._pace, self._target = self._speed_scale, self.executed.copy()
+        # Where a stop that has just begun would end: to follow from before there would be to turn back.
+        rest = self.executed.copy() if self.plan is None else self.plan.sample(self.plan.duration)
+        self._drive, self._park, self.plan, self._target = drive, None, None, rest
         if drive in brakes:
             self.plan = self._plan_braking()
             self._braking_time = 0.0
         elif drive is Drive.FOLLOW:
-            self._path.start(self.executed)
+            self._path.start(rest)
+            self._pace = 0.0
+
+    def _change_pace(self) -> None:
+        """Let the pace near what the verdict asks for, or a little more while actions wait that nothing slows."""
+        behind = self._drive is Drive.FOLLOW and self._path.waiting > WAITING and self._speed_scale >= 1.0
+        away = (CATCH_UP if behind else self._speed_scale) - self._pace
+        self._pace += min(max(away, -self._pace_change), self._pace_change)
 
     def _plan_braking(self) -> BrakingPlan:
         """The stop from the motion that was commanded last."""
@@ -192,7 +203,7 @@ class Motion:
             joint.observe(goal)
         if self._drive is Drive.PARK and self.at_rest:
             self._park = PointToPoint(self.executed, self._park_position, self._park_speed, self._limits.acceleration)
-            self._park_time = 0.0
+            self._park_time, self._target = 0.0, self.executed
 
     def _follow(self, target: FloatArray) -> None:
         previous = self._target
