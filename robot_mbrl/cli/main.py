@@ -39,7 +39,8 @@ Exit codes:
   3   settings          9   a value does not fit its register
   4   calibration       10  simulation
   5   serial port       11  channels between processes
-                        130 ended by Ctrl-C
+  12  a process ended   13  the arm was stopped and latched
+  128 + N  ended by signal N; 130 is Ctrl-C
 """
 
 
@@ -113,6 +114,18 @@ COMMANDS: Final[dict[str, Entry]] = {
         "twin",
         "Step the MuJoCo twin of an arm in real time.",
         "robot-mbrl twin --arm so101_follower --seconds 5",
+    ),
+    "deploy": Entry(
+        "deploy",
+        "deploy",
+        "Run a policy on an arm, under monitor, guardian and recorder. MOVES THE ARM.",
+        "robot-mbrl deploy --arm so101_follower --port /dev/ttyACM0 --policy sine --seconds 20 --park",
+    ),
+    "stop": Entry(
+        "stop",
+        "stop",
+        "Emergency stop of running deployments.",
+        "robot-mbrl stop",
     ),
     "bench": Entry(
         "bench",

@@ -61,13 +61,13 @@ class Episode:
         self._sequence = 0
 
     def step(self, frame: Record) -> Record | None:
-        """The action for `frame`, a record of `ACTION_DTYPE`; None in states that want none.
+        """The action for `frame`, a record of `ACTION_DTYPE`; None in states that want none, and without torque.
 
         Raises:
             NonFiniteCommand: the policy answered with a goal that is not finite.
         """
         state = ControlState(int(frame["state"][0]))
-        if state not in ASKED:
+        if state not in ASKED or not np.isfinite(frame["goal_position"][0, : self._joints]).all():
             self._stamp_ns = None
             return None
         stamp_ns = int(frame["stamp_ns"][0])

@@ -1,0 +1,126 @@
+"""`robot-mbrl deploy`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+from pydantic import ValidationError
+
+from robot_mbrl.cli.options import CalibrationFile, Yes
+from robot_mbrl.cli.pilot_seat import PilotSeat
+from robot_mbrl.cli.terminal import Terminal
+from robot_mbrl.contracts.clock import MonotonicClock
+from robot_mbrl.contracts.config import RobotSettings, load_settings, one_line
+from robot_mbrl.contracts.errors import ConfigError, NotReady
+from robot_mbrl.contracts.types import StopCategory
+from robot_mbrl.runtime.preflight import check_deployment, why_stopped
+from robot_mbrl.runtime.settings import AnyRobot, DeploySettings, TwinSettings
+from robot_mbrl.runtime.supervisor import Supervisor
+
+STOPS: Final = {
+    "hold": StopCategory.HOLD,
+    "ramp-off": StopCategory.RAMP_OFF,
+    "torque-off": StopCategory.TORQUE_OFF,
+}
+ENDS: Final = {
+    StopCategory.HOLD: "brakes and holds, torque on",
+    StopCategory.RAMP_OFF: "brakes, then switches the torque off: the arm FALLS",
+    StopCategory.TORQUE_OFF: "switches the torque off at once: the arm FALLS",
+}
+
+
+def deploy(  # noqa: PLR0913  (each option of a command is an argument)
+    *,
+    policy: Annotated[str, typer.Option(help="What moves the arm: sine, sine:FILE or scripted:FILE.")],
+    robot: Annotated[str | None, typer.Option(help="`twin`, or a robot.yaml; instead of --arm and --port.")] = None,
+    arm: Annotated[str | None, typer.Option(help="Name of an arm definition, or the path of a .yaml file.")] = None,
+    port: Annotated[str | None, typer.Option(help="Serial device, or the link of a virtual arm.")] = None,
+    calibration: CalibrationFile = None,
+    rate: Annotated[float, typer.Option(help="Ticks of the control loop a second [Hz].")] = 200.0,
+    policy_rate: Annotated[float, typer.Option(help="Steps of the policy a second [Hz].")] = 20.0,
+    seconds: Annotated[float | None, typer.Option(help="How long to run [s]; until Ctrl-C without it.")] = None,
+    log_dir: Annotated[Path, typer.Option(help="Folder of the flight logs.")] = Path("logs"),
+    stop: Annotated[
+        Literal["hold", "ramp-off", "torque-off"], typer.Option(help="What a stop does; without torque the arm FALLS.")
+    ] = "hold",
+    park: Annotated[bool, typer.Option("--park", help="Move slowly to the park pose at the end.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Torque off at the end: the arm FALLS.")] = False,
+    ensemble: Annotated[Path | None, typer.Option(help="ONNX ensemble that watches the policy.")] = None,
+    heartbeat: Annotated[float | None, typer.Option(help="Stop when this command is silent for so long [s].")] = None,
+    guardian_bound: Annotated[float, typer.Option(help="Silence after which the guardian takes over [s].")] = 0.1,
+    session: Annotated[str, typer.Option(help="Name of this run, for `robot-mbrl stop`.")] = "arm",
+    yes: Yes = False,
+) -> None:
+    """Run a policy on an arm, under the safety monitor, the guardian and the flight recorder. THIS MOVES THE ARM.
+
+    Says what it is about to do and asks, then switches the torque on and lets the policy move the arm within the
+    limits of the arm's definition. Ctrl-C, a closed terminal, or the end of any of its processes stops the arm under
+    control; space or `s` is the emergency stop, and so is `robot-mbrl stop` from anywhere. After a stop on a terminal,
+    `r` resets and `g` goes on. Keep a hand on the power switch: this software is no certified safety system.
+
+    Exit codes besides the usual ones: 12 a process ended, 13 the arm was stopped, 128 + N ended by signal N.
+    """
+    settings = _settings(
+        session=session,
+        robot=_robot(robot, arm, port, calibration),
+        policy=policy,
+        loop={"rate": rate, "policy_rate": policy_rate, "heartbeat": heartbeat},
+        stop=STOPS[stop],
+        park=park,
+        release=release,
+        ensemble=ensemble,
+        log=log_dir,
+        guardian_bound=guardian_bound,
+    )
+    if seconds is not None and not 0.0 < seconds < float("inf"):
+        raise ConfigError(f"--seconds {seconds}: give a positive number")
+    clock = MonotonicClock()
+    header = check_deployment(settings, clock)
+    terminal = Terminal()
+    for line in plan(settings, seconds):
+        terminal.tell(line)
+    if not yes and not terminal.confirm("Go?"):
+        raise NotReady("the arm was not moved: answer y, or give --yes")
+    with PilotSeat(header.check_names, header.arm.joint_names, clock) as seat:
+        supervisor = Supervisor(settings, lambda frames: why_stopped(frames, header), seat, clock, seconds)
+        ending = supervisor.run()
+    raise typer.Exit(ending.code)
+
+
+def plan(settings: DeploySettings, seconds: float | None) -> list[str]:
+    """What is about to happen, in a few lines."""
+    robot, loop = settings.robot, settings.loop
+    where = f"{robot.arm} on {robot.port}" if isinstance(robot, RobotSettings) else f"the twin of {robot.arm}"
+    end = f"after {seconds:g} s" if seconds is not None else "with Ctrl-C"
+    park = "moves slowly to the park pose" if settings.park else "stays where it is"
+    torque = (
+        "then its torque goes off: it FALLS if nothing carries it" if settings.release else "its torque as at a stop"
+    )
+    return [
+        f"{where}: the torque goes on, then policy {settings.policy} moves the arm, "
+        f"{loop.policy_rate:g} actions and {loop.rate:g} ticks a second.",
+        f"It ends {end}: the arm brakes, {park}, {torque}. A stop {ENDS[settings.stop]}.",
+        f"Emergency stop: space or s here, or `robot-mbrl stop --session {settings.session}`. "
+        f"Flight logs go to {settings.log}.",
+    ]
+
+
+def _robot(robot: str | None, arm: str | None, port: str | None, calibration: Path | None) -> AnyRobot:
+    if robot == "twin":
+        if port is not None:
+            raise ConfigError(f"--robot twin has no port: leave out --port {port}, or --robot")
+        return TwinSettings() if arm is None else TwinSettings(arm=arm)
+    if robot is not None:
+        if arm is not None or port is not None or calibration is not None:
+            raise ConfigError(f"--robot {robot} names arm, port and calibration: leave out the other options")
+        return load_settings(Path(robot), RobotSettings)
+    if arm is None or port is None:
+        raise ConfigError("deploy needs an arm: give --arm and --port, or --robot with `twin` or a robot.yaml")
+    return RobotSettings(arm=arm, port=port, calibration=calibration)
+
+
+def _settings(**values: Any) -> DeploySettings:
+    try:
+        return DeploySettings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(one_line(error, "deploy")) from error

@@ -1,0 +1,131 @@
+"""The supervisor's side of the control process: requests go out, frames come in."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Collection
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+
+from robot_mbrl.contracts.clock import Clock, to_ns
+from robot_mbrl.contracts.frame import REQUEST_DTYPE, ControlState, Record, Request, empty
+from robot_mbrl.runtime.channels import Session
+
+LOOK: Final = 0.01
+"""Between two looks at the frames [s]."""
+REPEAT: Final = 0.1
+"""A request is said again after this long without effect [s]; to say it twice does no harm."""
+KEPT: Final = 64
+"""Frames that are kept to tell why the arm stopped."""
+REST_SPEED: Final = 0.05
+"""A joint that is slower is at rest [rad/s]; under it lies what an encoder of 4096 steps makes of a standing joint."""
+
+
+class ControlLink:
+    """Talks to the control process of one session; a context manager.
+
+    Attributes:
+        recent: the newest frames that have come, the oldest first.
+    """
+
+    def __init__(self, session: str, clock: Clock) -> None:
+        """Join `session`.
+
+        Raises:
+            ChannelError: the channels cannot be used.
+        """
+        self._session = Session(session)
+        self._requests = self._session.publisher("request")
+        self._frames = self._session.subscriber("frame")
+        self._clock = clock
+        self.recent: deque[Record] = deque(maxlen=KEPT)
+
+    @property
+    def frame(self) -> Record | None:
+        """The newest frame that has come; None before the first."""
+        return self.recent[-1] if self.recent else None
+
+    @property
+    def state(self) -> ControlState | None:
+        """State of the control process in its newest frame."""
+        return None if self.frame is None else ControlState(int(self.frame["state"][0]))
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no joint moved in the newest frame."""
+        if self.frame is None:
+            return False
+        velocity = self.frame["velocity"][0, : int(self.frame["joints"][0])]
+        return bool((np.abs(velocity) < REST_SPEED).all())
+
+    def look(self) -> bool:
+        """Take the frames that have come; returns whether there were any."""
+        return bool(self._take())
+
+    def _take(self) -> list[Record]:
+        frames = self._frames.drain()
+        self.recent.extend(frames)
+        return frames
+
+    def send(self, request: Request) -> None:
+        """Ask once."""
+        record = empty(REQUEST_DTYPE)
+        record["stamp_ns"] = self._clock.now_ns()
+        record["request"] = request
+        record["sender"] = os.getpid()
+        self._requests.send(record)
+
+    def ask(
+        self,
+        request: Request,
+        reached: Collection[ControlState],
+        patience: float,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> bool:
+        """Ask until a frame of a tick that began afterwards is in one of the states `reached`.
+
+        Args:
+            request: what to ask for.
+            reached: states that show its effect, or make it moot.
+            patience: how long to go on [s].
+            meanwhile: called at each look; what it raises ends the asking.
+
+        Returns:
+            Whether such a frame came.
+        """
+        began_ns = self._clock.now_ns()
+        said_ns: int | None = None
+        while self._clock.now_ns() - began_ns < to_ns(patience):
+            meanwhile()
+            now_ns = self._clock.now_ns()
+            if said_ns is None or now_ns - said_ns > to_ns(REPEAT):
+                self.send(request)
+                said_ns = now_ns
+            fresh = [frame for frame in self._take() if int(frame["wake_ns"][0]) > began_ns]
+            if any(int(frame["state"][0]) in reached for frame in fresh):
+                return True
+            self._clock.sleep_until_ns(now_ns + to_ns(LOOK))
+        return False
+
+    def await_rest(self, patience: float, meanwhile: Callable[[], None] = lambda: None) -> bool:
+        """Wait at most `patience` [s] for a frame in which no joint moves; returns whether one came."""
+        deadline_ns = self._clock.now_ns() + to_ns(patience)
+        while self._clock.now_ns() < deadline_ns:
+            meanwhile()
+            if self.look() and self.at_rest:
+                return True
+            self._clock.sleep_until_ns(self._clock.now_ns() + to_ns(LOOK))
+        return False
+
+    def close(self) -> None:
+        """Leave the session. Idempotent."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,77 @@
+"""What is refused before an arm is touched: everything that can be known to be wrong without asking a servo."""
+
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from robot_mbrl.contracts.clock import Clock
+from robot_mbrl.contracts.config import RobotSettings
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.frame import Record
+from robot_mbrl.data.log_header import LogHeader
+from robot_mbrl.data.story import cause, stops
+from robot_mbrl.drivers.arms import load_arm
+from robot_mbrl.drivers.bus import SerialTransport
+from robot_mbrl.drivers.calibration import default_path, load_calibration
+from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
+from robot_mbrl.policies.registry import build_policy
+from robot_mbrl.runtime.bus_rate import check_rate
+from robot_mbrl.runtime.policy_process import joint_space
+from robot_mbrl.runtime.recorder import flight_header
+from robot_mbrl.runtime.session_record import load_record
+from robot_mbrl.runtime.settings import DeploySettings
+
+
+def check_deployment(settings: DeploySettings, clock: Clock) -> LogHeader:
+    """Go through `settings`; returns what a log would say of the run. The port is opened and closed, nothing is sent.
+
+    Raises:
+        ConfigError: an unknown arm, policy or key, limits that contradict each other or the park pose, a rate that the
+            bus cannot carry, a log folder that cannot be written, a session that is running already.
+        CalibrationError: the arm's calibration is missing or of another arm.
+        LimitViolation: the policy would leave the arm's limits.
+        PortError: the port cannot be opened; it may be in use.
+    """
+    robot = settings.robot
+    arm = load_arm(robot.arm)
+    _check_session(settings.session)
+    header = flight_header(settings)
+    if settings.policy is not None:
+        build_policy(settings.policy, joint_space(arm, settings.loop.policy_rate, clock))
+    if settings.ensemble is not None:
+        OnnxEnsemble(settings.ensemble)
+    _check_log(settings)
+    if isinstance(robot, RobotSettings):
+        check_rate(arm, settings.loop.rate, robot.bus.baud)
+        load_calibration(robot.calibration or default_path(arm), arm)
+        SerialTransport(robot.port, robot.bus.baud or arm.baud, clock).close()
+    return header
+
+
+def why_stopped(frames: Sequence[Record], header: LogHeader) -> str:
+    """In words, why the arm came to its last stop in `frames`, of a run that `header` describes."""
+    if not frames:
+        return "no frame has come"
+    series = np.concatenate(frames)
+    found = stops(series)
+    return cause(series, found[-1], header) if found else "before anybody looked"
+
+
+def _check_session(session: str) -> None:
+    record = load_record(session)
+    if record is not None and record.supervisor.is_alive():
+        raise ConfigError(
+            f"session {session!r} is running as process {record.supervisor.pid}: end it with Ctrl-C, or give another "
+            "--session"
+        )
+
+
+def _check_log(settings: DeploySettings) -> None:
+    try:
+        settings.log.mkdir(parents=True, exist_ok=True)
+        # Rights alone do not tell: the file system may be read-only or full.
+        with tempfile.TemporaryFile(dir=settings.log) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise ConfigError(f"log folder {settings.log}: {error.strerror}: give a folder that can be written") from error

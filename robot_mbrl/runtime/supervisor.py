@@ -1,0 +1,262 @@
+"""The supervisor: starts an arm's processes, lets a policy run, and brings everything to an orderly end.
+
+Whatever ends a run (its time, Ctrl-C, a closed terminal, the end of a process, the monitor) ends in a controlled stop;
+then, where the arm may still move and the settings ask for it, a slow way to the park pose; then torque as the settings
+say. Nothing is started again, and a latched stop is left latched unless a person resets it.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final, Protocol
+
+from robot_mbrl.contracts.clock import NANOSECONDS, Clock, to_ns
+from robot_mbrl.contracts.errors import ArmStopped, ProcessFailed
+from robot_mbrl.contracts.frame import ControlState, Record, Request
+from robot_mbrl.runtime.control_link import LOOK, ControlLink
+from robot_mbrl.runtime.crew import Crew
+from robot_mbrl.runtime.settings import DeploySettings
+from robot_mbrl.safety.state_machine import LATCHED
+
+MOVING: Final = frozenset({ControlState.RUNNING, ControlState.SLOWED, ControlState.HOLDING})
+ANSWER_PATIENCE: Final = 10.0
+"""How long the control process may take to do what it is asked [s]; it may switch torque or check servos for it."""
+PARK_PATIENCE: Final = 120.0
+"""How long the way to the park pose may take [s]."""
+SIGNALLED: Final = 128
+"""Added to a signal's number, as shells do."""
+HEARTBEAT_PERIOD: Final = 0.05
+ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Operator(Protocol):
+    """The person in front of the arm, or whatever stands in."""
+
+    @property
+    def present(self) -> bool:
+        """Whether there is somebody who can reset the arm after a stop."""
+        ...
+
+    def tell(self, line: str) -> None:
+        """Say one line."""
+        ...
+
+    def show(self, frame: Record) -> None:
+        """Show where the arm stands."""
+        ...
+
+    def pressed(self) -> str:
+        """Keys that were pressed since the last call."""
+        ...
+
+
+STOP_KEYS: Final = " s"
+RESET_KEY: Final = "r"
+GO_KEY: Final = "g"
+QUIT_KEY: Final = "q"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a run ended.
+
+    Attributes:
+        told: one line.
+        code: exit code: 0 for its time or a person's word, 12 for a process, 13 for a stop, 128 + N for signal N.
+    """
+
+    told: str
+    code: int
+
+
+class _Over(Exception):
+    """The run is over, from wherever it was noticed."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.told)
+        self.ending = ending
+
+
+class Supervisor:
+    """Parent of an arm's processes, in the foreground; for one run."""
+
+    def __init__(
+        self,
+        settings: DeploySettings,
+        why: Callable[[Sequence[Record]], str],
+        operator: Operator,
+        clock: Clock,
+        seconds: float | None = None,
+    ) -> None:
+        """Plan to run what `settings` describe, which `preflight` has found to be right.
+
+        Args:
+            settings: what all processes are told.
+            why: says in words why the arm stopped, from the frames around it.
+            operator: who is told, and whose keys count.
+            clock: for waiting.
+            seconds: how long to run [s]; None until somebody ends it.
+        """
+        self._settings = settings
+        self._why = why
+        self._operator = operator
+        self._clock = clock
+        self._seconds = seconds
+        self._crew = Crew(settings)
+        self._caught: list[int] = []
+        self._beat_ns = 0
+        self._keys = ""
+        self._started_ns = 0
+
+    def run(self) -> Ending:
+        """Do everything, from the start of the processes to their end.
+
+        Raises:
+            ChannelError: the session's channels cannot be used.
+        """
+        with self._signals(), ControlLink(self._settings.session, self._clock) as link:
+            try:
+                self._crew.start(os.getpid(), self._operator.tell, lambda: self._attend(link))
+                ending = self._go(link) or self._watch(link)
+            except ProcessFailed as error:
+                ending = Ending(str(error), error.exit_code)
+            except _Over as over:
+                ending = over.ending
+            self._operator.tell(ending.told)
+            self._end(link)
+        return ending
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Note the signals that end a run, instead of dying of them."""
+
+        def note(number: int, _frame: FrameType | None) -> None:
+            self._caught.append(number)
+
+        before = {number: signal.signal(number, note) for number in ENDING_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # -- the run ------------------------------------------------------------------------------------------------
+
+    def _go(self, link: ControlLink) -> Ending | None:
+        """Torque on, then the policy; an ending when the arm does not want to."""
+        steps = [(Request.ARM, frozenset({ControlState.ARMED}))]
+        if self._settings.policy is not None:
+            steps.append((Request.RUN, MOVING))
+        for request, wanted in steps:
+            self._ask(link, request, wanted | LATCHED)
+            if link.state in LATCHED:
+                return self._stopped(link)
+            if link.state not in wanted:
+                state = "silent" if link.state is None else link.state.name.lower()
+                return Ending(f"the arm is {state}: it did not follow the request {request.name}", ArmStopped.exit_code)
+            self._operator.tell(f"the arm is {link.state.name.lower()}")
+            if request is Request.ARM and self._settings.policy is not None:
+                self._await_action(link)
+        self._started_ns = self._clock.now_ns()
+        return None
+
+    def _ask(self, link: ControlLink, request: Request, reached: Collection[ControlState]) -> bool:
+        return link.ask(request, reached, ANSWER_PATIENCE, lambda: self._attend(link))
+
+    def _await_action(self, link: ControlLink) -> None:
+        """Wait for the policy's first action, so that the arm has one to run with."""
+        deadline_ns = self._clock.now_ns() + to_ns(ANSWER_PATIENCE)
+        while link.frame is None or int(link.frame["action_ns"][0]) < 0:
+            if self._clock.now_ns() > deadline_ns:
+                raise _Over(
+                    Ending(f"the policy made no action within {ANSWER_PATIENCE} s: look at it", ProcessFailed.exit_code)
+                )
+            self._attend(link)
+            link.look()
+            self._clock.sleep_until_ns(self._clock.now_ns() + to_ns(LOOK))
+
+    def _watch(self, link: ControlLink) -> Ending:
+        """Look on until something ends the run."""
+        told = False
+        while True:
+            self._attend(link)
+            if link.look() and link.frame is not None:
+                self._operator.show(link.frame)
+            latched = link.state in LATCHED
+            if latched and not told:
+                ending = self._stopped(link)
+                if not self._operator.present:
+                    return ending
+                self._operator.tell(f"{ending.told}; keys: r resets, then g arms and goes on, q ends")
+            told = latched
+            if latched and RESET_KEY in self._keys:
+                self._reset(link)
+            if link.state is ControlState.IDLE and GO_KEY in self._keys:
+                refusal = self._go(link)
+                if refusal is not None:
+                    return refusal
+            if self._seconds is not None and not latched and self._running_time() > self._seconds:
+                return Ending(f"the run's {self._seconds:g} s are over", 0)
+            self._keys = ""
+            self._clock.sleep_until_ns(self._clock.now_ns() + to_ns(LOOK))
+
+    def _running_time(self) -> float:
+        return (self._clock.now_ns() - self._started_ns) / NANOSECONDS
+
+    def _reset(self, link: ControlLink) -> None:
+        if self._ask(link, Request.RESET, {ControlState.IDLE}):
+            self._operator.tell("reset; the arm holds as it did; keys: g arms and goes on, q ends")
+        else:
+            self._operator.tell("the arm refuses the reset: its cause is still there, or the start pose is not safe")
+
+    def _stopped(self, link: ControlLink) -> Ending:
+        return Ending(f"the arm was stopped: {self._why(link.recent)}", ArmStopped.exit_code)
+
+    def _attend(self, link: ControlLink) -> None:
+        """What must not wait, whatever else is being waited for."""
+        self._crew.say(self._operator.tell)
+        keys = self._operator.pressed()
+        if any(key in STOP_KEYS for key in keys):
+            link.send(Request.EMERGENCY_STOP)
+        self._keys += keys
+        if self._settings.loop.heartbeat is not None and self._clock.now_ns() > self._beat_ns:
+            link.send(Request.HEARTBEAT)
+            self._beat_ns = self._clock.now_ns() + to_ns(HEARTBEAT_PERIOD)
+        if QUIT_KEY in keys:
+            raise _Over(Ending("ended by the key q", 0))
+        if self._caught:
+            number = self._caught.pop(0)
+            raise _Over(Ending(f"ended by {signal.Signals(number).name}", SIGNALLED + number))
+        ended = self._crew.ended()
+        if ended is not None:
+            raise _Over(Ending(f"the {ended.name} process ended: {ended.last_words()}", ProcessFailed.exit_code))
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    def _end(self, link: ControlLink) -> None:
+        """Let the control process stop the arm, park it where it may, and end; then end the others in order."""
+        control = self._crew.control
+        self._caught.clear()
+        if control.alive:
+            # Nobody watches over the arm any more: it is not to move again.
+            if not self._crew.guardian.alive:
+                link.ask(Request.STOP, LATCHED, ANSWER_PATIENCE)
+            link.send(Request.QUIT)
+            self._await_end(link)
+        self._crew.end(self._operator.tell)
+
+    def _await_end(self, link: ControlLink) -> None:
+        """Wait for the control process to end by itself; a signal or a stop key meanwhile is an emergency stop."""
+        deadline_ns = self._clock.now_ns() + to_ns(PARK_PATIENCE if self._settings.park else ANSWER_PATIENCE)
+        while self._crew.control.alive and self._clock.now_ns() < deadline_ns:
+            self._crew.say(self._operator.tell)
+            if link.look() and link.frame is not None:
+                self._operator.show(link.frame)
+            if self._caught or any(key in STOP_KEYS for key in self._operator.pressed()):
+                self._caught.clear()
+                self._operator.tell("emergency stop: the arm stays where it is")
+                link.send(Request.EMERGENCY_STOP)
+            self._clock.sleep_until_ns(self._clock.now_ns() + to_ns(LOOK))
