@@ -116,16 +116,18 @@ def calibrate(process: VirtualArmProcess, name: str, path: Path) -> Standing:
 
 
 class Untouched:
-    """Watches that an emulated arm neither moves nor changes its torque. Use as a context manager."""
+    """Watches that an emulated arm neither moves nor changes its torque, by its control socket and not by its bus.
+
+    Use as a context manager.
+    """
 
     def __init__(self, standing: Standing) -> None:
         self._standing = standing
 
     def __enter__(self) -> None:
-        self._position = self._standing.process.control.truth().position
-        self._torque = self._standing.torque()
+        self._before = self._standing.process.control.truth()
 
     def __exit__(self, *_: object) -> None:
-        moved = np.abs(self._standing.process.control.truth().position - self._position).max()
-        assert moved <= RAD_PER_TICK
-        assert self._standing.torque() == self._torque
+        after = self._standing.process.control.truth()
+        assert np.abs(after.position - self._before.position).max() <= RAD_PER_TICK
+        assert after.torque.tolist() == self._before.torque.tolist()

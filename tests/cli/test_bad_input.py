@@ -124,7 +124,12 @@ def test_a_servo_is_missing(capsys: Capture, so101: Standing) -> None:
 
 def test_two_servos_with_one_id(capsys: Capture, tmp_path: Path) -> None:
     with altered(tmp_path, "wrist_roll", STS3215["id"].address, b"\x04") as arm:
-        assert_one_line(move(arm, capsys), 6, "wrist_flex (ID 4)", "share", "setup-motors")
+        bus = arm.bus()
+        bus.write_register(arm.arm.joints[0].id, STS3215["torque_enable"], 1)
+        bus.close()
+        with Untouched(arm):
+            assert_one_line(move(arm, capsys), 6, "wrist_flex (ID 4)", "share", "setup-motors")
+        assert arm.process.control.truth().torque.tolist() == [True, False, False, False, False, False]
         assert_one_line(scan(arm, capsys, "1-6"), 6, arm.port, "ID 4", "two servos share it")
 
 
