@@ -1,12 +1,14 @@
 """Frames of a made-up arm of two joints, for tests of the monitor: at rest and well, but for what a test changes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState, Record, empty
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.contracts.types import Verdict, VerdictLevel
+from robot_mbrl.safety.frame_view import FrameView
+from robot_mbrl.safety.judgement import Check, Judgement
 from robot_mbrl.safety.monitor import Monitor
 
 JOINTS = 2
@@ -131,3 +133,20 @@ class Tape:
         for _ in range(round(seconds * 1e9 / PERIOD_NS)):
             verdict = monitor.judge(self.frame())
         return verdict
+
+
+def judge_all(check: Check, frames: Iterable[Record]) -> list[Judgement]:
+    """What one check alone says to each of `frames`."""
+    view, judgements = FrameView(settings()), []
+    for frame in frames:
+        view.read(frame)
+        view.derive()
+        judgements.append(check.judge(view))
+    return judgements
+
+
+def commanded(paths: Sequence[Sequence[float]], state: ControlState = ControlState.RUNNING) -> Iterator[Record]:
+    """Frames of an arm whose goals follow `paths` (ticks, 2) [rad] and that stands wherever it is told to."""
+    tape = Tape(state)
+    for before, now in zip((paths[0], *paths), paths, strict=False):
+        yield tape.frame(goal_position=before, requested_position=now, action_position=now, position=before)
