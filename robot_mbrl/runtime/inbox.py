@@ -1,0 +1,101 @@
+"""What the other processes send to the control loop: requests, heartbeats and actions."""
+
+from typing import Final, Protocol
+
+import numpy as np
+
+from robot_mbrl.contracts.clock import to_ns
+from robot_mbrl.contracts.frame import ACTION_DTYPE, Record, Request, empty
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.runtime.frame_buffer import FrameBuffer
+
+LIFETIME: Final = 1.0
+"""What asks for torque or motion is dropped when it waited longer [s]: who asked may have thought better of it."""
+
+_KNOWN: Final = frozenset(Request)
+_STOPS: Final = frozenset({Request.HOLD, Request.STOP, Request.EMERGENCY_STOP, Request.QUIT})
+
+
+class Records(Protocol):
+    """Where records come from; a channel's subscriber is one."""
+
+    def newest(self) -> Record | None:
+        """The newest record that waits, None when there is none; the others are thrown away."""
+        ...
+
+    def drain(self) -> list[Record]:
+        """All records that wait, the oldest first."""
+        ...
+
+
+class RequestBox:
+    """Requests in the order they came, each taken once; heartbeats are only noted.
+
+    Attributes:
+        heartbeat_ns: when the newest heartbeat was sent [ns], -1 before the first.
+    """
+
+    def __init__(self, records: Records, now_ns: int) -> None:
+        """Listen from `now_ns` [ns] on: what was sent before was meant for another run."""
+        self._records = records
+        self._start_ns = now_ns
+        self.heartbeat_ns = -1
+
+    def take(self, now_ns: int) -> list[Request]:
+        """Requests that came since the last call, at `now_ns` [ns]; numbers that mean nothing are passed over."""
+        requests: list[Request] = []
+        for record in self._records.drain():
+            stamp_ns, number = int(record["stamp_ns"][0]), int(record["request"][0])
+            if stamp_ns < self._start_ns or number not in _KNOWN:
+                continue
+            request = Request(number)
+            if request is Request.HEARTBEAT:
+                self.heartbeat_ns = min(max(self.heartbeat_ns, stamp_ns), now_ns)
+            elif request in _STOPS or now_ns - stamp_ns <= to_ns(LIFETIME):
+                requests.append(request)
+        return requests
+
+
+class ActionBox:
+    """The policy's newest action."""
+
+    def __init__(self, records: Records, joints: int) -> None:
+        """Listen for actions of an arm with `joints` joints."""
+        self._records = records
+        self._joints = joints
+        self._action = empty(ACTION_DTYPE)
+
+    def take(self) -> Record | None:
+        """The newest action if it came since the last call."""
+        action = self._records.newest()
+        if action is not None:
+            self._action = action
+        return action
+
+    def tell(self, frame: FrameBuffer) -> None:
+        """Write the newest action into the frame, as it came: the monitor is to see what is wrong with it."""
+        action = self._action
+        frame["action_ns"] = action["stamp_ns"]
+        frame["action_expires_ns"] = action["expires_ns"]
+        frame["disagreement"] = action["disagreement"]
+        frame["action_position"] = self.position
+
+    @property
+    def position(self) -> FloatArray:
+        """(n,) goal of the newest action [rad], NaN when there is none."""
+        position: FloatArray = self._action["position"][0, : self._joints]
+        return position
+
+    @property
+    def expires_ns(self) -> int:
+        """When the newest action expires [ns], -1 when there is none."""
+        return int(self._action["expires_ns"][0])
+
+    @property
+    def finite(self) -> bool:
+        """Whether there is an action, all of finite numbers."""
+        return bool(np.isfinite(self.position).all())
+
+    def fresh(self, now_ns: int) -> bool:
+        """Whether there is an action that may be executed at `now_ns` [ns]."""
+        return now_ns < self.expires_ns
