@@ -6,12 +6,16 @@ from importlib import import_module
 import pytest
 
 from tests.conformance.robots import lockstep, serial, twin
+from tests.drivers.emulated import mirrored
 
 ROBOTS = {
     "twin-so101": partial(twin, "so101_follower"),
     "twin-koch": partial(twin, "koch_follower"),
     "feetech-lockstep": partial(lockstep, "so101_follower"),
     "dynamixel-lockstep": partial(lockstep, "koch_follower"),
+    "twin-mirrored": partial(twin, mirrored("so101_follower")),
+    "feetech-mirrored": partial(lockstep, mirrored("so101_follower")),
+    "dynamixel-mirrored": partial(lockstep, mirrored("koch_follower")),
     "feetech-serial": partial(serial, "so101_follower"),
     "dynamixel-serial": partial(serial, "koch_follower"),
 }

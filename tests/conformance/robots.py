@@ -76,8 +76,8 @@ class SerialHarness:
 class TwinHarness:
     """The twin, stepped by a manual clock."""
 
-    def __init__(self, name: str) -> None:
-        self.arm = load_arm(name)
+    def __init__(self, arm: ArmDefinition) -> None:
+        self.arm = arm
         self._clock = ManualClock()
         self._twin = Twin(self.arm, clock=self._clock)
         self.robot: Robot = self._twin
@@ -96,15 +96,15 @@ class TwinHarness:
 
 
 @contextmanager
-def twin(name: str) -> Iterator[Harness]:
+def twin(arm: str | ArmDefinition) -> Iterator[Harness]:
     """The twin of an arm."""
-    yield TwinHarness(name)
+    yield TwinHarness(load_arm(arm) if isinstance(arm, str) else arm)
 
 
 @contextmanager
-def lockstep(name: str) -> Iterator[Harness]:
+def lockstep(arm: str | ArmDefinition) -> Iterator[Harness]:
     """An emulated arm in lockstep."""
-    yield LockstepHarness(emulated_arm(name))
+    yield LockstepHarness(emulated_arm(arm))
 
 
 @contextmanager

@@ -58,9 +58,17 @@ def make_bus(wire: LockstepWire, arm: ArmDefinition, settings: BusSettings | Non
     return ServoBus(wire, bus_protocol(arm.protocol), settings or BusSettings(), wire)
 
 
-def emulated_arm(name: str, position: FloatArray | None = None) -> EmulatedArm:
-    """A calibrated arm at rest with its torque off; `position` as in `MujocoPlant`."""
+def mirrored(name: str) -> ArmDefinition:
+    """An arm whose servos are all mounted the other way round: ticks fall where the joint's angle rises."""
     arm = load_arm(name)
+    joints = tuple(joint.model_copy(update={"sign": -joint.sign}) for joint in arm.joints)
+    return arm.model_copy(update={"joints": joints})
+
+
+def emulated_arm(arm: str | ArmDefinition, position: FloatArray | None = None) -> EmulatedArm:
+    """A calibrated arm at rest with its torque off, by its name or definition; `position` as in `MujocoPlant`."""
+    if isinstance(arm, str):
+        arm = load_arm(arm)
     plant = MujocoPlant(arm, nominal_truth(arm), position=position)
     virtual = VirtualArm(arm, plant, timing=LineTiming(), rng=random.Random(0))
     wire = LockstepWire(virtual)
