@@ -15,7 +15,7 @@ LONGEST_STEP_NS = 20_000_000
 
 _NAMES = FRAME_DTYPE.names or ()
 _AT_REST = frozenset(map(int, (ControlState.IDLE, ControlState.HOLDING, ControlState.STOPPED, ControlState.FAULT)))
-_NOT_RUNNING = _AT_REST | {int(ControlState.ARMED)}
+_NOT_RUNNING = _AT_REST | {int(ControlState.ARMED), int(ControlState.PARKING)}
 
 
 class FrameView:
@@ -24,6 +24,7 @@ class FrameView:
     Attributes:
         well_formed: whether the frame is one of this arm; otherwise only `now_ns` is of use.
         running: whether actions are being executed. A state that does not exist counts as running.
+        has_action: whether there is an action that is being executed, or will be when the arm goes on.
         commanding: whether requests are being executed.
         now_ns: when the tick began [ns].
         measured: derivatives of the measured angles, by their time stamps.
@@ -43,7 +44,7 @@ class FrameView:
         self.measured, self.command = still, still
         self.step_ns = 0
         self._deadline_before: int | None = None
-        self.well_formed = self.running = self.commanding = False
+        self.well_formed = self.running = self.has_action = self.commanding = False
         self.now_ns = 0
 
     def read(self, frame: Record) -> None:
@@ -60,6 +61,7 @@ class FrameView:
         self.stamp_ns: int = fields["stamp_ns"]
         self.missed_ticks: int = fields["missed_ticks"]
         self.action_ns: int = fields["action_ns"]
+        self.has_action = self.action_ns >= 0 and (self.running or state == ControlState.HOLDING)
         self.action_expires_ns: int = fields["action_expires_ns"]
         self.disagreement: float = fields["disagreement"]
         self.residual: float = fields["residual"]

@@ -52,7 +52,7 @@ class CommandPosition:
     def judge(self, view: FrameView) -> Judgement:
         """Grade the goal furthest outside [rad]."""
         goals = [view.requested] if view.has_request else []
-        if view.action_ns >= 0:
+        if view.has_action:
             goals.append(view.action)
         return self._overtravel.judge(goals, view.now_ns)
 

@@ -46,7 +46,7 @@ class NonFinite:
         for values in (view.goal, view.requested):
             if not all(map(math.isfinite, values)) and (view.running or not all(map(math.isnan, values))):
                 return _not_finite(values)
-        if view.action_ns >= 0 and not all(map(math.isfinite, view.action)):
+        if view.has_action and not all(map(math.isfinite, view.action)):
             return _not_finite(view.action)
         if any(map(math.isinf, view.current)):
             return _not_finite([value if math.isinf(value) else 0.0 for value in view.current])
@@ -64,7 +64,7 @@ class NonFinite:
                 self._has_scores[index] = True
             elif math.isinf(score):
                 return Judgement(VerdictLevel.STOP, 0.0, score)
-            elif view.running and view.action_ns >= 0:
+            elif view.running and view.has_action:
                 # The first prediction has nothing to be compared with: only the disagreement is due at once.
                 if self._has_scores[index] or (self._required and index == 0):
                     return Judgement(VerdictLevel.STOP, 0.0, score)

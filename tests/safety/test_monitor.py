@@ -55,13 +55,11 @@ def test_the_worst_judgement_is_the_verdict_and_the_least_scale_holds() -> None:
     verdict = monitor.judge(tape.frame(temperature=[60, 25]))
     assert (verdict.level, verdict.reason, verdict.joint) == (VerdictLevel.SLOW, "temperature", 0)
     # Half the way from 50 to 70 °C is half the way from 1 down to 0.2.
-    assert (verdict.value, verdict.limit, verdict.speed_scale) == (60, 50, pytest.approx(0.6))
+    assert (verdict.value, verdict.limit) == (60, 50)
+    assert verdict.speed_scale == pytest.approx(0.6)
     verdict = monitor.judge(tape.frame(voltage=[10, 4]))
-    assert (verdict.level, verdict.reason, verdict.speed_scale) == (
-        VerdictLevel.SLOW,
-        "temperature",
-        pytest.approx(0.6),
-    )
+    assert (verdict.level, verdict.reason) == (VerdictLevel.SLOW, "temperature")
+    assert verdict.speed_scale == pytest.approx(0.6)
     verdict = monitor.judge(tape.frame(voltage=[10, 3.75]))
     # 25 % below nominal is three quarters of the way from 10 to 30 %.
     assert (verdict.reason, verdict.joint, verdict.value) == ("undervoltage", 1, 3.75)
@@ -274,6 +272,14 @@ def test_an_idle_arm_needs_no_goals_but_no_half_goals_either() -> None:
     assert monitor.judge(tape.frame(once={"goal_position": [0, math.nan]})).reason == "non_finite"
     assert monitor.judge(tape.frame(once={"goal_position": [math.inf, math.inf]})).reason == "non_finite"
     assert monitor.judge(tape.frame(state=ControlState.RUNNING)).reason == "non_finite"
+
+
+@pytest.mark.parametrize("action", [[math.nan, 0.0], [9.0, 9.0]])
+def test_a_mad_policy_does_not_keep_the_arm_from_parking(action: list[float]) -> None:
+    tape, monitor = Tape(ControlState.PARKING), Monitor(settings(), Shape())
+    tape.judge(monitor, 0.1, action_position=action, action_expires_ns=0)
+    tape.settle(monitor)
+    assert monitor.judge(tape.frame(state=ControlState.HOLDING)).level >= VerdictLevel.HOLD
 
 
 def test_a_servo_that_was_never_read_may_have_no_temperature() -> None:

@@ -1,0 +1,117 @@
+"""Box, floor, keep-outs and clearances for an arm whose tool is at (joint 0, joint 1, 0)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from robot_mbrl.contracts.geometry import Clearance
+from robot_mbrl.contracts.monitor_settings import Box, MonitorSettings
+from robot_mbrl.contracts.types import FloatArray, VerdictLevel
+from robot_mbrl.safety import workspace
+from robot_mbrl.safety.judgement import PASS, Judgement
+from tests.safety.tape import Tape, commanded, judge_all, settings
+
+STOP, HOLD, SLOW = VerdictLevel.STOP, VerdictLevel.HOLD, VerdictLevel.SLOW
+
+
+class Sliding:
+    """The tool slides along x with joint 0 and along z with joint 1; a wall stands at x = 0.9."""
+
+    def tool_position(self, position: FloatArray) -> FloatArray:
+        return np.array([position[0], 0.0, position[1]])
+
+    def clearance(self, position: FloatArray) -> Clearance:
+        return Clearance(0.9 - float(position[0]), "tool - wall")
+
+
+def changed(**workspace_keys: object) -> MonitorSettings:
+    return settings({"workspace": workspace_keys})
+
+
+def at(measured: Sequence[float], requested: Sequence[float]) -> Tape:
+    tape = Tape()
+    tape.frame(position=measured, goal_position=requested, requested_position=requested)
+    return tape
+
+
+BOX = {"box": {"low": [-0.5, -1, -1], "high": [0.5, 1, 1]}}
+
+
+@pytest.mark.parametrize(
+    ("measured", "requested", "expected"),
+    [
+        (0.0, 0.499, PASS),
+        (0.49, 0.51, Judgement(HOLD, 0.0, 0.01, 0.0)),
+        (-0.49, -0.52, Judgement(HOLD, 0.0, 0.02, 0.0)),
+        # Outside by more than the stop depth of 0.05 m, whatever is requested, but for the way back.
+        (0.56, 0.56, Judgement(STOP, 0.0, 0.06, 0.05)),
+        (0.56, 0.50, Judgement(SLOW, 0.2, 0.06, 0.0)),
+        (0.53, 0.53, Judgement(HOLD, 0.0, 0.03, 0.0)),
+    ],
+)
+def test_the_tool_stays_in_its_box(measured: float, requested: float, expected: Judgement) -> None:
+    check = workspace.ToolBox(changed(**BOX), Sliding())
+    judgement = judge_all(check, [at([measured, 0], [requested, 0]).frame()])[0]
+    assert judgement == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("measured", "requested", "expected"),
+    [
+        (-0.2, -0.299, PASS),
+        (-0.29, -0.31, Judgement(HOLD, 0.0, 0.01, 0.0)),
+        (-0.36, -0.36, Judgement(STOP, 0.0, 0.06, 0.05)),
+    ],
+)
+def test_the_tool_stays_above_the_floor(measured: float, requested: float, expected: Judgement) -> None:
+    check = workspace.ToolFloor(changed(floor=-0.3), Sliding())
+    judgement = judge_all(check, [at([0, measured], [0, requested]).frame()])[0]
+    assert judgement == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("requested", "expected"),
+    [(0.39, PASS), (0.41, Judgement(HOLD, 0.0, 0.01, 0.0)), (0.61, PASS)],
+)
+def test_the_tool_stays_out_of_keep_outs(requested: float, expected: Judgement) -> None:
+    boxes = [
+        Box(name="post", low=(0.4, -0.1, -0.2), high=(0.6, 0.1, 0.2)).model_dump(),
+        Box(name="far", low=(5, 5, 5), high=(6, 6, 6)).model_dump(),
+    ]
+    check = workspace.ToolKeepOuts(changed(keep_outs=boxes), Sliding())
+    judgement = judge_all(check, [at([0.3, 0], [requested, 0]).frame()])[0]
+    assert judgement == pytest.approx(expected)
+    assert judge_all(workspace.ToolKeepOuts(settings(), Sliding()), [Tape().frame()]) == [PASS]
+
+
+@pytest.mark.parametrize(
+    ("measured", "requested", "expected"),
+    [
+        (0.8, 0.879, PASS),
+        # Half the way from slow at 20 mm to hold at 10 mm is half the way from 1 to 0.2.
+        (0.8, 0.885, Judgement(SLOW, 0.6, 0.015, 0.02)),
+        (0.8, 0.891, Judgement(HOLD, 0.0, 0.009, 0.01)),
+        (0.896, 0.896, Judgement(STOP, 0.0, 0.004, 0.005)),
+        (0.896, 0.890, Judgement(SLOW, 0.2, 0.010, 0.02)),
+    ],
+)
+def test_links_keep_their_distance(measured: float, requested: float, expected: Judgement) -> None:
+    check = workspace.LinkClearance(settings(), Sliding())
+    judgement = judge_all(check, [at([measured, 0], [requested, 0]).frame()])[0]
+    assert judgement == pytest.approx(expected)
+
+
+def test_the_way_that_braking_takes_counts() -> None:
+    """At 4 rad/s and 40 rad/s² a stop takes 0.2 rad more: requested 0.32, it would end at 0.52, beyond the box."""
+    step = 4.0 * 0.005
+    check = workspace.ToolBox(changed(**BOX), Sliding())
+    assert judge_all(check, commanded([[step * k, 0.0] for k in range(15)]))[-1] is PASS
+    judgement = judge_all(check, commanded([[step * k, 0.0] for k in range(17)]))[-1]
+    assert judgement == pytest.approx(Judgement(HOLD, 0.0, 0.02, 0.0))
+
+
+def test_without_a_request_the_measured_pose_counts() -> None:
+    nothing = [float("nan")] * 2
+    frame = Tape().frame(state=0, position=[0.51, 0], goal_position=nothing, requested_position=nothing)
+    assert judge_all(workspace.ToolBox(changed(**BOX), Sliding()), [frame])[0].level == HOLD
