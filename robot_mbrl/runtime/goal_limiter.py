@@ -9,6 +9,9 @@ SETTLING_TICKS = 2
 APPROACH_ITERATIONS = 4
 """Of false position, which halves the acceleration's bracket at the least where it matters: near a root."""
 
+ROUNDING = 1e-9
+"""By which the end of a stop may lie beyond a position limit [rad], so that rounding keeps no joint from its limit."""
+
 
 class GoalLimiter:
     """Follows a target as closely as the limits allow.
@@ -53,7 +56,8 @@ class GoalLimiter:
         if (
             self._may_have(acceleration)
             and (self._on_target or self._can_stay(velocity, acceleration, target_velocity))
-            and self._can_stop(target, velocity, acceleration)
+            # At the end of the tick the velocity is its mean carried on by half a tick; without, there is room to spare.
+            and self._can_stop(target, velocity + acceleration * self._period / 2, acceleration)
         ):
             self.goal, self.velocity, self.acceleration, self._on_target = target, velocity, acceleration, True
             return target
@@ -84,7 +88,8 @@ class GoalLimiter:
 
     def _can_stop(self, goal: float, velocity: float, acceleration: float) -> bool:
         profile = stopping_profile(velocity, acceleration, self._acceleration_limit, self._jerk_limit)
-        return self._low <= goal + profile.distance <= self._high and self._low <= goal <= self._high
+        low, high = self._low - ROUNDING, self._high + ROUNDING
+        return self._low <= goal <= self._high and low <= goal + profile.distance <= high
 
     def _settle(self, target: float, target_velocity: float) -> float:
         """The acceleration of this tick that lets the distance e to the target fade without overshoot.
