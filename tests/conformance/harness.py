@@ -23,6 +23,10 @@ class Harness(Protocol):
     def robot(self) -> Robot:
         """The robot, not connected yet."""
 
+    @property
+    def raised(self) -> FloatArray | None:
+        """(n,) a pose that the arm falls out of when it is let go [rad]; None for an arm that gravity leaves alone."""
+
     def another(self) -> Robot:
         """A second robot object on the same arm, for after the first was closed; not connected yet."""
 

@@ -20,6 +20,9 @@ from robot_mbrl.sim.twin import Twin
 from tests.conformance.harness import Harness
 from tests.drivers.emulated import EmulatedArm, emulated_arm, install
 
+RAISED = np.array([0.0, -0.8, 0.8, 0.5, 0.0, 0.5])
+"""A pose of both arms that gravity pulls them out of [rad]."""
+
 
 class LockstepHarness:
     """The real driver on emulated servos, time by the bus."""
@@ -28,6 +31,11 @@ class LockstepHarness:
         self._emulated = emulated
         self.arm: ArmDefinition = emulated.arm
         self.robot: Robot = emulated.robot
+
+    @property
+    def raised(self) -> FloatArray:
+        """The arm reaches forward, above the table."""
+        return RAISED
 
     def another(self) -> Robot:
         """A fresh driver on the same servos."""
@@ -59,6 +67,11 @@ class SerialHarness:
         bus.close()
         self.robot: Robot = self.another()
 
+    @property
+    def raised(self) -> FloatArray:
+        """The arm reaches forward, above the table."""
+        return RAISED
+
     def another(self) -> Robot:
         """A fresh driver on the same port."""
         bus = open_bus(self._process.port, self.arm.protocol, self.arm.baud, self._clock, PATIENT)
@@ -81,6 +94,11 @@ class TwinHarness:
         self._clock = ManualClock()
         self._twin = Twin(self.arm, clock=self._clock)
         self.robot: Robot = self._twin
+
+    @property
+    def raised(self) -> FloatArray:
+        """The arm reaches forward, above the table."""
+        return RAISED
 
     def another(self) -> Robot:
         """The same twin: closing it leaves the arm as it is."""

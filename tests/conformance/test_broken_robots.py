@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robot_mbrl.contracts.errors import NotReady
 from robot_mbrl.contracts.types import JointCommand, JointState, StopCategory
 from tests.conformance import laws
 from tests.conformance.harness import Harness
 from tests.conformance.laws import Law
-from tests.conformance.robots import LockstepHarness
+from tests.conformance.robots import RAISED, LockstepHarness
 from tests.drivers.emulated import EmulatedArm, emulated_arm
 
 
@@ -129,6 +130,37 @@ class HoldsAlways(Broken):
         self._robot.stop(StopCategory.HOLD)
 
 
+class OnlySaysThatItLetsGo(Broken):
+    """Holds on, and refuses commands as an arm without torque would."""
+
+    _limp = False
+
+    @property
+    def has_torque(self) -> bool:
+        return not self._limp and self._robot.has_torque
+
+    def stop(self, category: StopCategory = StopCategory.HOLD) -> None:
+        self._limp = category != StopCategory.HOLD
+        self._robot.stop(StopCategory.HOLD)
+
+    def set_torque(self, *, enabled: bool) -> None:
+        self._robot.set_torque(enabled=enabled)
+        self._limp = not enabled
+
+    def write(self, command: JointCommand) -> None:
+        if self._limp:
+            raise NotReady("no torque")
+        self._robot.write(command)
+
+
+class ForgetsTheStopOnConnecting(Broken):
+    """Starts afresh, as if nothing had happened."""
+
+    def connect(self) -> None:
+        self._robot.connect()
+        self._robot.reset()
+
+
 class DropsOnClosing(Broken):
     """Torque off in a `finally`."""
 
@@ -149,6 +181,8 @@ CASES: list[tuple[Callable[[EmulatedArm], Broken], Law]] = [
     (ClipsNan, laws.a_command_that_is_not_finite_reaches_no_servo),
     (ClampsToLimits, laws.a_command_outside_the_limits_reaches_no_servo),
     (ForgetsTheStop, laws.stopping_holds_and_is_latched),
+    (OnlySaysThatItLetsGo, laws.a_stop_that_lets_go_takes_the_torque),
+    (ForgetsTheStopOnConnecting, laws.connecting_again_keeps_a_stop),
     (HoldsAlways, laws.a_stop_that_lets_go_takes_the_torque),
     (ForgetsTheStop, laws.torque_cannot_be_switched_on_while_stopped),
 ]
@@ -183,8 +217,7 @@ def test_the_same_wrapper_around_a_whole_robot_passes(law: Law) -> None:
 
 
 def broken_harness(robot: Callable[[EmulatedArm], Broken], *, raised: bool) -> Harness:
-    position = np.array([0.0, -0.8, 0.8, 0.5, 0.0, 0.5]) if raised else None
-    emulated = emulated_arm("so101_follower", position)
+    emulated = emulated_arm("so101_follower", RAISED if raised else None)
     harness = LockstepHarness(emulated)
     harness.robot = robot(emulated)
     return harness
