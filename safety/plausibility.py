@@ -78,8 +78,15 @@ def _not_finite(values: list[float]) -> Judgement:
     return Judgement(VerdictLevel.STOP, 0.0, values[joint], math.nan, joint)
 
 
+_LEAST_ADVANCE = (1, 1, 0)
+"""Of tick, tick's time and measurement's time between two frames."""
+
+
 class TimeStamps:
-    """Ticks and measurements advance, and a measurement is young when it is judged."""
+    """Ticks advance, measurements do not go back, and a measurement is young when it is judged.
+
+    A bus cycle that failed leaves the measurement before in the frame, with its stamp: that will do while it is young.
+    """
 
     name = "time_stamps"
 
@@ -88,11 +95,11 @@ class TimeStamps:
         self._grader = Grader(settings.plausibility.age, settings.min_speed_scale)
 
     def judge(self, view: FrameView) -> Judgement:
-        """Stop when any stamp stands still or goes back [s]; grade the measurement's distance from the tick [s]."""
+        """Stop when a tick stands still or a stamp goes back [s]; grade the measurement's distance from the tick [s]."""
         before, self._before = self._before, (view.tick, view.now_ns, view.stamp_ns)
         if before is not None:
-            for now, then in zip(self._before, before, strict=True):
-                if now <= then:
+            for now, then, least in zip(self._before, before, _LEAST_ADVANCE, strict=True):
+                if now - then < least:
                     return Judgement(VerdictLevel.STOP, 0.0, (now - then) / NANOSECONDS, 0.0)
         return self._grader.judge(abs(view.now_ns - view.stamp_ns) / NANOSECONDS, view.now_ns)
 

@@ -12,14 +12,22 @@ from tests.safety.tape import PERIOD_NS, START_NS, Tape, judge_all, settings
 STOP, HOLD, SLOW = VerdictLevel.STOP, VerdictLevel.HOLD, VerdictLevel.SLOW
 
 
-@pytest.mark.parametrize("field", ["tick", "wake_ns", "stamp_ns"])
-@pytest.mark.parametrize("back", [0, 1])
+@pytest.mark.parametrize(("field", "back"), [("tick", 0), ("tick", 1), ("wake_ns", 0), ("wake_ns", 1), ("stamp_ns", 1)])
 def test_stamps_that_do_not_advance_stop(field: str, back: int) -> None:
     tape = Tape()
     first, second = tape.frame(), tape.frame()
     second[field] = first[field] - back
     judgement = judge_all(plausibility.TimeStamps(settings()), [first, second])[-1]
     assert judgement == Judgement(STOP, 0.0, -back / 1e9, 0.0)
+
+
+def test_a_measurement_may_be_repeated_while_it_is_young() -> None:
+    """At 5 ms a tick: 5, 10, 15, 20 ms old is good enough, from 25 ms on the arm holds, from 55 ms on it stops."""
+    tape = Tape()
+    first = tape.frame()
+    frames = [first] + [tape.frame(stamp_ns=int(first["stamp_ns"][0])) for _ in range(11)]
+    levels = [judgement.level for judgement in judge_all(plausibility.TimeStamps(settings()), frames)]
+    assert levels == [VerdictLevel.PASS] * 5 + [HOLD] * 6 + [STOP]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,15 @@ def test_late_ticks(late_ms: int, stops: bool, kind: str) -> None:
     assert judgement == pytest.approx(Judgement(STOP, 0.0, 0.051, 0.05) if stops else PASS)
 
 
+def test_a_deadline_may_be_late_after_a_tick_that_commanded_nothing() -> None:
+    """Torque goes on between the last frame in IDLE and the first in ARMED, and takes its time."""
+    tape = Tape()
+    first = tape.frame(state=ControlState.IDLE)
+    second = tape.frame(state=ControlState.ARMED)
+    second["deadline_ns"] = second["wake_ns"] = first["deadline_ns"] + 200 * MS
+    assert judge_all(timing.Lateness(settings()), [first, second])[-1] is PASS
+
+
 @pytest.mark.parametrize(("missed", "expected"), [(4, None), (5, SLOW), (40, SLOW), (41, STOP)])
 def test_missed_ticks_are_a_share_of_all(missed: int, expected: VerdictLevel | None) -> None:
     """41 frames are 40 ticks after the first: 4 missed ones of 44 are 9 %, 5 of 45 are 11 %, 40 of 80 a half."""
