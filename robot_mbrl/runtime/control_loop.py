@@ -156,6 +156,8 @@ class ControlLoop:
         conductor = self._conductor
         while not self._departure.over(conductor.state, resting=conductor.resting, torque=self._link.has_torque):
             self.tick()
+        # What the last tick led to shows in the next frame: recorder and guardian are to see how it ended.
+        self._send_beat()
         return conductor.state
 
     def leave(self, stop: Event = Event.SIGNAL) -> None:

@@ -31,6 +31,7 @@ from robot_mbrl.drivers.calibration import write_atomically
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.heartbeat import Heartbeat
 from robot_mbrl.runtime.servo_stop import ServoStop, StopReport
+from robot_mbrl.runtime.session_record import remove_record
 from robot_mbrl.runtime.settings import DeploySettings
 
 RATE: Final = 100.0
@@ -228,9 +229,11 @@ def serve(settings: DeploySettings, orders: Orders, clock: Clock) -> int:
         print(READY, flush=True)
         watch = _await_control(orders)
         cause = None if watch is None else _guard(guardian, watch, orders, asked, clock)
-        if watch is None or cause is None:
-            return 0
-        return _tell(guardian.act(cause, watch), report_path(settings))
+        code = 0 if watch is None or cause is None else _tell(guardian.act(cause, watch), report_path(settings))
+    if orders.ended:
+        # The supervisor would have done it.
+        remove_record(settings.session)
+    return code
 
 
 def _await_control(orders: Orders) -> Watch | None:

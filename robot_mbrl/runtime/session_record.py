@@ -1,6 +1,6 @@
 """Who runs an arm: a small file for each session, so that another program can stop the arm when its processes cannot.
 
-It lies beside the session's channels in shared memory, under a name that the session takes away with them.
+It lies beside the session's channels in shared memory, and goes when the arm has been dealt with.
 """
 
 import os
@@ -16,11 +16,14 @@ from robot_mbrl.drivers.calibration import write_atomically
 from robot_mbrl.runtime.settings import DeploySettings
 
 _FOLDER: Final = Path("/dev/shm")
-_SUFFIX: Final = ".deployment"
+
+
+def _prefix() -> str:
+    return f"robot_mbrl-deployment-{os.getuid()}-"
 
 
 def _path(session: str) -> Path:
-    return _FOLDER / f"robot_mbrl-{os.getuid()}-{session}{_SUFFIX}"
+    return _FOLDER / f"{_prefix()}{session}"
 
 
 class ProcessIdentity(Settings):
@@ -119,6 +122,4 @@ def load_record(session: str) -> SessionRecord | None:
 
 def recorded_sessions() -> list[str]:
     """Names of all sessions of this user that have a file."""
-    prefix = f"robot_mbrl-{os.getuid()}-"
-    paths = sorted(_FOLDER.glob(f"{prefix}*{_SUFFIX}"))
-    return [path.name.removeprefix(prefix).removesuffix(_SUFFIX) for path in paths]
+    return sorted(path.name.removeprefix(_prefix()) for path in _FOLDER.glob(f"{_prefix()}*"))
