@@ -38,8 +38,12 @@ HALF_TURN: Final = 2047
 """What every joint reads in the middle pose (LeRobot: half of 4095, rounded down)."""
 LARGEST_STEP: Final = TICKS_PER_REVOLUTION // 2
 """No hand turns a joint by half a turn between two readings: a larger step is the encoder's end passing by."""
-SMALLEST_SHARE: Final = 0.8
-"""A recorded range below this share of the one in the arm's definition was not moved from stop to stop."""
+SMALLEST_SHARE: Final = 0.95
+"""A recorded range below this share of the one in the arm's definition was not moved from stop to stop.
+
+The joint's zero comes from the middle of the recorded range, so what one end lacks shifts the zero by its half: 5 % of
+the SO-101's widest range with stops are 0.096 rad of zero. Hands and stops differ by 1 to 3 %.
+"""
 
 
 class CalibrationProgress(Settings):
@@ -111,6 +115,28 @@ class RangeRecorder:
         self.present = tick
         self.lowest = min(self.lowest, tick)
         self.highest = max(self.highest, tick)
+
+
+def check_range(joint: JointDefinition, lowest: int, highest: int) -> str:
+    """Compare a recorded range [ticks] with the joint's own, and say how they compare.
+
+    Raises:
+        CalibrationError: it is too small to have gone from stop to stop, or reaches past the encoder's end.
+    """
+    low, high = joint.position_limits
+    expected, moved = (high - low) / RAD_PER_TICK, highest - lowest
+    share = moved / expected
+    if share < SMALLEST_SHARE:
+        raise CalibrationError(
+            f"{joint.name}: moved over {moved} ticks, {share:.0%} of its range of about {expected:.0f}, at least "
+            f"{SMALLEST_SHARE:.0%} wanted: run this again with --resume and move it from stop to stop"
+        )
+    if lowest < 0 or highest > HIGHEST_TICK:
+        raise CalibrationError(
+            f"{joint.name}: moved over {lowest}..{highest}, outside 0..{HIGHEST_TICK} ticks: calibrate again with the "
+            "arm nearer to the middle of its ranges at the start"
+        )
+    return f"{joint.name}: moved over {moved} ticks, {share:.0%} of the {expected:.0f} expected"
 
 
 class JointCalibrator:
@@ -231,19 +257,7 @@ class JointCalibrator:
             return [(joint.name, *(str(value) for value in row))]
 
         self._operator.sweep(joint.name, sample)
-        low, high = joint.position_limits
-        expected = (high - low) / RAD_PER_TICK
-        moved = recorder.highest - recorder.lowest
-        if moved < SMALLEST_SHARE * expected:
-            raise CalibrationError(
-                f"{joint.name}: moved over {moved} ticks, its range is about {expected:.0f}: run this again with "
-                "--resume and move it from stop to stop"
-            )
-        if recorder.lowest < 0 or recorder.highest > HIGHEST_TICK:
-            raise CalibrationError(
-                f"{joint.name}: moved over {recorder.lowest}..{recorder.highest}, outside 0..{HIGHEST_TICK} ticks: "
-                "calibrate again with the arm nearer to the middle of its ranges at the start"
-            )
+        self._operator.tell(check_range(joint, recorder.lowest, recorder.highest))
         return recorder.lowest, recorder.highest
 
     def _write_range(self, joint: JointDefinition, recorded: tuple[int, int]) -> None:

@@ -12,13 +12,14 @@ from robot_mbrl.commissioning.joint_calibration import (
     HALF_TURN,
     JointCalibrator,
     RangeRecorder,
+    check_range,
     homing_offset,
     progress_path,
 )
 from robot_mbrl.commissioning.operator import Reading
 from robot_mbrl.contracts.errors import CalibrationError, CalibrationStale, NotReady
 from robot_mbrl.contracts.types import FloatArray
-from robot_mbrl.drivers.arms import RAD_PER_TICK
+from robot_mbrl.drivers.arms import RAD_PER_TICK, load_arm
 from robot_mbrl.drivers.calibration import from_lerobot, load_calibration, to_lerobot
 from tests.drivers.emulated import EmulatedArm, emulated_arm
 
@@ -105,6 +106,24 @@ def test_the_recorder_refuses_the_encoders_end() -> None:
         recorder.add(20)
 
 
+def test_what_a_joint_was_moved_over_is_held_against_its_range() -> None:
+    """The shoulder of the SO-101 turns by 3.83972 rad, which are 2503 ticks."""
+    pan = load_arm("so101_follower").joints[0]
+    assert check_range(pan, 1000, 3453) == "shoulder_pan: moved over 2453 ticks, 98% of the 2503 expected"
+
+
+def test_a_joint_that_missed_a_stop_is_refused_before_its_zero_is_wrong() -> None:
+    """94 % of the range moves the middle, and so the zero, by up to 3 % of it, which are 0.115 rad here."""
+    pan = load_arm("so101_follower").joints[0]
+    with pytest.raises(CalibrationError, match=r"2353 ticks, 94% of its range of about 2503, at least 95% wanted"):
+        check_range(pan, 1000, 3353)
+
+
+def test_a_range_past_the_encoders_end_is_refused() -> None:
+    with pytest.raises(CalibrationError, match=r"moved over -5..2500, outside 0..4095"):
+        check_range(load_arm("so101_follower").joints[0], -5, 2500)
+
+
 # -- the procedure ----------------------------------------------------------------------------------------------
 
 
@@ -120,6 +139,7 @@ def test_afterwards_the_driver_agrees_with_the_physics(name: str, accuracy: floa
     assert load_calibration(path, emulated.arm) == emulated.calibration
     assert not progress_path(path).exists()
     assert hands.swept == [joint.name for joint in emulated.arm.joints if not joint.full_turn]
+    assert [line.partition(":")[0] for line in hands.told if line.endswith("expected")] == hands.swept
     assert emulated.torque() == [0] * 6
     robot = emulated.new_robot()
     robot.connect()
