@@ -99,7 +99,7 @@ def serve_virtual_arm(
     port = PtyPort(settings.link, definition.baud)
     with _signals() as signalled, contextlib.ExitStack() as cleanup:
         server = VirtualArmServer(
-            arm, port, control_path(settings.link), store=store, delivery_ns=delivery_time_ns(), report=report
+            arm, port, control_path(settings.link), store=store, delivery_ns=delivery_time_ns(report), report=report
         )
         cleanup.callback(server.close)
         now_ns = time.monotonic_ns()
