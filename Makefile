@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test lint format bench crosscheck fuzz clean
+.PHONY: setup demo test lint format bench crosscheck faults fuzz clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,9 @@ bench: $(STAMP)
 
 crosscheck: $(STAMP)
 	$(BIN)/python -m robot_mbrl.benchmarks.crosscheck
+
+faults: $(STAMP)
+	$(BIN)/python -m robot_mbrl.benchmarks.stop_proof
 
 fuzz: $(STAMP)
 	$(BIN)/python -m robot_mbrl.benchmarks.fuzz_codecs

@@ -1,0 +1,85 @@
+"""Faults of wire, servos, supply and surroundings: all that the emulated arm can be told."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot_mbrl.benchmarks.stop_proof.kinds import Kind, Make
+from robot_mbrl.benchmarks.stop_proof.stage import Stage
+from robot_mbrl.drivers.arms import ArmDefinition
+
+JOINT: Final = "elbow_flex"
+"""That the faults of single servos hit: it carries forearm, wrist and gripper."""
+
+FALLS: Final = "a servo without torque falls, whatever the host does"
+
+
+def on_arm(**fault: Any) -> Make:
+    """Hands `fault` to the emulated arm's control socket."""
+
+    def make(stage: Stage) -> None:
+        stage.control.fault(fault)
+
+    return make
+
+
+def overheated(arm: ArmDefinition, frames: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Frames in which a servo has been read to be too hot."""
+    hot: NDArray[np.bool_] = frames["temperature"][:, : len(arm.joints)] > arm.temperature_limit
+    any_hot: NDArray[np.bool_] = np.any(hot, axis=1)
+    return any_hot
+
+
+_WIRE: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "drop": ("no answer arrives any more", {"fault": "drop"}),
+    "drop commands": ("no instruction arrives any more", {"fault": "drop", "direction": "to_servo"}),
+    "flip": ("three bits of each answer are inverted", {"fault": "flip", "bits": 3}),
+    "truncate": ("each answer lacks its last two bytes", {"fault": "truncate", "size": 2}),
+    "delay": ("each answer is 20 ms late", {"fault": "delay", "seconds": 0.02}),
+    "garbage": ("200 random bytes before each answer", {"fault": "garbage", "size": 200}),
+    "usb latency": ("the adapter hands bytes over every 16 ms only", {"fault": "usb_latency", "seconds": 0.016}),
+    "unplug": ("the USB cable is pulled", {"fault": "unplug"}),
+    "unplug and replug": ("the USB cable is pulled for 0.3 s", {"fault": "unplug", "duration": 0.3}),
+}
+
+WIRE: Final = (
+    *(Kind(name, "wire", what, on_arm(**fault)) for name, (what, fault) in _WIRE.items()),
+    Kind("duplicate", "wire", "each answer arrives twice", on_arm(fault="duplicate"), harmless=True),
+)
+
+_SERVO: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "silent servo": (f"{JOINT} neither hears nor answers", {"fault": "silent", "servo": JOINT}),
+    "duplicate id": (
+        f"wrist_flex takes the ID of {JOINT}",
+        {"fault": "duplicate_id", "servo": "wrist_flex", "of": JOINT},
+    ),
+}
+_TORQUE_LOST: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "disconnect": (f"{JOINT} loses data and power", {"fault": "disconnect", "servo": JOINT}),
+    "overload": (f"{JOINT}'s overload protection trips", {"fault": "overload", "servo": JOINT}),
+    "brown-out": ("the supply drops to 2 V for 0.2 s", {"fault": "brown_out", "voltage": 2.0, "duration": 0.2}),
+    "power loss": ("the supply is gone", {"fault": "brown_out", "voltage": 0.0}),
+}
+
+SERVO: Final = (
+    *(Kind(name, "servo", what, on_arm(**fault)) for name, (what, fault) in _SERVO.items()),
+    *(Kind(name, "servo", what, on_arm(**fault), physics=FALLS) for name, (what, fault) in _TORQUE_LOST.items()),
+    Kind("overheat", "servo", f"{JOINT} gets 90 °C hot", on_arm(fault="overheat", servo=JOINT), visible=overheated),
+)
+
+_SURROUNDINGS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "stuck joint": (f"{JOINT} jams", {"fault": "stuck", "servo": JOINT}),
+    "stuck base": ("shoulder_pan jams", {"fault": "stuck", "servo": "shoulder_pan"}),
+    "payload": ("1.5 kg hang at the tool", {"fault": "payload", "mass": 1.5}),
+    "push": (
+        "somebody turns the base with 6 N·m for 0.5 s",
+        {"fault": "push", "servo": "shoulder_pan", "torque": 6.0, "duration": 0.5},
+    ),
+    "friction": (f"{JOINT} has 30 times its friction", {"fault": "friction", "servo": JOINT, "scale": 30.0}),
+}
+
+SURROUNDINGS: Final = tuple(
+    Kind(name, "surroundings", what, on_arm(**fault)) for name, (what, fault) in _SURROUNDINGS.items()
+)

@@ -1,0 +1,120 @@
+"""What the stop proof measures of one run, from what was observed. Pure functions of the observation.
+
+Rest is what the emulator's physics says, not what the servos report: all joints slower than `REST_SPEED`. An arm is at
+rest from the last moment on at which one of them was faster, so that a later twitch counts against the stop.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot_mbrl.benchmarks.stop_proof.observation import Observation
+from robot_mbrl.contracts.clock import to_ns
+from robot_mbrl.contracts.frame import ControlState
+from robot_mbrl.contracts.types import IntArray, VerdictLevel
+
+REST_SPEED: Final = 0.05
+"""[rad/s]."""
+REST_BOUND: Final = 0.3
+"""Within which every fault's first visible effect is to be followed by rest [s]."""
+SETTLED_TIME: Final = 0.05
+"""An arm that was at rest for so long after the latch [s] may not move any more."""
+LATCHED: Final = (int(ControlState.STOPPED), int(ControlState.FAULT))
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """One run; times count from the first visible effect of the fault [s], None where it did not happen.
+
+    Attributes:
+        hidden: from the fault's beginning to its first visible effect [s].
+        to_verdict: to the first frame that holds, stops or has stopped, or to the guardian's decision.
+        to_rest: to the last moment at which a joint was faster than `REST_SPEED`; 0 if none was.
+        distance: way of the joint that travelled farthest, from the visible effect to rest [rad].
+        torque_kept: whether all torque was at the end as it was at the beginning.
+        latched: whether the run ended stopped or in fault, or with the control process gone and the arm taken over.
+        moved_after_latch: whether a joint moved again after latch and rest.
+        drift: farthest that a joint was from its place of rest afterwards [rad].
+        told_speed: of the fastest joint at the visible effect [rad/s].
+    """
+
+    hidden: float
+    to_verdict: float | None
+    to_rest: float | None
+    distance: float
+    torque_kept: bool
+    latched: bool
+    moved_after_latch: bool
+    drift: float
+    told_speed: float
+
+
+def measure(seen: Observation, fault_ns: int, visible_ns: int, taken_over_ns: int | None = None) -> Measures:
+    """Measure a run whose fault began at `fault_ns` and showed at `visible_ns` [ns].
+
+    Args:
+        seen: everything from before the fault to the end of the run.
+        fault_ns: when the fault was made.
+        visible_ns: when it first had an effect that anybody on the host could see.
+        taken_over_ns: when the guardian acted, None if it did not.
+    """
+    after = seen.truth_ns >= visible_ns
+    times, position, velocity = seen.truth_ns[after], seen.position[after], seen.velocity[after]
+    moving: NDArray[np.bool_] = np.any(np.abs(velocity) > REST_SPEED, axis=1)
+    rest = int(np.flatnonzero(moving)[-1]) + 1 if moving.any() else 0
+    rested = rest < len(times)
+    verdict_ns = _first(_stopping(seen, fault_ns), taken_over_ns)
+    latch_ns = _first(_latch(seen, fault_ns), taken_over_ns)
+    settled = None if latch_ns is None else _settled(times, moving, latch_ns)
+    path = np.abs(np.diff(position[: rest + 1], axis=0)).sum(axis=0)
+    return Measures(
+        hidden=(visible_ns - fault_ns) * 1e-9,
+        to_verdict=None if verdict_ns is None else (verdict_ns - visible_ns) * 1e-9,
+        to_rest=None if not rested else (0.0 if rest == 0 else (int(times[rest]) - visible_ns) * 1e-9),
+        distance=float(path.max()) if len(position) > 1 else 0.0,
+        torque_kept=bool((seen.torque[-1] == seen.torque[0]).all()),
+        latched=latch_ns is not None and (taken_over_ns is not None or int(seen.frames["state"][-1]) in LATCHED),
+        moved_after_latch=settled is not None and bool(moving[settled:].any()),
+        drift=0.0 if settled is None else float(np.abs(position[settled:] - position[settled]).max()),
+        told_speed=float(np.abs(velocity[0]).max()),
+    )
+
+
+def _stopping(seen: Observation, fault_ns: int) -> int | None:
+    """When the first frame since the fault was judged to hold or stop, or was stopped already [ns]."""
+    frames = seen.frames
+    stopping = (frames["verdict"] >= VerdictLevel.HOLD) | np.isin(frames["state"], LATCHED) | (frames["stop_cause"] > 0)
+    return _when(seen, stopping, fault_ns)
+
+
+def _latch(seen: Observation, fault_ns: int) -> int | None:
+    return _when(seen, np.isin(seen.frames["state"], LATCHED), fault_ns)
+
+
+def _when(seen: Observation, which: NDArray[np.bool_], fault_ns: int) -> int | None:
+    stamps = seen.frames["wake_ns"]
+    found = stamps[which & (stamps >= fault_ns)]
+    return int(found[0]) if len(found) else None
+
+
+def _first(*stamps: int | None) -> int | None:
+    return min((stamp for stamp in stamps if stamp is not None), default=None)
+
+
+def _settled(
+    times: IntArray,
+    moving: NDArray[np.bool_],
+    latch_ns: int,
+) -> int | None:
+    """Index of the first look after the latch that ends `SETTLED_TIME` of rest; None if there was none."""
+    start: int | None = None
+    for index, (stamp, moves) in enumerate(zip(times.tolist(), moving.tolist(), strict=True)):
+        if moves:
+            start = None
+        elif start is None:
+            start = stamp
+        if start is not None and stamp >= latch_ns and stamp - start >= to_ns(SETTLED_TIME):
+            return index
+    return None

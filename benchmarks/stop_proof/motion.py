@@ -1,0 +1,30 @@
+"""What the arm does when a fault hits it: a swing of all joints, in free space, at a brisk pace."""
+
+from pathlib import Path
+from typing import Final
+
+from robot_mbrl.contracts.config import dump_settings
+from robot_mbrl.drivers.arms import ArmDefinition
+from robot_mbrl.policies.scripted import Trajectory, Waypoint
+
+MIDDLE: Final = (0.0, -0.9, 0.8, 0.6, 0.0, 0.5)
+"""Around which the joints swing [rad]: the arm half folded, 0.1 m above the table."""
+SWING: Final = (0.4, 0.2, -0.2, 0.25, 0.5, 0.3)
+"""By which each joint swings to either side [rad]."""
+LEG: Final = 0.8
+"""From one end of the swing to the other [s]: the base peaks at 1.9 rad/s."""
+APPROACH_SPEED: Final = 1.0
+"""[rad/s]."""
+APPROACH: Final = 2.2
+"""By then an arm that started parked is swinging [s]."""
+
+
+def write_swing(path: Path, arm: ArmDefinition) -> None:
+    """Write the trajectory file of the swing."""
+    ends = (
+        {joint.name: middle + side * swing for joint, middle, swing in zip(arm.joints, MIDDLE, SWING, strict=True)}
+        for side in (1.0, -1.0)
+    )
+    waypoints = tuple(Waypoint(duration=LEG, position=end) for end in ends)
+    trajectory = Trajectory(waypoints=waypoints, approach_speed=APPROACH_SPEED, repeat=True)
+    path.write_text(dump_settings(trajectory), encoding="utf-8")

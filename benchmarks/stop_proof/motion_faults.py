@@ -1,0 +1,202 @@
+"""Faults of the policy: actions that must not be executed, and motions that lead into limits, table or the arm itself.
+
+For a whole motion the policy is frozen and actions are sent in its place, at its rate: for the control process there is
+no difference.
+"""
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot_mbrl.benchmarks.stop_proof.kinds import Continue, Kind, Make, Visible
+from robot_mbrl.benchmarks.stop_proof.motion import MIDDLE
+from robot_mbrl.benchmarks.stop_proof.stage import ARM, POLICY_RATE, Stage
+from robot_mbrl.contracts.clock import to_ns
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.drivers.arms import ArmDefinition, load_arm
+from robot_mbrl.sim.geometry import MujocoGeometry
+
+SPEED: Final = 1.5
+"""Of the fastest joint of a wrong motion [rad/s]."""
+BEYOND: Final = 0.4
+"""How far past a limit a wrong motion goes [rad]."""
+JUMP: Final = 1.2
+"""[rad]."""
+HOUR: Final = 3600.0
+FADE: Final = 0.3
+"""In which one motion goes over into the other [s]."""
+TABLE_POSE: Final = (0.0, 0.7, 0.6, 0.9, 0.0, 0.5)
+"""The gripper is in the table [rad]."""
+SELF_POSE: Final = (0.0, -0.9, 1.65, 1.6, 0.0, 0.0)
+"""The jaw is in the base [rad]."""
+NEAR: Final = 0.01
+"""A pose with less clearance is a collision to come [m]."""
+
+Plan = Callable[[Stage, FloatArray], Callable[[float], FloatArray]]
+"""Takes the stage and the last goal (n,), gives goals (n,) by the time since then [s]."""
+
+
+def commanded(stage: Stage) -> FloatArray:
+    """(n,) the policy's newest goal [rad]."""
+    return stage.frame["action_position"][0, : len(stage.arm.joints)].copy()
+
+
+def one_action(change: Callable[[FloatArray], FloatArray]) -> Make:
+    """Sends one changed action amid those of the policy."""
+
+    def make(stage: Stage) -> None:
+        stage.send_action(change(commanded(stage)))
+
+    return make
+
+
+def other_policy(plan: Plan, *, age: float = 0.0) -> Make:
+    """Freezes the policy and sends actions in its place, made to look older by `age` [s]."""
+
+    def make(stage: Stage) -> Continue:
+        stage.send_signal("policy", signal.SIGSTOP)
+        goals = plan(stage, commanded(stage))
+        start_ns = next_ns = time.monotonic_ns()
+
+        def go_on() -> None:
+            nonlocal next_ns
+            now_ns = time.monotonic_ns()
+            if now_ns >= next_ns:
+                next_ns += to_ns(1.0 / POLICY_RATE)
+                stage.send_action(goals((now_ns - start_ns) * 1e-9), age=age)
+
+        go_on()
+        return go_on
+
+    return make
+
+
+def goal_velocity(stage: Stage) -> FloatArray:
+    """(n,) velocity of the goals over the last frames [rad/s]."""
+    frames = stage.observer.recent(6)
+    goals = frames["requested_position"][:, : len(stage.arm.joints)]
+    seconds = (int(frames["deadline_ns"][-1]) - int(frames["deadline_ns"][0])) * 1e-9
+    velocity: FloatArray = (goals[-1] - goals[0]) / seconds
+    return velocity
+
+
+def line_to(target: FloatArray) -> Plan:
+    """From the last goal to `target` (n,) [rad] at `SPEED`, without a step in velocity.
+
+    With the goals' velocity v at first, the old motion fades over the time T, `start + v (t - t² / 2T)`, and the new
+    one sets in over the same time, so that nothing but where it leads is wrong with it.
+    """
+
+    def plan(stage: Stage, start: FloatArray) -> Callable[[float], FloatArray]:
+        velocity = goal_velocity(stage)
+        way = target - (start + velocity * FADE / 2.0)
+        rate = SPEED / float(np.abs(way).max())
+
+        def goals(elapsed: float) -> FloatArray:
+            faded = min(elapsed, FADE)
+            share = rate * (faded * faded / (2.0 * FADE) + max(0.0, elapsed - FADE))
+            return start + velocity * (faded - faded * faded / (2.0 * FADE)) + min(share, 1.0) * way
+
+        return goals
+
+    return plan
+
+
+def past_limit(joint: int) -> Plan:
+    """A line past that limit of `joint` on whose way the arm stays clearest of itself and the table."""
+
+    def plan(stage: Stage, start: FloatArray) -> Callable[[float], FloatArray]:
+        geometry = MujocoGeometry(stage.arm)
+        lines = []
+        for limit, side in zip(stage.arm.joints[joint].position_limits, (-1.0, 1.0), strict=True):
+            target = start.copy()
+            target[joint] = limit
+            way = [start + share * (target - start) for share in np.linspace(0.0, 1.0, 30)]
+            target[joint] += side * BEYOND
+            lines.append((min(geometry.clearance(pose).distance for pose in way), target))
+        _, target = max(lines, key=lambda line: line[0])
+        return line_to(target)(stage, start)
+
+    return plan
+
+
+def limit_crossed(joint: int) -> Visible:
+    """Frames whose action is past a limit of `joint`."""
+
+    def visible(arm: ArmDefinition, frames: NDArray[np.void]) -> NDArray[np.bool_]:
+        low, high = arm.joints[joint].position_limits
+        goal: FloatArray = frames["action_position"][:, joint]
+        return (goal < low) | (goal > high)
+
+    return visible
+
+
+def collision_ahead(arm: ArmDefinition, frames: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Frames whose action is a pose with less clearance than `NEAR`."""
+    geometry = MujocoGeometry(arm)
+    goals = frames["action_position"][:, : len(arm.joints)]
+    return np.array([geometry.clearance(goal).distance < NEAR for goal in goals], bool)
+
+
+def _spoilt(value: float) -> Callable[[FloatArray], FloatArray]:
+    def change(goal: FloatArray) -> FloatArray:
+        goal[2] = value
+        return goal
+
+    return change
+
+
+def _jump(_stage: Stage, start: FloatArray) -> Callable[[float], FloatArray]:
+    far = start.copy()
+    far[0] += -JUMP if start[0] > 0.0 else JUMP
+    return lambda _elapsed: far
+
+
+ACTIONS: Final = (
+    Kind("nan action", "policy", "one action holds a NaN", one_action(_spoilt(np.nan))),
+    Kind("infinite action", "policy", "one action holds an infinity", one_action(_spoilt(np.inf))),
+    Kind("action jump", "policy", f"the base's goal jumps by {JUMP} rad", other_policy(_jump)),
+    Kind(
+        "planner clock ahead",
+        "policy",
+        "the planner's clock is set 1 h ahead, so that its actions never expire",
+        other_policy(line_to(np.array(MIDDLE)), age=-HOUR),
+    ),
+    Kind(
+        "planner clock behind",
+        "policy",
+        "the planner's clock is set 1 h back",
+        other_policy(line_to(np.array(MIDDLE)), age=HOUR),
+    ),
+)
+
+MOTIONS: Final = (
+    *(
+        Kind(
+            f"past the limit of {joint.name}",
+            "motion",
+            f"the policy leads {joint.name} {BEYOND} rad past a limit",
+            other_policy(past_limit(index)),
+            visible=limit_crossed(index),
+        )
+        for index, joint in enumerate(load_arm(ARM).joints)
+    ),
+    Kind(
+        "course into the table",
+        "motion",
+        "the policy leads the gripper into the table",
+        other_policy(line_to(np.array(TABLE_POSE))),
+        visible=collision_ahead,
+    ),
+    Kind(
+        "course into itself",
+        "motion",
+        "the policy leads the jaw into the base",
+        other_policy(line_to(np.array(SELF_POSE))),
+        visible=collision_ahead,
+    ),
+)

@@ -1,0 +1,170 @@
+"""The stop proof as JSON and as one HTML page without anything from elsewhere."""
+
+import dataclasses
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from robot_mbrl.benchmarks.stop_proof.campaign import Run
+from robot_mbrl.benchmarks.stop_proof.kinds import Kind
+from robot_mbrl.benchmarks.stop_proof.measures import REST_BOUND, REST_SPEED, Measures
+
+COLUMNS: Final = (
+    "fault",
+    "runs",
+    "hidden ms",
+    "to verdict ms",
+    "to rest ms",
+    "distance rad",
+    "torque kept",
+    "moved after latch",
+    "ended latched",
+    "verdict",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """All runs of one kind, worst values; None where one of them has none.
+
+    Attributes:
+        kind: the kind.
+        runs: how many were made.
+        errors: why others could not be made.
+        hidden: from the fault to its first visible effect [s].
+        to_verdict: from there to the verdict [s].
+        to_rest: from there to rest [s].
+        distance: travelled until rest [rad].
+        torque_kept: in all runs.
+        moved_after_latch: in any run.
+        latched: in all runs.
+        rode_through: in how many runs the fault was harmless.
+        reasons: what was said of the stops, each once.
+    """
+
+    kind: Kind
+    runs: int
+    errors: tuple[str, ...]
+    hidden: float | None
+    to_verdict: float | None
+    to_rest: float | None
+    distance: float | None
+    torque_kept: bool
+    moved_after_latch: bool
+    latched: bool
+    rode_through: int
+    reasons: tuple[str, ...]
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What is not as the stop proof wants it, and is not forbidden by physics."""
+        found = list(self.errors)
+        if not self.runs:
+            found.append("no run")
+            return tuple(found)
+        if not self.kind.physics and (self.to_rest is None or self.to_rest > REST_BOUND):
+            found.append(f"rest later than {REST_BOUND * 1e3:.0f} ms")
+        if not self.kind.physics and not self.torque_kept:
+            found.append("torque not as configured")
+        if not self.kind.physics and self.moved_after_latch:
+            found.append("moved after the latch")
+        if not self.latched:
+            found.append("ended unlatched")
+        return tuple(found)
+
+
+def rows(kinds: Sequence[Kind], runs: Sequence[Run]) -> list[Row]:
+    """One row for each kind that was run."""
+    return [_row(kind, [run for run in runs if run.kind == kind.name]) for kind in kinds]
+
+
+def _row(kind: Kind, runs: Sequence[Run]) -> Row:
+    measured = [run.measures for run in runs if run.measures is not None]
+    return Row(
+        kind=kind,
+        runs=len(measured),
+        errors=tuple(run.error for run in runs if run.error),
+        hidden=_worst(measured, "hidden"),
+        to_verdict=_worst(measured, "to_verdict"),
+        to_rest=_worst(measured, "to_rest"),
+        distance=_worst(measured, "distance"),
+        torque_kept=all(one.torque_kept for one in measured),
+        moved_after_latch=any(one.moved_after_latch for one in measured),
+        latched=all(one.latched for one in measured),
+        rode_through=sum(run.rode_through for run in runs),
+        reasons=tuple(sorted({run.reason for run in runs if run.reason})),
+    )
+
+
+def _worst(measured: Sequence[Measures], name: str) -> float | None:
+    """The largest value; None when there is none, or when one is missing, as never is worse than any."""
+    values = [getattr(one, name) for one in measured]
+    return None if not values or None in values else float(max(values))
+
+
+def as_json(kinds: Sequence[Kind], runs: Sequence[Run]) -> dict[str, Any]:
+    """Every run, and the worst of each kind."""
+    table = []
+    for row in rows(kinds, runs):
+        plain = {field.name: getattr(row, field.name) for field in dataclasses.fields(row) if field.name != "kind"}
+        plain |= {"kind": row.kind.name, "group": row.kind.group, "what": row.kind.what, "physics": row.kind.physics}
+        table.append(plain | {"failures": row.failures})
+    return {
+        "rest_speed": REST_SPEED,
+        "rest_bound": REST_BOUND,
+        "kinds": table,
+        "runs": [dataclasses.asdict(run) for run in runs],
+    }
+
+
+def summary(kinds: Sequence[Kind], runs: Sequence[Run]) -> str:
+    """One line."""
+    table = rows(kinds, runs)
+    good = sum(not row.failures for row in table)
+    made = sum(row.runs for row in table)
+    return f"{good} of {len(table)} kinds of fault stop as they must ({made} of {len(runs)} runs were made)"
+
+
+def as_html(kinds: Sequence[Kind], runs: Sequence[Run], machine: str) -> str:
+    """The page."""
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in COLUMNS)
+    body = "\n".join(_html_row(row) for row in rows(kinds, runs))
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Stop proof</title>
+<style>
+body {{ font: 14px sans-serif; margin: 2em; }} table {{ border-collapse: collapse; }}
+th, td {{ border: 1px solid #ccc; padding: 0.3em 0.6em; text-align: left; vertical-align: top; }}
+td.number {{ text-align: right; }} tr.bad {{ background: #fdd; }} small {{ color: #555; }}
+</style>
+<h1>Stop proof</h1>
+<p>{html.escape(summary(kinds, runs))}. {html.escape(machine)}.</p>
+<p>Worst of all runs of a kind. Times count from the fault's first visible effect; "hidden" is the time from the fault
+to that. At rest: all joints under {REST_SPEED} rad/s in the emulator's physics, for the last time. Bound:
+{REST_BOUND * 1e3:.0f} ms.</p>
+<table><tr>{head}</tr>
+{body}
+</table></html>
+"""
+
+
+def _html_row(row: Row) -> str:
+    failures = "; ".join(row.failures)
+    notes = [row.kind.physics, f"harmless in {row.rode_through} runs" if row.rode_through else "", *row.reasons[:3]]
+    told = "<br>".join(html.escape(note) for note in notes if note)
+    cells = [
+        f"<td><b>{html.escape(row.kind.name)}</b><br><small>{html.escape(row.kind.what)}</small></td>",
+        f'<td class="number">{row.runs}</td>',
+        *(f'<td class="number">{_milliseconds(value)}</td>' for value in (row.hidden, row.to_verdict, row.to_rest)),
+        f'<td class="number">{"-" if row.distance is None else f"{row.distance:.3f}"}</td>',
+        *(f"<td>{word}</td>" for word in _words((row.torque_kept, row.moved_after_latch, row.latched))),
+        f"<td><b>{html.escape(failures) or 'ok'}</b><br><small>{told}</small></td>",
+    ]
+    return f'<tr class="{"bad" if failures else "good"}">{"".join(cells)}</tr>'
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds * 1e3:.0f}"
+
+
+def _words(flags: Iterable[bool]) -> list[str]:
+    return ["yes" if flag else "no" for flag in flags]
