@@ -44,6 +44,7 @@ class FrameView:
         self.measured, self.command = still, still
         self.step_ns = 0
         self._deadline_before: int | None = None
+        self._stamp_before: int | None = None
         self.well_formed = self.running = self.has_action = self.commanding = False
         self.now_ns = 0
 
@@ -96,8 +97,11 @@ class FrameView:
         self._ahead: list[float] | None = None
         self._tools: dict[bool, list[float]] = {}
         self._clearances: dict[bool, Clearance] = {}
-        self.measured = self._measured_history.derivatives(self.stamp_ns, self.position)
-        self._measured_history.append(self.stamp_ns, self.position)
+        # A cycle of the bus that failed leaves the measurement before in the frame.
+        if self.stamp_ns != self._stamp_before:
+            self.measured = self._measured_history.derivatives(self.stamp_ns, self.position)
+            self._measured_history.append(self.stamp_ns, self.position)
+            self._stamp_before = self.stamp_ns
         before, self._deadline_before = self._deadline_before, self.deadline_ns
         self.step_ns = 0 if before is None else min(max(self.deadline_ns - before, 0), LONGEST_STEP_NS)
         # The goals that the servos hold were executed at the deadline before.

@@ -93,7 +93,7 @@ class MeasuredJerk:
     name = "measured_jerk"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self._limits = [settings.kinematics.jerk_limit] * len(settings.joints)
+        self._limits = [joint.jerk for joint in settings.joints]
         self._grader = Grader(settings.kinematics.measured_jerk, settings.min_speed_scale)
 
     def judge(self, view: FrameView) -> Judgement:
@@ -151,7 +151,7 @@ class CommandJerk:
     name = "command_jerk"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self._limits = [settings.kinematics.jerk_limit] * len(settings.joints)
+        self._limits = [joint.jerk for joint in settings.joints]
         self._grader = Grader(settings.kinematics.command_jerk, settings.min_speed_scale)
 
     def judge(self, view: FrameView) -> Judgement:

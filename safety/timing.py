@@ -9,9 +9,9 @@ from robot_mbrl.safety.rate_window import RateWindow
 
 
 class Lateness:
-    """No tick comes long after it was due, and no deadline long after the one before while the arm was commanded.
+    """No tick comes long after it was due, and while the arm is commanded no deadline long after the one before.
 
-    Switching torque on and the checks of a reset take their time, and happen while it is not.
+    Switching the torque and the checks of a reset take their time, on the way from or to a state without commands.
     """
 
     name = "lateness"
@@ -23,7 +23,7 @@ class Lateness:
     def judge(self, view: FrameView) -> Judgement:
         """Grade the longer of the two [s]."""
         before, self._deadline_ns = self._deadline_ns, view.deadline_ns if view.commanding else None
-        gap = 0 if before is None else view.deadline_ns - before
+        gap = 0 if before is None or not view.commanding else view.deadline_ns - before
         late = max(view.now_ns - view.deadline_ns, gap)
         return self._grader.judge(late / NANOSECONDS, view.now_ns)
 

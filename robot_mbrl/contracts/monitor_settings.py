@@ -69,7 +69,6 @@ class KinematicSettings(Settings):
     Attributes:
         window: derivatives are averages over this long [s]: over one tick at 200 Hz, one step of a 4096-step encoder is
             61 rad/s², and a kink between two interpolated actions has no acceleration at all.
-        jerk_limit: of every joint [rad/s³].
         measured_overtravel: measured angle beyond its limits [rad].
         command_overtravel: requested angle beyond its limits [rad].
         measured_velocity: ratio.
@@ -87,7 +86,6 @@ class KinematicSettings(Settings):
     """
 
     window: float = Field(gt=0.0, le=0.2)
-    jerk_limit: Positive
     measured_overtravel: Grades
     command_overtravel: Grades
     measured_velocity: Grades
@@ -268,6 +266,7 @@ class JointLimits(Settings):
         position: lowest and highest angle [rad].
         velocity: [rad/s].
         acceleration: [rad/s²].
+        jerk: [rad/s³].
         current: [A], None where it is not measured.
         supply_voltage: nominal [V].
     """
@@ -276,6 +275,7 @@ class JointLimits(Settings):
     position: tuple[float, float]
     velocity: Positive
     acceleration: Positive
+    jerk: Positive
     current: Positive | None = None
     supply_voltage: Positive
 

@@ -27,6 +27,7 @@ def monitor_settings(arm: ArmDefinition, overrides: Mapping[str, Any] | None = N
             "position": joint.position_limits,
             "velocity": joint.velocity_limit,
             "acceleration": joint.acceleration_limit,
+            "jerk": joint.jerk_limit,
             "current": currents.get(joint.servo),
             "supply_voltage": joint.supply_voltage,
         }

@@ -19,12 +19,19 @@ SETTINGS: dict[str, Any] = {
     "min_speed_scale": 0.2,
     "hold_limit": 0.5,
     "joints": [
-        {"name": "a", "position": [-1, 1], "velocity": 4, "acceleration": 40, "current": 2, "supply_voltage": 10},
-        {"name": "b", "position": [-2, 3], "velocity": 8, "acceleration": 80, "supply_voltage": 5},
+        {
+            "name": "a",
+            "position": [-1, 1],
+            "velocity": 4,
+            "acceleration": 40,
+            "jerk": 4000,
+            "current": 2,
+            "supply_voltage": 10,
+        },
+        {"name": "b", "position": [-2, 3], "velocity": 8, "acceleration": 80, "jerk": 4000, "supply_voltage": 5},
     ],
     "kinematics": {
         "window": 0.02,
-        "jerk_limit": 4000,
         "measured_overtravel": {"hold": 0.05, "stop": 0.1},
         "command_overtravel": {"hold": 0.001, "stop": 0.2},
         "measured_velocity": {"slow": 1.0, "stop": 2.0},

@@ -5,6 +5,7 @@ import pytest
 from robot_mbrl.contracts.frame import ControlState
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.safety import plausibility
+from robot_mbrl.safety.frame_view import FrameView
 from robot_mbrl.safety.judgement import PASS, Judgement
 from robot_mbrl.safety.rate_window import RateWindow
 from tests.safety.tape import PERIOD_NS, START_NS, Tape, judge_all, settings
@@ -83,6 +84,24 @@ def test_the_reported_velocity_agrees_with_the_difference(reported: float, stops
     assert (judgements[-1].level == STOP) == stops
     if stops:
         assert (judgements[-1].value, judgements[-1].joint) == pytest.approx((1.01, 1))
+
+
+def test_a_repeated_measurement_does_not_stand_still() -> None:
+    """A joint at 2 rad/s goes on at 2 rad/s in a cycle that could not be read."""
+    tape = Tape()
+    frames = [tape.frame(position=[0, 0.01 * k], reported_velocity=[0, 2]) for k in range(20)]
+    repeated = tape.frame(stamp_ns=int(frames[-1]["stamp_ns"][0]))
+    judgements = judge_all(_Velocity(), [*frames, repeated])
+    assert [judgement.value for judgement in judgements[-2:]] == pytest.approx([2.0, 2.0])
+
+
+class _Velocity:
+    """Not a limit: tells the measured velocity of joint 1."""
+
+    name = "velocity"
+
+    def judge(self, view: FrameView) -> Judgement:
+        return Judgement(VerdictLevel.PASS, value=view.measured.velocity[1])
 
 
 @pytest.mark.parametrize(("errors", "expected"), [(5, None), (6, SLOW), (25, SLOW), (26, STOP)])

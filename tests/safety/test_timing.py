@@ -25,11 +25,10 @@ def test_late_ticks(late_ms: int, stops: bool, kind: str) -> None:
     assert judgement == pytest.approx(Judgement(STOP, 0.0, 0.051, 0.05) if stops else PASS)
 
 
-def test_a_deadline_may_be_late_after_a_tick_that_commanded_nothing() -> None:
-    """Torque goes on between the last frame in IDLE and the first in ARMED, and takes its time."""
+@pytest.mark.parametrize("states", [(ControlState.IDLE, ControlState.ARMED), (ControlState.ARMED, ControlState.IDLE)])
+def test_switching_the_torque_may_take_its_time(states: tuple[ControlState, ControlState]) -> None:
     tape = Tape()
-    first = tape.frame(state=ControlState.IDLE)
-    second = tape.frame(state=ControlState.ARMED)
+    first, second = tape.frame(state=states[0]), tape.frame(state=states[1])
     second["deadline_ns"] = second["wake_ns"] = first["deadline_ns"] + 200 * MS
     assert judge_all(timing.Lateness(settings()), [first, second])[-1] is PASS
 
