@@ -95,7 +95,7 @@ class TimeStamps:
         self._grader = Grader(settings.plausibility.age, settings.min_speed_scale)
 
     def judge(self, view: FrameView) -> Judgement:
-        """Stop when a tick stands still or a stamp goes back; grade the measurement's distance from the tick [s]."""
+        """Stop when a tick stands still or a stamp goes back [s]; grade the distance of measurement and tick [s]."""
         before, self._before = self._before, (view.tick, view.now_ns, view.stamp_ns)
         if before is not None:
             for now, then, least in zip(self._before, before, _LEAST_ADVANCE, strict=True):
