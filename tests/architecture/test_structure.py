@@ -1,4 +1,4 @@
-"""The house: folders, links and the package list agree; imports follow the arrows; files stay readable."""
+"""The house: folders, links and the package list agree; imports follow the arrows; files stay readable, tests too."""
 
 import ast
 import tomllib
@@ -87,8 +87,7 @@ def test_package_list_and_folders_agree() -> None:
     }
     packages = setuptools_table()["packages"]
     assert isinstance(packages, list)
-    assert sorted(packages) == packages
-    assert set(packages) == found
+    assert packages == sorted(found)
 
 
 def test_the_package_map_leads_to_the_linked_folders() -> None:
@@ -113,6 +112,17 @@ def test_files_hold_one_idea_and_public_things_are_described(name: str) -> None:
     assert ast.get_docstring(tree), "the module has no docstring"
     undescribed = [node.name for node in public_definitions(tree) if not ast.get_docstring(node)]
     assert not undescribed
+
+
+TESTS = {str(path.relative_to(ROOT)): path for path in sorted((ROOT / "tests").rglob("*.py"))}
+
+
+@pytest.mark.parametrize("name", sorted(TESTS))
+def test_test_files_hold_one_idea_too_and_say_which(name: str) -> None:
+    text = TESTS[name].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MAX_LINES
+    assert ast.get_docstring(ast.parse(text)), "the module has no docstring"
+    assert TESTS[name].name != "__init__.py", "the tests' folders are no packages"
 
 
 def public_definitions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:

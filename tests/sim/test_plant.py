@@ -1,4 +1,4 @@
-"""The plant against closed formulas: motors, friction, gears, supply, heat, faults."""
+"""The plant against closed formulas: motors, friction, gears, faults."""
 
 import math
 from collections.abc import Callable
@@ -11,55 +11,27 @@ import pytest
 from robot_mbrl.contracts.errors import ConfigError, SimulationError
 from robot_mbrl.contracts.plant import Bridge, Plant
 from robot_mbrl.contracts.types import FloatArray
-from robot_mbrl.drivers.arms import arm_names, load_arm
+from robot_mbrl.drivers.arms import RAD_PER_TICK, arm_names, load_arm
 from robot_mbrl.sim.names import TOOL_SITE
 from robot_mbrl.sim.plant import MujocoPlant
 from robot_mbrl.sim.scene import Scene
-from robot_mbrl.sim.truth import ArmTruth, draw_truth, nominal_truth
-
-SO101 = load_arm("so101_follower")
-N = len(SO101.joints)
-SHOULDER_LIFT, ROLL = 1, 4
-TICK = 2 * math.pi / 4096
-
-KT, R, V = 1.212, 2.68, 7.4
-ARMATURE, COULOMB, VISCOUS = 0.0284, 0.052, 0.059
-
-
-def truth_with(arm_changes: dict[str, float] | None = None, **joint_changes: float) -> ArmTruth:
-    """The nominal SO-101 with rigid gears, a stiff supply and no gravity, but for the given changes."""
-    changes = {"gravity": 0.0, "supply_resistance": 0.0, **(arm_changes or {})}
-    truth = nominal_truth(SO101).without_backlash()
-    joints = tuple(joint.model_copy(update=joint_changes) for joint in truth.joints)
-    return truth.model_copy(update={**changes, "joints": joints})
-
-
-def plant_with(
-    truth: ArmTruth, position: tuple[float, ...] = (0.0,) * N, free: tuple[int, ...] = (ROLL,)
-) -> MujocoPlant:
-    """A plant in empty space whose joints are jammed but for the `free` ones."""
-    plant = MujocoPlant(SO101, truth, Scene(table=False), np.array(position))
-    for joint in set(range(N)) - set(free):
-        plant.set_stuck(joint, stuck=True)
-    return plant
-
-
-def run(plant: Plant, seconds: float, duty: dict[int, float] | None = None, bridge: Bridge | None = None) -> None:
-    """Drive the joints in `duty`, with all other bridges open, or all of them in state `bridge`."""
-    duties, bridges = np.zeros(N), np.full(N, bridge or Bridge.OPEN, np.uint8)
-    for joint, value in (duty or {}).items():
-        duties[joint], bridges[joint] = value, Bridge.DRIVEN
-    for _ in range(round(seconds / plant.timestep)):
-        plant.step(duties, bridges)
-
-
-def hold(plant: MujocoPlant, seconds: float, joint: int, goal: float, p_gain: float) -> None:
-    """A bare P loop at 1 kHz, as the servo's firmware runs it."""
-    duties, bridges = np.zeros(N), np.zeros(N, np.uint8)
-    bridges[joint] = Bridge.DRIVEN
-    for _ in range(round(seconds / plant.timestep)):
-        duties[joint] = p_gain * plant.position_gain[joint] * (goal - plant.state.position[joint])
-        plant.step(duties, bridges)
+from robot_mbrl.sim.truth import draw_truth, nominal_truth
+from tests.sim.plant_bench import (
+    ARMATURE,
+    COULOMB,
+    KT,
+    ROLL,
+    SHOULDER_LIFT,
+    SO101,
+    VISCOUS,
+    N,
+    R,
+    V,
+    hold,
+    plant_with,
+    run,
+    truth_with,
+)
 
 
 def test_stall_current_is_voltage_over_resistance() -> None:
@@ -159,7 +131,7 @@ def test_coulomb_friction_holds_below_breakaway_and_slips_above() -> None:
     plant = plant_with(truth_with())
     plant.push(ROLL, 0.95 * COULOMB, 5.0)
     run(plant, 5.0)
-    assert abs(plant.state.position[ROLL]) < TICK / 10
+    assert abs(plant.state.position[ROLL]) < RAD_PER_TICK / 10
     plant = plant_with(truth_with())
     plant.push(ROLL, 1.5 * COULOMB, 5.0)
     run(plant, 5.0)
@@ -193,7 +165,7 @@ def test_friction_scale_multiplies_all_friction() -> None:
     plant.set_friction_scale(ROLL, 3.0)
     plant.push(ROLL, 2.9 * COULOMB, 10.0)
     run(plant, 1.0)
-    assert abs(plant.state.position[ROLL]) < TICK / 10
+    assert abs(plant.state.position[ROLL]) < RAD_PER_TICK / 10
     plant.push(ROLL, 1.1 * COULOMB, 10.0)
     run(plant, 2.0)
     assert plant.state.velocity[ROLL] == pytest.approx((4.0 - 3.0) * COULOMB / (3.0 * VISCOUS), rel=1e-3)
@@ -235,7 +207,7 @@ def test_a_stuck_joint_stays_under_full_duty(backlash: float) -> None:
     plant.set_stuck(ROLL, stuck=True)
     before = plant.state.position[ROLL]
     run(plant, 1.0, {ROLL: 1.0})
-    assert abs(plant.state.position[ROLL] - before) < TICK
+    assert abs(plant.state.position[ROLL] - before) < RAD_PER_TICK
     plant.set_stuck(ROLL, stuck=False)
     run(plant, 0.2, {ROLL: 1.0})
     assert plant.state.position[ROLL] > before + 0.2
@@ -257,65 +229,6 @@ def test_a_push_ends_and_its_impulse_is_torque_times_time() -> None:
     assert ARMATURE < inertia < ARMATURE + 2e-4
 
 
-def test_steady_temperature_is_ambient_plus_loss_times_resistance() -> None:
-    """I = 0.5 · 7.4 / 2.68 = 1.381 A heats 5.108 W: 25 °C + 5.108 W · 12.6 K/W = 89.4 °C."""
-    plant = plant_with(truth_with(thermal_capacitance=0.01), free=())
-    run(plant, 2.0, {ROLL: 0.5})
-    expected = 25.0 + (0.5 * V / R) ** 2 * R * 12.6
-    assert expected == pytest.approx(89.4, abs=0.1)
-    assert plant.state.temperature[ROLL] == pytest.approx(expected, abs=0.05)
-    assert plant.state.temperature[0] == pytest.approx(25.0, abs=1e-6)
-
-
-def test_a_hot_servo_cools_with_its_time_constant() -> None:
-    """After R_th C = 12.6 · 0.02 = 0.252 s, 1/e of the difference to ambient is left."""
-    plant = plant_with(truth_with(thermal_capacitance=0.02), free=())
-    plant.set_temperature(2, 75.0)
-    run(plant, 0.252)
-    assert plant.state.temperature[2] == pytest.approx(25.0 + 50.0 / math.e, rel=2e-3)
-
-
-@pytest.mark.parametrize(
-    ("duty", "expected"),
-    [
-        ({ROLL: 1.0}, V / (1 + 0.1 / R)),
-        ({ROLL: 0.5}, V / (1 + 0.1 * 0.25 / R)),
-        ({ROLL: 1.0, 0: -1.0}, V / (1 + 0.2 / R)),
-    ],
-)
-def test_the_supply_sags_by_resistance_times_current(duty: dict[int, float], expected: float) -> None:
-    """A stalled motor at duty d draws d² V / R from the supply; one at -1 draws as much as one at +1."""
-    plant = plant_with(truth_with({"supply_resistance": 0.1}), free=())
-    run(plant, 0.05, duty)
-    np.testing.assert_allclose(plant.state.voltage, expected, rtol=1e-5)
-
-
-def test_rails_sag_apart() -> None:
-    """Koch: the XL430s' 12 V rail does not feel the XL330s on 5 V; a plug of 4 V is all that both get."""
-    arm = load_arm("koch_follower")
-    plant = MujocoPlant(arm, nominal_truth(arm))
-    for joint in range(N):
-        plant.set_stuck(joint, stuck=True)
-    run(plant, 0.05, {5: 1.0})
-    np.testing.assert_allclose(plant.state.voltage[:2], 12.0)
-    np.testing.assert_allclose(plant.state.voltage[2:], 5.0 / (1 + 0.1 / 4.02), rtol=1e-4)
-    plant.set_supply(4.0)
-    run(plant, 0.05)
-    np.testing.assert_allclose(plant.state.voltage, 4.0)
-
-
-def test_a_pulled_plug_opens_all_bridges() -> None:
-    plant = plant_with(truth_with({"gravity": 9.81}), free=(SHOULDER_LIFT,))
-    plant.set_supply(0.0)
-    run(plant, 0.2, {SHOULDER_LIFT: -1.0})
-    assert not plant.state.voltage.any()
-    assert np.abs(plant.state.current).max() < 1e-20
-    assert plant.state.velocity[SHOULDER_LIFT] > 0.1
-    plant.set_supply(V)
-    run(plant, 0.2, {SHOULDER_LIFT: -1.0})
-    assert plant.state.velocity[SHOULDER_LIFT] < -0.1
-
-
 @pytest.mark.parametrize("name", arm_names())
 @pytest.mark.parametrize("seed", [None, 0, 1])
 def test_the_park_pose_is_at_rest(name: str, seed: int | None) -> None:
@@ -325,9 +238,9 @@ def test_the_park_pose_is_at_rest(name: str, seed: int | None) -> None:
     start = plant.state.position.copy()
     run(plant, 1.0)
     limits = np.array([joint.position_limits for joint in arm.joints])
-    assert np.max(np.abs(plant.state.position - start)) < 2 * TICK
-    assert (plant.state.position > limits[:, 0] - TICK).all()
-    assert (plant.state.position < limits[:, 1] + TICK).all()
+    assert np.max(np.abs(plant.state.position - start)) < 2 * RAD_PER_TICK
+    assert (plant.state.position > limits[:, 0] - RAD_PER_TICK).all()
+    assert (plant.state.position < limits[:, 1] + RAD_PER_TICK).all()
     assert np.max(np.abs(start - [joint.park_position for joint in arm.joints])) < 0.1
     assert plant.data.contact.dist.min(initial=0.0) > -0.001
 
