@@ -127,6 +127,12 @@ COMMANDS: Final[dict[str, Entry]] = {
         "Emergency stop of running deployments.",
         "robot-mbrl stop",
     ),
+    "log": Entry(
+        "log",
+        "app",
+        "Read flight logs: info, salvage, plot, replay. Touches no hardware.",
+        "robot-mbrl log info logs/flight-20261121T115000123Z-0000.mcap",
+    ),
     "bench": Entry(
         "bench",
         "app",

@@ -75,10 +75,9 @@ def spans(frames: FrameArray) -> list[Span]:
 def lost_between(first: np.void, last: np.void, count: int) -> int:
     """How many frames are missing from `first` to `last`, when there are `count` with both of them.
 
-    Ticks that the control loop skipped made no frames and are not missing.
+    Ticks number the frames, so that those which the control loop skipped are not missing.
     """
-    skipped = int(last["missed_ticks"]) - int(first["missed_ticks"])
-    return max(0, int(last["tick"]) - int(first["tick"]) + 1 - skipped - count)
+    return max(0, int(last["tick"]) - int(first["tick"]) + 1 - count)
 
 
 def cause(frames: FrameArray, index: int, header: LogHeader) -> str:

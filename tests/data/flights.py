@@ -37,7 +37,8 @@ def flight(count: int, *, first_tick: int = 0, period_ns: int = MILLISECOND) -> 
     frames: FrameArray = np.repeat(empty(FRAME_DTYPE), count)
     ticks = np.arange(first_tick, first_tick + count)
     due = START_NS + ticks * period_ns
-    swing = 0.5 * np.sin(2e-9 * np.pi * (due - START_NS))[:, None] * np.linspace(1.0, 0.5, 6)
+    phase, amplitude = 2e-9 * np.pi * (due - START_NS)[:, None], np.linspace(0.5, 0.25, 6)
+    swing = amplitude * np.sin(phase)
     frames["tick"] = ticks
     frames["deadline_ns"] = due
     frames["wake_ns"] = due + 20_000
@@ -51,7 +52,7 @@ def flight(count: int, *, first_tick: int = 0, period_ns: int = MILLISECOND) -> 
     frames["action_ns"] = due - 5 * MILLISECOND
     frames["action_expires_ns"] = due + 100 * MILLISECOND
     frames["position"][:, :6] = swing
-    frames["velocity"][:, :6] = frames["reported_velocity"][:, :6] = np.gradient(swing, period_ns * 1e-9, axis=0)
+    frames["velocity"][:, :6] = frames["reported_velocity"][:, :6] = 2.0 * np.pi * amplitude * np.cos(phase)
     frames["load"][:, :6] = 0.1
     frames["temperature"][:, :6] = 31.0
     frames["voltage"][:, :6] = 7.4
