@@ -151,14 +151,17 @@ class ControlLoop:
             raise
         return frame.record
 
-    def run(self) -> ControlState:
-        """Tick until the run has ended and the arm has been dealt with; returns the last state."""
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended and the arm has been dealt with."""
         conductor = self._conductor
-        while not self._departure.over(conductor.state, resting=conductor.resting, torque=self._link.has_torque):
+        return self._departure.over(conductor.state, resting=conductor.resting, torque=self._link.has_torque)
+
+    def run(self) -> ControlState:
+        """Tick until the run is over; returns the last state."""
+        while not self.over:
             self.tick()
-        # What the last tick led to shows in the next frame: recorder and guardian are to see how it ended.
-        self._send_beat()
-        return conductor.state
+        return self.state
 
     def leave(self, stop: Event = Event.SIGNAL) -> None:
         """End the run from the next tick on; a signal handler may call it. Twice means without parking."""
