@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from robot_mbrl.contracts.clock import NANOSECONDS, ManualClock, to_ns
+from robot_mbrl.contracts.errors import BusTimeout, ServoOverheat
 from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Record, Request, empty
 from robot_mbrl.contracts.types import StopCategory, Verdict, VerdictLevel
 from robot_mbrl.runtime.arm_link import ArmLink
@@ -26,6 +27,7 @@ LIMITS = MotionLimits(
 PARK = np.array([0.3, -0.2])
 LIFETIME = 0.2
 """Of an action [s]."""
+TIMEOUT = BusTimeout("servo 1 on paper: no answer within 9.1 ms in 3 attempts: check power, cable, ID and baud rate")
 
 
 class Mailbox:
@@ -98,7 +100,6 @@ class Rig:
         self.goal: Callable[[int], Sequence[float]] = lambda _: (0.0, 0.0)
         self.acting = False
 
-    @property
     def state(self) -> ControlState:
         """Where the loop stands."""
         return self.loop.state
@@ -150,8 +151,13 @@ class Rig:
         elif state is ControlState.FAULT:
             self.clock.advance(1.0)
         self.tick()
-        assert self.state is state
+        assert self.state() is state
 
     def _request(self, request: Request) -> None:
         self.ask(request)
         self.tick()
+
+
+def break_servo(rig: Rig) -> None:
+    """Let a servo report a hardware error."""
+    rig.arm.fails["read"] = [ServoOverheat("joint a: too hot")]
