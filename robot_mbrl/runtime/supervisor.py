@@ -18,12 +18,15 @@ from robot_mbrl.contracts.errors import ArmStopped, ProcessFailed
 from robot_mbrl.contracts.frame import ControlState, Record, Request
 from robot_mbrl.runtime.control_link import LOOK, ControlLink
 from robot_mbrl.runtime.crew import Crew
+from robot_mbrl.runtime.guardian import COMMANDING
 from robot_mbrl.runtime.settings import DeploySettings
 from robot_mbrl.safety.state_machine import LATCHED
 
 MOVING: Final = frozenset({ControlState.RUNNING, ControlState.SLOWED, ControlState.HOLDING})
 ANSWER_PATIENCE: Final = 10.0
 """How long the control process may take to do what it is asked [s]; it may switch torque or check servos for it."""
+REST_PATIENCE: Final = 3.0
+"""How long the arm may take to come to rest after a stop [s]."""
 PARK_PATIENCE: Final = 120.0
 """How long the way to the park pose may take [s]."""
 SIGNALLED: Final = 128
@@ -189,6 +192,8 @@ class Supervisor:
             if latched and not told:
                 ending = self._stopped(link)
                 if not self._operator.present:
+                    # So long the log goes on, and whoever asked for the stop sees what came of it.
+                    link.await_rest(REST_PATIENCE)
                     return ending
                 self._operator.tell(f"{ending.told}; keys: r resets, then g arms and goes on, q ends")
             told = latched
@@ -241,9 +246,10 @@ class Supervisor:
         control = self._crew.control
         self._caught.clear()
         if control.alive:
-            # Nobody watches over the arm any more: it is not to move again.
-            if not self._crew.guardian.alive:
+            # Without a guardian nobody watches over the arm any more: it is not to move again.
+            if link.state in COMMANDING and not (self._settings.park and self._crew.guardian.alive):
                 link.ask(Request.STOP, LATCHED, ANSWER_PATIENCE)
+                link.await_rest(REST_PATIENCE)
             link.send(Request.QUIT)
             self._await_end(link)
         self._crew.end(self._operator.tell)
