@@ -23,9 +23,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5, help="how many arms each fault hits")
     parser.add_argument("--first-seed", type=int, default=0, help="number of the first arm")
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"of: {', '.join(names)}")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/stop-proof"), help="path of the table, without its ending"
-    )
+    parser.add_argument("--out", type=Path, default=Path("runs/stop-proof"), help="path of the table, no ending")
     arguments = parser.parse_args()
     kinds = [kind for kind in KINDS if arguments.only is None or kind.name in arguments.only]
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)

@@ -12,10 +12,10 @@ from robot_mbrl.benchmarks.stop_proof.kinds import Kind
 from robot_mbrl.benchmarks.stop_proof.measures import LATCHED, REST_SPEED, Measures, measure
 from robot_mbrl.benchmarks.stop_proof.motion_faults import ACTIONS, MOTIONS
 from robot_mbrl.benchmarks.stop_proof.process_faults import PERSONS, PROCESSES
-from robot_mbrl.benchmarks.stop_proof.stage import Stage
+from robot_mbrl.benchmarks.stop_proof.stage import MOVING, Stage
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.errors import RobotMbrlError
-from robot_mbrl.contracts.frame import ControlState, Request
+from robot_mbrl.contracts.frame import Request
 
 KINDS: Final[tuple[Kind, ...]] = (*WIRE, *SERVO, *SURROUNDINGS, *ACTIONS, *MOTIONS, *PROCESSES, *PERSONS)
 
@@ -77,7 +77,7 @@ def _play(kind: Kind, seed: int, stage: Stage) -> Run:
     go_on = kind.make(stage)
     rode_through = not stage.wait(lambda: _stopped(stage), PATIENCE, go_on or (lambda: None)) and kind.harmless
     if rode_through:
-        rode_through = stage.observer.state is ControlState.RUNNING
+        rode_through = stage.observer.state in MOVING
         fault_ns = time.monotonic_ns()
         stage.send_request(Request.EMERGENCY_STOP)
         stage.wait(lambda: _stopped(stage), PATIENCE)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -41,6 +41,9 @@ BUS_SPIN: Final = 200e-6
 """The driver watches the port for so long around an answer [s], as it does in the loop benchmarks."""
 LOOK: Final = 0.004
 """Between two looks at truth and frames [s]."""
+MOVING: Final = (ControlState.RUNNING, ControlState.SLOWED)
+EMULATOR_PRIORITY: Final = 50
+"""Of SCHED_FIFO."""
 PROGRAM: Final = Path(sys.executable).with_name("robot-mbrl")
 START_PATIENCE: Final = 60.0
 END_PATIENCE: Final = 30.0
@@ -94,6 +97,7 @@ class Stage:
             truth_path.write_text(dump_settings(truth.model_copy(update={"joints": joints})), encoding="utf-8")
             process = cleanup.enter_context(VirtualArmProcess(ARM, link=self._link, truth=truth_path))
             self.control: ControlClient = process.control
+            _like_hardware(process.pid)
             self._calibrate()
             self._deployment = self._deploy()
             cleanup.callback(self._end)
@@ -171,12 +175,12 @@ class Stage:
         Raises:
             SimulationError: the deployment did not get that far; what it said is in the message.
         """
-        running = self.wait(lambda: self.observer.state is ControlState.RUNNING or self.ended, START_PATIENCE)
+        running = self.wait(lambda: self.observer.state in MOVING or self.ended, START_PATIENCE)
         if not running or self.ended:
             raise SimulationError(f"the deployment did not start: {self.last_words()}")
         start_ns = time.monotonic_ns() + to_ns(APPROACH + float(self.random.uniform(0.0, 1.6)))
         self.wait(lambda: time.monotonic_ns() > start_ns, patience=10.0)
-        if self.observer.state is not ControlState.RUNNING:
+        if self.observer.state not in MOVING:
             raise SimulationError(f"the arm stopped before there was a fault: {self.last_words()}")
 
     @property
@@ -254,3 +258,11 @@ class Stage:
             os.kill(pid, number)
         except ProcessLookupError:
             return
+
+
+def _like_hardware(pid: int) -> None:
+    """Let the emulated arm run when it wants to, where the machine allows that: a real one waits for no processor."""
+    with suppress(PermissionError):
+        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(EMULATOR_PRIORITY))
+    # The control process takes the last core for itself.
+    os.sched_setaffinity(pid, {min(os.sched_getaffinity(pid))})
