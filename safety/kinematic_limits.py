@@ -103,7 +103,7 @@ class MeasuredJerk:
 
 
 class CommandVelocity:
-    """This tick's step of the command is no faster than the joint's velocity limit."""
+    """Neither this tick's request nor what was last executed is faster than the joint's velocity limit."""
 
     name = "command_velocity"
 
@@ -112,12 +112,13 @@ class CommandVelocity:
         self._grader = Grader(settings.kinematics.command_velocity, settings.min_speed_scale)
 
     def judge(self, view: FrameView) -> Judgement:
-        """Grade the step from the held goal to the requested one over the tick's length [rad/s]."""
-        if not (view.commanding and view.has_request and view.has_goal and view.step_ns):
+        """Grade the faster of the two [rad/s]."""
+        if not view.commanding:
             return PASS
-        rate = NANOSECONDS / view.step_ns
-        steps = [(b - a) * rate for b, a in zip(view.requested, view.goal, strict=True)]
-        ratio, joint = largest_ratio(steps, self._limits)
+        ratio, joint = largest_ratio(view.request_velocity, self._limits)
+        executed, other = largest_ratio(view.goal_velocity, self._limits)
+        if executed > ratio:
+            ratio, joint = executed, other
         return _slowed(self._grader.judge(ratio, view.now_ns, joint, self._limits[joint]), order=1)
 
 
@@ -134,7 +135,7 @@ class CommandAcceleration:
         self._grader = Grader(settings.kinematics.command_acceleration, settings.min_speed_scale)
 
     def judge(self, view: FrameView) -> Judgement:
-        """Grade the acceleration of the goals up to the requested one [rad/s²]."""
+        """Grade the acceleration of the requests [rad/s²]."""
         if not view.commanding:
             return PASS
         ratio, joint = largest_ratio(view.command.acceleration, self._limits)
@@ -155,7 +156,7 @@ class CommandJerk:
         self._grader = Grader(settings.kinematics.command_jerk, settings.min_speed_scale)
 
     def judge(self, view: FrameView) -> Judgement:
-        """Grade the jerk of the goals up to the requested one [rad/s³]."""
+        """Grade the jerk of the requests [rad/s³]."""
         if not view.commanding:
             return PASS
         ratio, joint = largest_ratio(view.command.jerk, self._limits)

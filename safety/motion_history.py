@@ -41,10 +41,10 @@ class MotionHistory:
         samples.append((stamp_ns, position))
         if len(samples) >= 2 * _PER_WINDOW:
             (t1, q1), (t2, q2) = samples[-_PER_WINDOW], samples[-2 * _PER_WINDOW]
-            self._d12 = _quotient(q1, q2, t1 - t2)
+            self._d12 = quotient(q1, q2, t1 - t2)
         if len(samples) == 3 * _PER_WINDOW:
             t3, q3 = samples[0]
-            self._d123 = _quotient(self._d12, _quotient(q2, q3, t2 - t3), t1 - t3)
+            self._d123 = quotient(self._d12, quotient(q2, q3, t2 - t3), t1 - t3)
 
     def derivatives(self, stamp_ns: int, position: list[float]) -> Derivatives:
         """Derivatives on reaching `position` [rad] at `stamp_ns` [ns], later than what was kept."""
@@ -52,17 +52,18 @@ class MotionHistory:
         if len(samples) < _PER_WINDOW or stamp_ns <= samples[-1][0]:
             return Derivatives(zeros, zeros, zeros)
         t1, q1 = samples[-_PER_WINDOW]
-        d01 = _quotient(position, q1, stamp_ns - t1)
+        d01 = quotient(position, q1, stamp_ns - t1)
         if len(samples) < 2 * _PER_WINDOW:
             return Derivatives(d01, zeros, zeros)
-        acceleration = _quotient(d01, self._d12, stamp_ns - samples[-2 * _PER_WINDOW][0], 2.0)
+        acceleration = quotient(d01, self._d12, stamp_ns - samples[-2 * _PER_WINDOW][0], 2.0)
         if len(samples) < 3 * _PER_WINDOW:
             return Derivatives(d01, acceleration, zeros)
         d123 = [2.0 * value for value in self._d123]
-        return Derivatives(d01, acceleration, _quotient(acceleration, d123, stamp_ns - samples[0][0], 3.0))
+        return Derivatives(d01, acceleration, quotient(acceleration, d123, stamp_ns - samples[0][0], 3.0))
 
 
-def _quotient(later: list[float], earlier: list[float], span_ns: int, factor: float = 1.0) -> list[float]:
+def quotient(later: list[float], earlier: list[float], span_ns: int, factor: float = 1.0) -> list[float]:
+    """(n,) `factor` times the change from `earlier` to `later` over `span_ns` [ns], per second."""
     rate = factor * NANOSECONDS / span_ns
     return [(b - a) * rate for b, a in zip(later, earlier, strict=True)]
 

@@ -1,7 +1,7 @@
 """Where the tool frame and the links may be.
 
-Judged twice: as measured, and where the arm would come to rest if a stop began after this tick, so that a held motion
-ends on the right side. An arm that is on the wrong side already may lead away from it, slowly.
+Judged twice: as measured, and where the arm is going, with the way that braking takes, so that a held motion ends on
+the right side. An arm that is on the wrong side already may lead away from it, slowly.
 """
 
 from robot_mbrl.contracts.geometry import ArmGeometry
