@@ -28,6 +28,7 @@ from robot_mbrl.contracts.config import BusSettings
 from robot_mbrl.contracts.errors import BusError
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import SerialTransport, ServoBus, open_bus
+from robot_mbrl.drivers.line import BITS_PER_BYTE
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
 
 RATE = 200.0
@@ -151,7 +152,7 @@ def measure_protocol(protocol: str, seconds: float, turnaround: float) -> dict[s
         bus.close()
         driver = drive(process.port, arm, seconds, turnaround, clock)
         status = process.control.status()
-    formula = traffic.wire_bytes(len(ids)) * 10 / arm.baud + len(ids) * turnaround
+    formula = traffic.wire_bytes(len(ids)) * BITS_PER_BYTE / arm.baud + len(ids) * turnaround
     return {
         "arm": traffic.arm,
         "turnaround_us": turnaround * 1e6,

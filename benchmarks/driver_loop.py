@@ -16,9 +16,9 @@ from robot_mbrl.contracts.types import FloatArray, JointCommand
 from robot_mbrl.drivers.arm_checks import write_registers
 from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.drivers.bus import ServoBus, Transport, bus_protocol
-from robot_mbrl.drivers.bus.port import BITS_PER_BYTE
 from robot_mbrl.drivers.calibration import nominal_calibration
 from robot_mbrl.drivers.dialects import arm_servos, dialect
+from robot_mbrl.drivers.line import BITS_PER_BYTE
 from robot_mbrl.drivers.serial_arm import SerialArm
 from robot_mbrl.drivers.units import servo_units
 

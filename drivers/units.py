@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.drivers.arms import RAD_PER_TICK
 from robot_mbrl.drivers.feetech.sts3215 import PHASE_FINE_SPEED, STS3215
 
-STEPS_PER_TURN: Final = 4096
-_STEP: Final = 2.0 * math.pi / STEPS_PER_TURN
 _RPM: Final = 2.0 * math.pi / 60.0
 
 
@@ -45,19 +44,19 @@ class ServoUnits:
 # 100 steps/s² (the memory table prints 8.7 °/s²) and, for the two settings of `phase`, 1 step/s (0.0146 rpm) and
 # 50 steps/s (0.732 rpm).
 _STS3215: Final = ServoUnits(
-    position=_STEP,
-    velocity=_STEP,
-    acceleration=100 * _STEP,
+    position=RAD_PER_TICK,
+    velocity=RAD_PER_TICK,
+    acceleration=100 * RAD_PER_TICK,
     load=1e-3,
     load_register="present_load",
     current=6.5e-3,
     voltage=0.1,
     temperature=1.0,
 )
-_COARSE_SPEED: Final = 50 * _STEP
+_COARSE_SPEED: Final = 50 * RAD_PER_TICK
 
 _XL430: Final = ServoUnits(
-    position=_STEP,
+    position=RAD_PER_TICK,
     velocity=0.229 * _RPM,
     acceleration=214.577 * _RPM / 60.0,
     load=1e-3,

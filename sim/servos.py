@@ -7,21 +7,21 @@ and viscous friction. The XL430-W250 has no published fit: its figures are solve
 import math
 from dataclasses import dataclass, replace
 
-TICKS_PER_RADIAN = 4096 / (2 * math.pi)
+from robot_mbrl.drivers.arms import TICKS_PER_RAD
 
 DYNAMIXEL_PWM_LIMIT = 885
 """PWM value that is a duty of 1 (e-Manual, PWM limit 36: 0.113 % a unit)."""
 
-DYNAMIXEL_P_GAIN = TICKS_PER_RADIAN / 128 / DYNAMIXEL_PWM_LIMIT
+DYNAMIXEL_P_GAIN = TICKS_PER_RAD / 128 / DYNAMIXEL_PWM_LIMIT
 """Duty a radian and P unit: the e-Manual divides the P register by 128 and multiplies by the error in ticks."""
 
 DYNAMIXEL_CYCLE = 0.001
 """Period of the position loop [s]. ROBOTIS does not publish it; the unit of `realtime_tick` is taken."""
 
-DYNAMIXEL_I_GAIN = TICKS_PER_RADIAN / 65536 / DYNAMIXEL_PWM_LIMIT / DYNAMIXEL_CYCLE
+DYNAMIXEL_I_GAIN = TICKS_PER_RAD / 65536 / DYNAMIXEL_PWM_LIMIT / DYNAMIXEL_CYCLE
 """Duty a rad·s and I unit: the register is divided by 65536 and multiplies the sum of errors over the cycles."""
 
-DYNAMIXEL_D_GAIN = TICKS_PER_RADIAN / 16 / DYNAMIXEL_PWM_LIMIT * DYNAMIXEL_CYCLE
+DYNAMIXEL_D_GAIN = TICKS_PER_RAD / 16 / DYNAMIXEL_PWM_LIMIT * DYNAMIXEL_CYCLE
 """Duty a rad/s and D unit: the register is divided by 16 and multiplies the change of the error a cycle."""
 
 

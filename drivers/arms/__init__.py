@@ -2,11 +2,12 @@
 
 from robot_mbrl.drivers.arms.commands import BRAKING_TIMESTEP, CommandedPath, check_command
 from robot_mbrl.drivers.arms.definition import ArmDefinition, JointDefinition, arm_names, load_arm
-from robot_mbrl.drivers.arms.joint_map import RAD_PER_TICK, TICKS_PER_REVOLUTION, JointMap
+from robot_mbrl.drivers.arms.joint_map import RAD_PER_TICK, TICKS_PER_RAD, TICKS_PER_REVOLUTION, JointMap
 
 __all__ = [
     "BRAKING_TIMESTEP",
     "RAD_PER_TICK",
+    "TICKS_PER_RAD",
     "TICKS_PER_REVOLUTION",
     "ArmDefinition",
     "CommandedPath",

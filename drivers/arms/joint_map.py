@@ -6,6 +6,7 @@ from dataclasses import dataclass
 TICKS_PER_REVOLUTION = 4096
 """Encoder resolution of STS3215, XL330-M288 and XL430-W250 (data sheets)."""
 
+TICKS_PER_RAD = TICKS_PER_REVOLUTION / (2.0 * math.pi)
 RAD_PER_TICK = 2.0 * math.pi / TICKS_PER_REVOLUTION
 
 

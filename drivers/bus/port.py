@@ -11,12 +11,11 @@ import serial
 
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, to_ns
 from robot_mbrl.contracts.errors import ConfigError, PortBusy, PortError, PortLost, PortNotFound, PortPermission
+from robot_mbrl.drivers.line import BITS_PER_BYTE
 
 READ_SIZE = 4096
 MAX_KERNEL_READS = 32
 """Reads after which whatever still comes is new: the kernel holds less than so many times `READ_SIZE` of a line."""
-BITS_PER_BYTE = 10
-"""Start bit, eight data bits, stop bit."""
 WRITE_MARGIN = 1.0
 """How much longer than its bytes take on the wire a write may wait for the device to take them [s]."""
 

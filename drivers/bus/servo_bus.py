@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, to_ns
 from robot_mbrl.contracts.config import BusSettings
 from robot_mbrl.contracts.errors import BusError, BusTimeout, InstructionRejected, PacketCorrupt, StaleAnswer
-from robot_mbrl.drivers.bus.port import BITS_PER_BYTE, Transport
+from robot_mbrl.drivers.bus.port import Transport
 from robot_mbrl.drivers.bus.protocol import Answer, BusProtocol
 from robot_mbrl.drivers.bus.statistics import BusStatistics
+from robot_mbrl.drivers.line import BITS_PER_BYTE
 from robot_mbrl.drivers.registers import Register
 
 

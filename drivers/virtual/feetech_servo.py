@@ -111,6 +111,9 @@ class FeetechServo(EmulatedServo):
         self.eeprom_dirty = True
         self.reboot()
 
+    def on_instruction(self) -> None:
+        """Nothing: these servos do not watch their host."""
+
     def trip(self, fault: str) -> None:
         """Set a protection off by hand."""
         bit = {"overload": StatusBit.OVERLOAD, "overheat": StatusBit.OVERHEAT, "overcurrent": StatusBit.OVERCURRENT}[

@@ -11,9 +11,10 @@ from typing import ClassVar, Final
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.plant import Bridge
+from robot_mbrl.drivers.arms import TICKS_PER_RAD
 from robot_mbrl.drivers.registers import ControlTable, Register
 from robot_mbrl.drivers.virtual.profile import TrapezoidProfile
-from robot_mbrl.drivers.virtual.shaft import TICKS_PER_RAD, Shaft
+from robot_mbrl.drivers.virtual.shaft import Shaft
 
 BROWN_OUT_VOLTAGE: Final = 3.0
 """Supply [V] below which the servo's controller resets. The controllers run on 3.3 V; an assumption, no source."""
@@ -222,8 +223,9 @@ class EmulatedServo(ABC):
         self._refresh()
         return bytes(self.memory[address : address + size])
 
-    def on_instruction(self) -> None:  # noqa: B027
-        """The servo has heard an instruction, whoever it was for."""
+    @abstractmethod
+    def on_instruction(self) -> None:
+        """The servo has heard an instruction, whoever it was for: the host is alive."""
 
     def register_write(self, address: int, data: bytes) -> None:
         """Keep a write for `action`."""

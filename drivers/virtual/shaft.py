@@ -1,11 +1,8 @@
 """The magnetic encoder on a servo's output shaft."""
 
-import math
 from dataclasses import dataclass
 
-from robot_mbrl.drivers.arms import TICKS_PER_REVOLUTION, JointDefinition
-
-TICKS_PER_RAD = TICKS_PER_REVOLUTION / (2.0 * math.pi)
+from robot_mbrl.drivers.arms import TICKS_PER_RAD, JointDefinition
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from robot_mbrl.contracts.clock import NANOSECONDS, to_ns
-
-BITS_PER_BYTE = 10
-"""Start bit, eight data bits, stop bit."""
+from robot_mbrl.drivers.line import BITS_PER_BYTE
 
 
 class Reply(NamedTuple):

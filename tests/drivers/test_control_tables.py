@@ -12,7 +12,7 @@ from robot_mbrl.drivers.dynamixel.x_series import XL330_M077, XL330_M288, XL430_
 from robot_mbrl.drivers.feetech import sts3215
 from robot_mbrl.drivers.feetech.sts3215 import STS3215
 from robot_mbrl.drivers.registers import ControlTable, Encoding
-from robot_mbrl.drivers.units import STEPS_PER_TURN, servo_units
+from robot_mbrl.drivers.units import servo_units
 
 TABLES = pytest.mark.parametrize("table", CONTROL_TABLES.values(), ids=CONTROL_TABLES)
 
@@ -198,7 +198,7 @@ def test_feetech_signs_are_bits_and_dynamixel_s_are_complements() -> None:
 def test_units_are_the_published_ones() -> None:
     rpm = math.tau / 60
     sts = servo_units("sts3215")
-    assert sts.position * STEPS_PER_TURN == pytest.approx(math.tau)
+    assert sts.position * 4096 == pytest.approx(math.tau)
     assert sts.velocity == pytest.approx(0.0146 * rpm, rel=5e-3)
     assert math.degrees(sts.acceleration) == pytest.approx(8.7, rel=0.02)
     assert (sts.load, sts.current, sts.voltage, sts.temperature) == (0.001, 0.0065, 0.1, 1.0)
