@@ -1,7 +1,6 @@
 """Keeps what emulated servos hold in EEPROM in a file, so that it outlives the program as it does on real servos."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from robot_mbrl.contracts.config import one_line
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.drivers.calibration import write_atomically
 from robot_mbrl.drivers.virtual.servo import EmulatedServo
 
 _CONTENT = TypeAdapter(dict[str, str])
@@ -21,6 +21,11 @@ class EepromStore:
     def __init__(self, path: Path) -> None:
         """Name the file; nothing is read yet."""
         self._path = path
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
 
     def load(self, servos: Sequence[EmulatedServo]) -> bool:
         """Put the file's contents into the servos and power them up; False when there is no file yet.
@@ -52,10 +57,12 @@ class EepromStore:
         return True
 
     def save(self, servos: Sequence[EmulatedServo]) -> None:
-        """Replace the file by what the servos hold now; all or nothing."""
+        """Replace the file by what the servos hold now; all or nothing.
+
+        Raises:
+            OSError: the file cannot be written; the servos stay dirty.
+        """
         content = {servo.name: servo.eeprom.hex() for servo in servos}
-        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        beside.replace(self._path)
+        write_atomically(self._path, json.dumps(content, indent=1) + "\n")
         for servo in servos:
             servo.eeprom_dirty = False

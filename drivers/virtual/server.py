@@ -51,7 +51,7 @@ class VirtualArmServer:
             control_path: of the control socket.
             store: keeps the EEPROMs.
             delivery_ns: what the pty needs to deliver [ns], by which arrivals are dated back.
-            report: told when the machine is too slow.
+            report: told when the machine is too slow, or the EEPROM cannot be saved.
 
         Raises:
             PortError: the link or the socket cannot be made.
@@ -67,6 +67,7 @@ class VirtualArmServer:
         self._schedule = StepSchedule(arm.plant.timestep, time.monotonic_ns())
         self._chores_ns = 0
         self._reported_overruns = 0
+        self._save_failed = False
         self._control = ControlSocket(control_path, self._handle)
         try:
             port.plug()
@@ -148,8 +149,20 @@ class VirtualArmServer:
             )
 
     def _save(self) -> None:
-        if self._store is not None and any(servo.eeprom_dirty for servo in self._arm.servos):
+        """Save what changed. A file that cannot be written is reported once, and tried again with the next chores."""
+        if self._store is None or not any(servo.eeprom_dirty for servo in self._arm.servos):
+            return
+        try:
             self._store.save(self._arm.servos)
+        except OSError as error:
+            if not self._save_failed:
+                self._report(
+                    f"{self._store.path}: the servos' EEPROM cannot be saved ({error.strerror}): make room or give "
+                    "another state file; it is tried again"
+                )
+            self._save_failed = True
+        else:
+            self._save_failed = False
 
     def _handle(self, request: TimedFault | Command) -> Answer:
         if isinstance(request, TimedFault):
