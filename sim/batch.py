@@ -13,7 +13,7 @@ import mujoco.batch
 import numpy as np
 from numpy.typing import NDArray
 
-from robot_mbrl.contracts.errors import ConfigError, NonFiniteCommand, SimulationError
+from robot_mbrl.contracts.errors import ConfigError, LimitViolation, NonFiniteCommand, SimulationError
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.sim.apply import apply_truth
 from robot_mbrl.sim.parameters import ArmTruth
@@ -136,9 +136,12 @@ class BatchTaskEnv:
             actions led to.
 
         Raises:
+            LimitViolation: the actions have another shape; nothing moved.
             NonFiniteCommand: an action holds NaN or infinity; nothing moved.
             SimulationError: the physics of some simulations diverged: reset those.
         """
+        if actions.shape != self._targets.shape:
+            raise LimitViolation(f"{self.task.name}: actions of shape {actions.shape}: give {self._targets.shape}")
         if not np.isfinite(actions).all():
             bad = np.flatnonzero(~np.isfinite(actions).all(axis=-1)).tolist()
             raise NonFiniteCommand(f"{self.task.name}: the actions of simulations {bad} are not finite: give -1..1")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robot_mbrl.contracts.errors import ConfigError, NonFiniteCommand, SimulationError
+from robot_mbrl.contracts.errors import ConfigError, LimitViolation, NonFiniteCommand, SimulationError
 from robot_mbrl.sim.batch import BatchTaskEnv
 from robot_mbrl.sim.randomization import PUBLISHED_RANGES, Randomization
 from robot_mbrl.sim.tasks import Episode, TaskEnv, make_task
@@ -103,6 +103,16 @@ def test_actions_that_are_not_finite_are_refused_with_their_simulations() -> Non
     actions[[1, 3], 2] = np.nan
     with pytest.raises(NonFiniteCommand, match=r"simulations \[1, 3\]"):
         batch.step(actions)
+
+
+@pytest.mark.parametrize("shape", [(6,), (3, 6), (2, 5), (2, 6, 1), ()])
+def test_actions_of_another_shape_are_refused_and_move_nothing(shape: tuple[int, ...]) -> None:
+    env = batch_of("reach", seed=0)
+    env.reset()
+    before = env.states()
+    with pytest.raises(LimitViolation, match=rf"reach: actions of shape .*: give \({env.nsim}, 6\)"):
+        env.step(np.zeros(shape))
+    np.testing.assert_array_equal(env.states(), before)
 
 
 def test_bad_arguments_are_refused() -> None:
