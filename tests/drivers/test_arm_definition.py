@@ -57,6 +57,31 @@ def test_koch_follower_has_two_large_and_four_small_servos() -> None:
     assert [joint.servo for joint in load_arm("koch_follower").joints] == ["xl430-w250"] * 2 + ["xl330-m288"] * 4
 
 
+@pytest.mark.parametrize("name", arm_names())
+def test_the_temperature_limit_is_the_lowest_that_a_servo_of_the_arm_has_from_the_factory(name: str) -> None:
+    arm = load_arm(name)
+    tables = [control_table(joint.servo) for joint in arm.joints]
+    register = "max_temperature_limit" if arm.protocol == "feetech" else "temperature_limit"
+    assert arm.temperature_limit == min(table[register].default for table in tables)
+
+
+@pytest.mark.parametrize("name", arm_names())
+def test_sources_tell_of_nothing_that_the_arm_does_not_have(name: str) -> None:
+    arm = load_arm(name)
+    registers = {register for joint in arm.joints for register in joint.registers}
+    text = " ".join(arm.sources.values())
+    assert ("protection current" in text) == ("protection_current" in registers)
+    assert ("P 1500" in text) == ("position_p_gain" in registers)
+    servos = {joint.servo for joint in arm.joints}
+    torque = arm.sources["torque_limit"].lower()
+    assert {kind for kind in ("sts3215", "xl330-m077", "xl330-m288", "xl430-w250") if kind in torque} == servos
+
+
+def test_the_koch_leader_has_the_stall_torque_of_its_supply() -> None:
+    """XL330-M077 on 5 V, ROBOTIS e-Manual; 0.228 N·m is what it has on 6 V."""
+    assert {(joint.supply_voltage, joint.torque_limit) for joint in load_arm("koch_leader").joints} == {(5.0, 0.215)}
+
+
 def write_definition(path: Path, old: str, new: str) -> str:
     text = dump_settings(load_arm("so101_follower"))
     assert old in text
