@@ -6,6 +6,7 @@ What cannot be run as it stands is held to something else: a `make` target to th
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tests.cli.factory_bench import await_servo, set_up
 from tests.cli.program import PATIENCE, PROGRAM, Standing, calibrate, environment, run
 
 ROOT = Path(__file__).resolve().parents[2]
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 LINK = "/tmp/so101"
 HARDWARE = "/dev/ttyACM0"
@@ -122,6 +124,23 @@ def test_the_quick_start(folder: Path) -> None:
         terminal.terminate()
         terminal.communicate()
     assert not (folder / "so101").exists()
+
+
+def test_the_python_example(folder: Path) -> None:
+    """It turns the first joint by 50 times 0.004 rad, holds, and prints six angles."""
+    (example,) = PYTHON.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    with VirtualArmProcess("so101_follower", link=folder / "python") as process:
+        calibrate(process, "so101_follower", folder / "python.yaml")
+        before = process.control.truth().position
+        script = example.replace("/tmp/so101.yaml", str(folder / "python.yaml")).replace(LINK, str(folder / "python"))
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        after = process.control.truth()
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.strip("[]\n ").split()) == 6
+    assert after.position[0] - before[0] == pytest.approx(50 * 0.004, abs=0.1)
+    assert after.torque.all()
 
 
 def test_the_commands_for_an_arm_of_ones_own(folder: Path) -> None:
