@@ -15,7 +15,6 @@ from robot_mbrl.contracts.errors import ConfigError, RobotMbrlError
 
 INTERRUPTED: Final = 130
 """What a shell reports for a program that Ctrl-C ended (128 + SIGINT)."""
-USAGE: Final = 2
 
 SYNOPSIS: Final = """Serial-bus robot arms: servo drivers, an emulated servo bus with physics, a MuJoCo twin.
 
