@@ -68,17 +68,32 @@ def stopping_profile(velocity: float, acceleration: float, acceleration_limit: f
 
     An acceleration beyond its limit is taken to be at the limit.
     """
-    limit, jerk = acceleration_limit, jerk_limit
-    start = min(max(acceleration, -limit), limit)
+    start = min(max(acceleration, -acceleration_limit), acceleration_limit)
+    jerk, rise, plateau, fall = _phases(velocity, start, acceleration_limit, jerk_limit)
+    return Profile(velocity, start, (jerk, 0.0, -jerk), (rise, plateau, fall))
+
+
+def stopping_distance(velocity: float, acceleration: float, acceleration_limit: float, jerk_limit: float) -> float:
+    """`stopping_profile(...).distance`, at a fraction of the cost: a limiter asks for it several times a tick."""
+    start = min(max(acceleration, -acceleration_limit), acceleration_limit)
+    jerk, rise, plateau, fall = _phases(velocity, start, acceleration_limit, jerk_limit)
+    way = rise * (velocity + rise * (start / 2.0 + rise * jerk / 6.0))
+    velocity += rise * (start + rise * jerk / 2.0)
+    peak = start + rise * jerk
+    way += plateau * (velocity + plateau * peak / 2.0)
+    velocity += plateau * peak
+    return way + fall * (velocity + fall * (peak / 2.0 - fall * jerk / 6.0))
+
+
+def _phases(velocity: float, start: float, limit: float, jerk: float) -> tuple[float, float, float, float]:
+    """Jerk of the first phase, with its sign, and the duration of each."""
     # Velocity that would remain if the acceleration did nothing but fall to 0: it tells which way to push.
-    remaining = velocity + start * abs(start) / (2 * jerk)
-    direction = -math.copysign(1.0, remaining)
+    remaining = velocity + start * abs(start) / (2.0 * jerk)
+    direction = -1.0 if remaining >= 0.0 else 1.0
     gain, initial = -direction * velocity, direction * start
-    peak = min(limit, math.sqrt(max(jerk * gain + initial**2 / 2, 0.0)))
-    plateau = (gain - (2 * limit**2 - initial**2) / (2 * jerk)) / limit if peak == limit else 0.0
-    rise = (peak - initial) / jerk
-    phases = (direction * jerk, 0.0, -direction * jerk)
-    return Profile(velocity, start, phases, (max(rise, 0.0), max(plateau, 0.0), peak / jerk))
+    peak = min(limit, math.sqrt(max(jerk * gain + initial**2 / 2.0, 0.0)))
+    plateau = (gain - (2.0 * limit**2 - initial**2) / (2.0 * jerk)) / limit if peak == limit else 0.0
+    return direction * jerk, max((peak - initial) / jerk, 0.0), max(plateau, 0.0), peak / jerk
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The path that a policy's actions describe, and how far along it the arm is asked to be."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,9 +24,10 @@ class ActionPath:
     """Straight lines from action to action, each run through in one action period.
 
     A motion that is slowed stays on these lines and falls behind: actions wait, until they expire. An expired action is
-    left out and the line goes on to the next one, at the speed that the policy had there. After a start the newest
-    action alone is aimed at, with `approach_speed`, until an action period is enough to reach it. Nothing is
-    extrapolated: past the last action the path stands still.
+    left out: the line goes straight on to the next one, in the time that the way by the expired one had, and so no
+    faster than the policy. After a start the newest action alone is aimed at, with `approach_speed` beyond the policy's
+    own speed, until an action period is enough to reach it. Nothing is extrapolated: past the last action the path
+    stands still.
     """
 
     def __init__(self, n: int, action_period: float, approach_speed: float) -> None:
@@ -34,42 +35,59 @@ class ActionPath:
         self._period = action_period
         self._approach_speed = approach_speed
         self._waiting: deque[_Waypoint] = deque(maxlen=BACKLOG)
-        self._last = np.zeros(n)
-        self._remaining = 0.0
+        self._newest: _Waypoint | None = None
+        self._remaining = self._leap = 0.0
         self._approaching = True
         self.position = np.zeros(n)
         """(n,) where the arm is asked to be [rad]."""
-        self.expires_ns = -1
-        """When the newest action expires [ns]; -1 before the first one."""
 
     @property
-    def waiting(self) -> int:
-        """Actions that have not been reached yet."""
-        return len(self._waiting)
+    def behind(self) -> float:
+        """Motion that is left until the newest action is reached [s]; 0 while it is only being approached."""
+        if self._approaching or not self._waiting:
+            return 0.0
+        return self._remaining + (len(self._waiting) - 1) * self._period
+
+    @property
+    def expires_ns(self) -> int:
+        """When the newest action expires [ns]; -1 before the first one."""
+        return self._newest.expires_ns if self._newest else -1
+
+    def forget(self) -> None:
+        """Know no action any more."""
+        self._waiting.clear()
+        self._newest = None
 
     def start(self, position: FloatArray) -> None:
-        """Begin at `position` (n,) [rad], at rest. Actions that wait are forgotten, the newest one's expiry is not."""
-        self.position, self._last = position.copy(), position.copy()
+        """Begin at `position` (n,) [rad], at rest, and aim at the newest action."""
+        self.position, self._approaching = position.copy(), True
         self._waiting.clear()
-        self._approaching = True
+        if self._newest:
+            self._waiting.append(replace(self._newest, step=0.0))
+            self._aim()
 
     def append(self, position: FloatArray, expires_ns: int) -> None:
         """Go on to `position` (n,) [rad], unless its expiry [ns] passes first."""
+        step = _distance(self._newest.position, position) if self._newest else 0.0
+        leap = step
         if self._approaching:
+            # Of a policy that moves two steps are alike; a leap is not its speed.
+            step = min(step, self._leap)
             self._waiting.clear()
-            self._last = self.position
-            self._approaching = _distance(self.position, position) > self._approach_speed * self._period
-        full = len(self._waiting) == BACKLOG
-        self._waiting.append(_Waypoint(position.copy(), _distance(self._last, position), expires_ns))
-        self._last, self.expires_ns = self._waiting[-1].position, expires_ns
-        if full or len(self._waiting) == 1:
+            away = _distance(self.position, position)
+            self._approaching = away > step + self._approach_speed * self._period
+        self._leap = leap
+        if len(self._waiting) == BACKLOG:
+            self._leave_out()
+        self._newest = _Waypoint(position.copy(), step, expires_ns)
+        self._waiting.append(self._newest)
+        if len(self._waiting) == 1:
             self._aim()
 
     def advance(self, elapsed: float, now_ns: int) -> FloatArray:
         """Move on by `elapsed` [s] of motion, at `now_ns` [ns], and return the position (n,) [rad]."""
         while self._waiting and self._waiting[0].expires_ns <= now_ns:
-            self._waiting.popleft()
-            self._aim()
+            self._leave_out()
         while self._waiting and elapsed >= self._remaining:
             elapsed -= self._remaining
             self.position = self._waiting.popleft().position
@@ -80,15 +98,18 @@ class ActionPath:
             self._remaining -= elapsed
         return self.position
 
+    def _leave_out(self) -> None:
+        """Go straight on to the action after the next one, in the time that both ways had."""
+        self._waiting.popleft()
+        self._remaining += self._period
+
     def _aim(self) -> None:
-        """Set the time that the way to the next action takes: its period, or longer where the way is another one."""
-        if not self._waiting:
-            return
-        goal = self._waiting[0]
-        speed = self._approach_speed if self._approaching else max(goal.step / self._period, self._approach_speed)
-        away = _distance(self.position, goal.position)
-        longer = self._approaching or away > goal.step * (1.0 + 1e-9)
-        self._remaining = max(self._period, away / speed) if longer else self._period
+        """Set the time that the way to the next action takes."""
+        self._remaining = self._period
+        if self._approaching and self._waiting:
+            goal = self._waiting[0]
+            speed = goal.step / self._period + self._approach_speed
+            self._remaining = max(self._period, _distance(self.position, goal.position) / speed)
 
 
 def _distance(start: FloatArray, end: FloatArray) -> float:

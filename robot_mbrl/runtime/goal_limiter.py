@@ -2,7 +2,7 @@
 
 import math
 
-from robot_mbrl.contracts.braking import stopping_profile
+from robot_mbrl.contracts.braking import stopping_distance
 
 SETTLING_TICKS = 2
 """A joint close to its target nears it with a time constant of at least so many ticks, or of A/J if that is longer."""
@@ -21,7 +21,8 @@ class GoalLimiter:
         v = (q - q₋₁)/h,  a = (v - v₋₁)/h,  j = (a - a₋₁)/h
 
     A target that keeps to the limits is handed through unchanged, to the last bit. One that does not is approached
-    along the quickest braking curve, and caught. From each goal the joint can still stop before its position limits.
+    along the quickest braking curve, and caught. From each goal the joint can still stop before its position limits,
+    and let go of its acceleration before its velocity limit; where a target could not, it is not followed.
     """
 
     def __init__(
@@ -56,14 +57,15 @@ class GoalLimiter:
         if (
             self._may_have(acceleration)
             and (self._on_target or self._can_stay(velocity, acceleration, target_velocity))
-            # At the end of the tick the velocity is its mean carried on by half a tick; without, there is room to spare.
+            # The velocity at the tick's end: the mean over the tick, carried on by half a tick.
             and self._can_stop(target, velocity + acceleration * self._period / 2, acceleration)
         ):
             self.goal, self.velocity, self.acceleration, self._on_target = target, velocity, acceleration, True
             return target
         self._on_target = False
         acceleration = self._settle(target, target_velocity)
-        if not self._may_have(acceleration):
+        ahead = math.copysign(1.0, target - self.goal)
+        if not self._may_have(acceleration) or ahead * self._excess(acceleration, target, target_velocity) > ROUNDING:
             acceleration = self._approach(target, target_velocity)
         velocity = self.velocity + acceleration * self._period
         if not self._can_stop(self.goal + velocity * self._period, velocity, acceleration):
@@ -87,9 +89,9 @@ class GoalLimiter:
         return abs(change) <= step and abs(change - acceleration) <= step
 
     def _can_stop(self, goal: float, velocity: float, acceleration: float) -> bool:
-        profile = stopping_profile(velocity, acceleration, self._acceleration_limit, self._jerk_limit)
+        way = stopping_distance(velocity, acceleration, self._acceleration_limit, self._jerk_limit)
         low, high = self._low - ROUNDING, self._high + ROUNDING
-        return self._low <= goal <= self._high and low <= goal + profile.distance <= high
+        return self._low <= goal <= self._high and low <= goal + way <= high
 
     def _settle(self, target: float, target_velocity: float) -> float:
         """The acceleration of this tick that lets the distance e to the target fade without overshoot.
@@ -128,18 +130,19 @@ class GoalLimiter:
     def _excess(self, acceleration: float, target: float, target_velocity: float) -> float:
         """How far past `target` [rad] the joint would come to rest, seen from it, after a tick at `acceleration`."""
         velocity = self.velocity + acceleration * self._period
-        profile = stopping_profile(velocity - target_velocity, acceleration, self._acceleration_limit, self._jerk_limit)
-        return self.goal + velocity * self._period + profile.distance - target
+        relative = velocity - target_velocity
+        way = stopping_distance(relative, acceleration, self._acceleration_limit, self._jerk_limit)
+        return self.goal + velocity * self._period + way - target
 
     def _acceleration_towards(self, velocity: float) -> float:
         """The acceleration of this tick that brings the joint to `velocity` soonest, and is 0 there.
 
-        With s = Jh the step by which it can fall each tick, a tick at a gains (n + 1)(a - n s/2) h before it is 0,
-        where n = ⌊a/s⌋ ticks follow.
+        After a tick at a, letting go of it takes the velocity on by ah/2 + a²/(2J), whoever brakes from there on:
+
+            3/2 a h + a²/(2J) = c,  c the change that is wanted
         """
         step = self._jerk_limit * self._period
         change = velocity - self.velocity
-        gain = abs(change) / self._period
-        ticks = int((math.sqrt(1.0 + 8.0 * gain / step) - 1.0) / 2.0)
-        wanted = math.copysign(min(gain / (ticks + 1) + step * ticks / 2, self._acceleration_limit), change)
+        fading = math.sqrt(2.25 * step**2 + 2.0 * self._jerk_limit * abs(change)) - 1.5 * step
+        wanted = math.copysign(min(fading, self._acceleration_limit), change)
         return min(max(wanted, self.acceleration - step), self.acceleration + step)

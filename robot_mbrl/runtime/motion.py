@@ -17,8 +17,8 @@ APPROACH_SPEED = 0.5
 """Of the fastest joint on the way to a policy's first action after a start or a hold [rad/s]."""
 PARK_SPEED = 0.5
 """Of the fastest joint on the way to the park pose [rad/s]."""
-WAITING = 2
-"""Actions that may wait without being caught up with: one being executed, and one that came early."""
+ACTIONS_BEHIND = 2.0
+"""Action periods that the motion may be behind without catching up: one being executed, and one that came early."""
 CATCH_UP = 1.25
 """Pace at which a motion that fell behind catches up, once nothing slows it any more."""
 
@@ -88,12 +88,13 @@ class Motion:
         # A pace that changes this fast changes the velocity of no joint by more than half its acceleration limit.
         self._pace_change = float((limits.acceleration / limits.velocity).min()) / 2 * period
         self._pace = self._speed_scale = 1.0
+        self._may_be_behind = ACTIONS_BEHIND * action_period
         self._drive = Drive.NOTHING
         self._target = np.zeros(n)
         self._park: PointToPoint | None = None
         self._park_time = self._braking_time = 0.0
         self.plan: BrakingPlan | None = None
-        """The stop that is being driven or was driven last; None while the arm follows or parks."""
+        """The stop that is being driven or was driven last; None while the arm follows."""
         self.requested = np.zeros(n)
         """(n,) where the drive asks the arm to be this tick [rad]."""
         self.executed = np.zeros(n)
@@ -101,8 +102,8 @@ class Motion:
 
     @property
     def at_rest(self) -> bool:
-        """Whether the goals have come to rest by braking."""
-        return self.plan is not None and self._braking_time >= self.plan.duration
+        """Whether the goals have come to rest by braking, and nothing has been set out for since."""
+        return self._park is None and self.plan is not None and self._braking_time >= self.plan.duration
 
     @property
     def parked(self) -> bool:
@@ -118,8 +119,7 @@ class Motion:
         self.executed, self.requested = goal.copy(), goal.copy()
         for joint, position in zip(self._joints, goal.tolist(), strict=True):
             joint.seed(position)
-        self._path.start(goal)
-        self._path.expires_ns = -1
+        self._path.forget()
         self._enter(Drive.NOTHING)
 
     def accept(self, position: FloatArray, expires_ns: int) -> None:
@@ -128,17 +128,16 @@ class Motion:
 
     def propose(self, drive: Drive, now_ns: int) -> FloatArray:
         """Where `drive` asks the arm to be this tick, at the pace of the verdicts so far: (n,) [rad]."""
-        if drive is not self._drive:
-            self._enter(drive)
+        self._enter(drive)
         self._change_pace()
-        if drive is Drive.FOLLOW:
-            self.requested = self._path.advance(self._pace * self._period, now_ns).copy()
-        elif drive is Drive.PARK and self._park is not None:
+        if drive is Drive.NOTHING:
+            self.requested = self.executed.copy()
+        elif self._park is not None:
             self.requested = self._park.sample(self._park_time + self._pace * self._period)
         elif self.plan is not None:
             self.requested = self.plan.sample(self._braking_time + self._period)
         else:
-            self.requested = self.executed.copy()
+            self.requested = self._path.advance(self._pace * self._period, now_ns).copy()
         return self.requested
 
     def execute(self, drive: Drive, speed_scale: float = 1.0) -> FloatArray:
@@ -149,36 +148,54 @@ class Motion:
             speed_scale: 0..1, the pace that the verdict asks for from now on.
         """
         self._speed_scale = speed_scale
-        if drive is not self._drive:
-            self._enter(drive)
-        if drive is Drive.FOLLOW:
-            self._follow(self.requested)
-        elif drive is Drive.PARK and self._park is not None:
+        self._enter(drive)
+        if self._park is not None:
             self._park_time += self._pace * self._period
             self._follow(self._park.sample(self._park_time))
         elif self.plan is not None:
             self._brake(self.plan)
+        elif drive is not Drive.NOTHING:
+            self._follow(self.requested)
         return self.executed
 
     def _enter(self, drive: Drive) -> None:
-        """Let go of what was driven before: stops and parking begin by braking, following by aiming anew."""
-        brakes = {Drive.HOLD, Drive.PARK}
-        if drive in brakes and self._drive in brakes and self._park is None:
-            self._drive = drive
+        """Whatever is new begins by coming to rest; a stop that is being driven is driven to its end."""
+        if drive is self._drive:
             return
-        # Where a stop that has just begun would end: to follow from before there would be to turn back.
-        rest = self.executed.copy() if self.plan is None else self.plan.sample(self.plan.duration)
-        self._drive, self._park, self.plan, self._target = drive, None, None, rest
-        if drive in brakes:
-            self.plan = self._plan_braking()
-            self._braking_time = 0.0
-        elif drive is Drive.FOLLOW:
-            self._path.start(rest)
-            self._pace = 0.0
+        self._drive = drive
+        if drive is Drive.NOTHING:
+            self._park = self.plan = None
+        elif self.plan is None or self._park is not None:
+            self._park, self.plan, self._braking_time = None, self._plan_braking(), 0.0
+
+    def _brake(self, plan: BrakingPlan) -> None:
+        self._braking_time = min(self._braking_time + self._period, plan.duration)
+        self.executed = plan.sample(self._braking_time)
+        for joint, goal in zip(self._joints, self.executed.tolist(), strict=True):
+            joint.observe(goal)
+        if self.at_rest and self._drive in {Drive.FOLLOW, Drive.PARK}:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Set out from rest."""
+        self._target = self.executed
+        if self._drive is Drive.FOLLOW:
+            self.plan, self._pace = None, 0.0
+            self._path.start(self.executed)
+        else:
+            self._park_time = 0.0
+            self._park = PointToPoint(self.executed, self._park_position, self._park_speed, self._limits.acceleration)
+
+    def _follow(self, target: FloatArray) -> None:
+        goals = [
+            joint.follow(goal, (goal - last) / self._period)
+            for joint, goal, last in zip(self._joints, target.tolist(), self._target.tolist(), strict=True)
+        ]
+        self._target, self.executed = target, np.array(goals)
 
     def _change_pace(self) -> None:
         """Let the pace near what the verdict asks for, or a little more while actions wait that nothing slows."""
-        behind = self._drive is Drive.FOLLOW and self._path.waiting > WAITING and self._speed_scale >= 1.0
+        behind = self._drive is Drive.FOLLOW and self._path.behind > self._may_be_behind and self._speed_scale >= 1.0
         away = (CATCH_UP if behind else self._speed_scale) - self._pace
         self._pace += min(max(away, -self._pace_change), self._pace_change)
 
@@ -195,21 +212,3 @@ class Motion:
             acceleration_limits=self._limits.acceleration,
             jerk_limits=self._limits.jerk,
         )
-
-    def _brake(self, plan: BrakingPlan) -> None:
-        self._braking_time = min(self._braking_time + self._period, plan.duration)
-        self.executed = plan.sample(self._braking_time)
-        for joint, goal in zip(self._joints, self.executed.tolist(), strict=True):
-            joint.observe(goal)
-        if self._drive is Drive.PARK and self.at_rest:
-            self._park = PointToPoint(self.executed, self._park_position, self._park_speed, self._limits.acceleration)
-            self._park_time, self._target = 0.0, self.executed
-
-    def _follow(self, target: FloatArray) -> None:
-        previous = self._target
-        goals = [
-            joint.follow(goal, (goal - last) / self._period)
-            for joint, goal, last in zip(self._joints, target.tolist(), previous.tolist(), strict=True)
-        ]
-        self._target = target.copy()
-        self.executed = np.array(goals)

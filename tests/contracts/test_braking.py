@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from robot_mbrl.contracts.braking import BrakingPlan, Profile, plan_braking, stopping_profile
+from robot_mbrl.contracts.braking import BrakingPlan, Profile, plan_braking, stopping_distance, stopping_profile
 
 WIDE = 1e9
 A, J = 40.0, 2000.0
@@ -130,6 +130,13 @@ def test_the_planned_distance_is_the_integral_of_the_velocity(
             way += duration / 2 * profile.at(start + duration * node)[1]
         start += duration
     assert profile.distance == pytest.approx(way, rel=1e-6, abs=1e-9)
+
+
+@given(speeds, accelerations, limits)
+def test_the_distance_alone_is_that_of_the_profile(velocity: float, share: float, limit: tuple[float, float]) -> None:
+    start = 1.5 * share * limit[0]
+    distance = stopping_profile(velocity, start, *limit).distance
+    assert stopping_distance(velocity, start, *limit) == pytest.approx(distance, rel=1e-9, abs=1e-12)
 
 
 @given(speeds, limits, st.floats(1.05, 3.0))

@@ -55,7 +55,6 @@ def test_while_approaching_only_the_newest_action_counts() -> None:
     advance(path, 0.2)
     append(path, -1.0)
     assert advance(path, 0.2) == pytest.approx(0.0)
-    assert path.waiting == 1
 
 
 def test_once_reached_the_policys_own_speed_holds() -> None:
@@ -83,7 +82,7 @@ def test_a_slowed_motion_stays_on_the_path_and_falls_behind() -> None:
 
 
 def test_an_expired_action_is_left_out_and_the_way_past_it_taken_at_the_policys_speed() -> None:
-    """Actions 0.02 rad apart are 1 rad/s; without the first, 0.04 rad to the second take 40 ms."""
+    """Actions 0.02 rad apart are 1 rad/s; without the first, 0.04 rad to the second still take 40 ms."""
     path = started()
     append(path, 0.001)
     advance(path, 1.0)
@@ -101,11 +100,34 @@ def test_an_action_expires_on_the_way_to_it() -> None:
     assert path.expires_ns == to_ns(0.01)
 
 
-def test_a_start_forgets_what_waits() -> None:
+def test_a_start_keeps_the_newest_action_only() -> None:
     path = started()
     append(path, 0.008)
+    append(path, 0.016)
+    path.start(np.array([0.516]))
+    assert path.behind == 0.0
+    assert [advance(path, 0.5), advance(path, 0.5)] == pytest.approx([0.266, 0.016])
+
+
+def test_what_is_forgotten_is_not_gone_to() -> None:
+    path = started()
+    append(path, 0.008)
+    path.forget()
+    assert path.expires_ns == -1
     path.start(np.array([0.5]))
     assert advance(path, 1.0) == 0.5
+
+
+def test_a_policy_that_moves_on_is_caught_up_with_at_the_approach_speed() -> None:
+    """It is 0.2 rad ahead and moves at 1 rad/s: 0.2/0.5 s later, 20 actions on, it is followed."""
+    path = started()
+    gaps = []
+    for count in range(30):
+        goal = 0.2 + count * ACTION_PERIOD
+        append(path, goal)
+        gaps.append(goal - advance(path, ACTION_PERIOD))
+    assert gaps[10] == pytest.approx(0.2 - 10 * 0.5 * ACTION_PERIOD, abs=0.011)
+    np.testing.assert_allclose(gaps[-5:], 0.0, atol=1e-12)
 
 
 def test_no_more_than_a_backlog_waits_and_the_oldest_go_first() -> None:
@@ -113,7 +135,7 @@ def test_no_more_than_a_backlog_waits_and_the_oldest_go_first() -> None:
     append(path, 0.001)
     for count in range(2 * BACKLOG):
         append(path, 0.001 * (count + 2))
-    assert path.waiting == BACKLOG
+    assert path.behind == pytest.approx((2 * BACKLOG + 1) * ACTION_PERIOD)
     assert advance(path, 0.0) == 0.0
     assert advance(path, 10.0) == pytest.approx(0.001 * (2 * BACKLOG + 1))
 
@@ -124,9 +146,8 @@ def test_no_more_than_a_backlog_waits_and_the_oldest_go_first() -> None:
 )
 def test_the_path_never_leaps(steps: list[tuple[float, int]], pace: float) -> None:
     """A tick's step is the pace times the largest speed that the policy or the approach has, whatever is late."""
-    path, period, goal = started(), 0.002, 0.0
-    before = 0.0
-    fastest = max(APPROACH_SPEED, *(abs(step) / ACTION_PERIOD for step, _ in steps))
+    path, period, goal, before = started(), 0.002, 0.0, 0.0
+    fastest = APPROACH_SPEED + max(abs(step) / ACTION_PERIOD for step, _ in steps)
     for step, ticks in steps:
         goal += step
         append(path, goal)

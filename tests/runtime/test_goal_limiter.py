@@ -36,7 +36,7 @@ def assert_within_limits(goals: NDArray[np.float64], start: float, period: float
     assert (np.abs(np.diff(path)) / period <= V * (1 + 1e-9)).all()
     assert (np.abs(np.diff(path, 2)) / period**2 <= A * (1 + 1e-9) + 1e-15 / period**2).all()
     assert (np.abs(np.diff(path, 3)) / period**3 <= J * (1 + 1e-9) + 4e-15 / period**3).all()
-    assert ((LOW <= path) & (path <= HIGH)).all()
+    assert ((path >= LOW) & (path <= HIGH)).all()
 
 
 def smooth_way(start: float, end: float, duration: float, period: float) -> NDArray[np.float64]:
