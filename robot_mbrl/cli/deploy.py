@@ -1,5 +1,6 @@
 """`robot-mbrl deploy`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -31,24 +32,30 @@ ENDS: Final = {
 
 def deploy(  # noqa: PLR0913  (each option of a command is an argument)
     *,
-    policy: Annotated[str, typer.Option(help="What moves the arm: sine, sine:FILE or scripted:FILE.")],
+    policy: Annotated[
+        str | None, typer.Option(help="What moves the arm: sine, sine:FILE or scripted:FILE; none holds it.")
+    ] = None,
     robot: Annotated[str | None, typer.Option(help="`twin`, or a robot.yaml; instead of --arm and --port.")] = None,
     arm: Annotated[str | None, typer.Option(help="Name of an arm definition, or the path of a .yaml file.")] = None,
     port: Annotated[str | None, typer.Option(help="Serial device, or the link of a virtual arm.")] = None,
     calibration: CalibrationFile = None,
-    rate: Annotated[float, typer.Option(help="Ticks of the control loop a second [Hz].")] = 200.0,
-    policy_rate: Annotated[float, typer.Option(help="Steps of the policy a second [Hz].")] = 20.0,
+    rate: Annotated[float | None, typer.Option(help="Ticks of the control loop a second [Hz]: 200.")] = None,
+    policy_rate: Annotated[float | None, typer.Option(help="Steps of the policy a second [Hz]: 30.")] = None,
     seconds: Annotated[float | None, typer.Option(help="How long to run [s]; until Ctrl-C without it.")] = None,
-    log_dir: Annotated[Path, typer.Option(help="Folder of the flight logs.")] = Path("logs"),
+    log_dir: Annotated[Path | None, typer.Option(help="Folder of the flight logs: ./logs.")] = None,
     stop: Annotated[
-        Literal["hold", "ramp-off", "torque-off"], typer.Option(help="What a stop does; without torque the arm FALLS.")
-    ] = "hold",
+        Literal["hold", "ramp-off", "torque-off"] | None,
+        typer.Option(help="What a stop does: hold. Without torque the arm FALLS."),
+    ] = None,
     park: Annotated[bool, typer.Option("--park", help="Move slowly to the park pose at the end.")] = False,
     release: Annotated[bool, typer.Option("--release", help="Torque off at the end: the arm FALLS.")] = False,
     ensemble: Annotated[Path | None, typer.Option(help="ONNX ensemble that watches the policy.")] = None,
     heartbeat: Annotated[float | None, typer.Option(help="Stop when this command is silent for so long [s].")] = None,
-    guardian_bound: Annotated[float, typer.Option(help="Silence after which the guardian takes over [s].")] = 0.1,
-    session: Annotated[str, typer.Option(help="Name of this run, for `robot-mbrl stop`.")] = "arm",
+    guardian_bound: Annotated[
+        float | None, typer.Option(help="Silence after which the guardian takes over [s]: 0.1.")
+    ] = None,
+    session: Annotated[str | None, typer.Option(help="Name of this run, for `robot-mbrl stop`: arm.")] = None,
+    settings: Annotated[Path | None, typer.Option(help="deploy.yaml with all of this and more; options win.")] = None,
     yes: Yes = False,
 ) -> None:
     """Run a policy on an arm, under the safety monitor, the guardian and the flight recorder. THIS MOVES THE ARM.
@@ -60,29 +67,30 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
 
     Exit codes besides the usual ones: 12 a process ended, 13 the arm was stopped, 128 + N ended by signal N.
     """
-    settings = _settings(
-        session=session,
-        robot=_robot(robot, arm, port, calibration),
-        policy=policy,
-        loop={"rate": rate, "policy_rate": policy_rate, "heartbeat": heartbeat},
-        stop=STOPS[stop],
-        park=park,
-        release=release,
-        ensemble=ensemble,
-        log=log_dir,
-        guardian_bound=guardian_bound,
-    )
+    given: dict[str, Any] = {
+        "session": session,
+        "robot": _robot(robot, arm, port, calibration),
+        "policy": policy,
+        "loop": {"rate": rate, "policy_rate": policy_rate, "heartbeat": heartbeat},
+        "stop": None if stop is None else STOPS[stop],
+        "park": park or None,
+        "release": release or None,
+        "ensemble": ensemble,
+        "log": log_dir,
+        "guardian_bound": guardian_bound,
+    }
+    deployment = _settings(settings, given)
     if seconds is not None and not 0.0 < seconds < float("inf"):
         raise ConfigError(f"--seconds {seconds}: give a positive number")
     clock = MonotonicClock()
-    header = check_deployment(settings, clock)
+    header = check_deployment(deployment, clock)
     terminal = Terminal()
-    for line in plan(settings, seconds):
+    for line in plan(deployment, seconds):
         terminal.tell(line)
     if not yes and not terminal.confirm("Go?"):
         raise NotReady("the arm was not moved: answer y, or give --yes")
     with PilotSeat(header.check_names, header.arm.joint_names, clock) as seat:
-        supervisor = Supervisor(settings, lambda frames: why_stopped(frames, header), seat, clock, seconds)
+        supervisor = Supervisor(deployment, lambda frames: why_stopped(frames, header), seat, clock, seconds)
         ending = supervisor.run()
     raise typer.Exit(ending.code)
 
@@ -90,6 +98,7 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
 def plan(settings: DeploySettings, seconds: float | None) -> list[str]:
     """What is about to happen, in a few lines."""
     robot, loop = settings.robot, settings.loop
+    action = f"policy {settings.policy} moves the arm" if settings.policy else "the arm holds and waits for requests"
     where = f"{robot.arm} on {robot.port}" if isinstance(robot, RobotSettings) else f"the twin of {robot.arm}"
     end = f"after {seconds:g} s" if seconds is not None else "with Ctrl-C"
     park = "moves slowly to the park pose" if settings.park else "stays where it is"
@@ -97,15 +106,15 @@ def plan(settings: DeploySettings, seconds: float | None) -> list[str]:
         "then its torque goes off: it FALLS if nothing carries it" if settings.release else "its torque as at a stop"
     )
     return [
-        f"{where}: the torque goes on, then policy {settings.policy} moves the arm, "
-        f"{loop.policy_rate:g} actions and {loop.rate:g} ticks a second.",
+        f"{where}: the torque goes on, then {action}, {loop.policy_rate:g} actions and {loop.rate:g} ticks a second.",
         f"It ends {end}: the arm brakes, {park}, {torque}. A stop {ENDS[settings.stop]}.",
         f"Emergency stop: space or s here, or `robot-mbrl stop --session {settings.session}`. "
         f"Flight logs go to {settings.log}.",
     ]
 
 
-def _robot(robot: str | None, arm: str | None, port: str | None, calibration: Path | None) -> AnyRobot:
+def _robot(robot: str | None, arm: str | None, port: str | None, calibration: Path | None) -> AnyRobot | None:
+    """The robot that the options name; None when they name none."""
     if robot == "twin":
         if port is not None:
             raise ConfigError(f"--robot twin has no port: leave out --port {port}, or --robot")
@@ -114,13 +123,22 @@ def _robot(robot: str | None, arm: str | None, port: str | None, calibration: Pa
         if arm is not None or port is not None or calibration is not None:
             raise ConfigError(f"--robot {robot} names arm, port and calibration: leave out the other options")
         return load_settings(Path(robot), RobotSettings)
+    if arm is None and port is None:
+        return None
     if arm is None or port is None:
-        raise ConfigError("deploy needs an arm: give --arm and --port, or --robot with `twin` or a robot.yaml")
+        raise ConfigError("an arm has a name and a port: give both --arm and --port, or --robot")
     return RobotSettings(arm=arm, port=port, calibration=calibration)
 
 
-def _settings(**values: Any) -> DeploySettings:
+def _settings(path: Path | None, given: Mapping[str, Any]) -> DeploySettings:
+    """What the file at `path` says, changed by the options that were `given`; None is one that was not."""
+    base = DeploySettings.model_construct() if path is None else load_settings(path, DeploySettings)
+    values = base.model_dump(exclude_unset=True)
+    options = {name: value for name, value in given.items() if value is not None and name != "loop"}
+    loop = {name: value for name, value in given["loop"].items() if value is not None}
+    if "robot" not in {*values, *options}:
+        raise ConfigError("deploy needs an arm: give --arm and --port, or --robot with `twin` or a robot.yaml")
     try:
-        return DeploySettings.model_validate(values)
+        return DeploySettings.model_validate({**values, **options, "loop": {**values.get("loop", {}), **loop}})
     except ValidationError as error:
         raise ConfigError(one_line(error, "deploy")) from error

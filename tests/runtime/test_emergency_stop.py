@@ -52,8 +52,7 @@ class Deaf:
         until(lambda: moves(standing), "the arm moves")
 
 
-@pytest.mark.parametrize("frozen_guardian", [False, True])
-@pytest.mark.parametrize("category", [StopCategory.HOLD, StopCategory.TORQUE_OFF])
+@pytest.mark.parametrize(("frozen_guardian", "category"), [(False, StopCategory.TORQUE_OFF), (True, StopCategory.HOLD)])
 def test_a_control_process_that_obeys_nothing_is_overruled(
     so101: Standing, tmp_path: Path, frozen_guardian: bool, category: StopCategory
 ) -> None:

@@ -1,0 +1,114 @@
+"""`robot-mbrl deploy` on an emulated arm over its serial port: however a run ends, the arm ends at rest."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robot_mbrl.runtime.settings import TwinSettings
+from tests.cli.deployment import deployed, session_processes, shared_memory
+from tests.cli.program import Standing, run
+from tests.runtime.arm_stand import moves, robot_settings, standing_arm, stays_at_rest, until
+
+PARK_TOLERANCE = 0.15
+"""How far a parked arm may lie from its park pose [rad]: gravity pulls it down to its stops."""
+
+
+@pytest.fixture(scope="module")
+def so101(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    with standing_arm(tmp_path_factory.mktemp("deploy")) as standing:
+        yield standing
+
+
+def torque(standing: Standing) -> list[bool]:
+    """Which servos have torque, by the physics' side of the emulator."""
+    return [bool(on) for on in standing.process.control.truth().torque]
+
+
+def nothing_is_left(session: str) -> None:
+    """No process of the session, no shared memory."""
+    until(lambda: not session_processes(session), "all processes end")
+    assert shared_memory(session) == []
+
+
+def test_a_run_ends_in_time_parked_and_without_torque(so101: Standing, tmp_path: Path) -> None:
+    with deployed(robot_settings(so101), tmp_path, "--seconds", "2", "--park", "--release") as deployment:
+        deployment.await_word("the torque goes on, then policy")
+        until(lambda: moves(so101), "the arm moves")
+        assert all(torque(so101))
+        assert deployment.end() == 0, deployment.output()
+        nothing_is_left(deployment.session)
+        assert list(deployment.logs.glob("flight-*.mcap"))
+    stays_at_rest(so101)
+    parked = np.array([joint.park_position for joint in so101.arm.joints])
+    assert np.abs(so101.process.control.truth().position - parked).max() < PARK_TOLERANCE
+    assert not any(torque(so101))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signals_end_in_a_controlled_stop(so101: Standing, tmp_path: Path, number: signal.Signals) -> None:
+    with deployed(robot_settings(so101), tmp_path) as deployment:
+        until(lambda: moves(so101), "the arm moves")
+        deployment.process.send_signal(number)
+        assert deployment.end() == 128 + number, deployment.output()
+        nothing_is_left(deployment.session)
+    stays_at_rest(so101)
+    assert all(torque(so101))
+
+
+@pytest.mark.parametrize(
+    ("module", "number", "told"),
+    [
+        ("control_process", signal.SIGKILL, "guardian: the control process ended"),
+        ("control_process", signal.SIGSTOP, "guardian: no frame came"),
+        ("policy_process", signal.SIGKILL, "the policy process ended: it was ended by signal 9"),
+        ("policy_process", signal.SIGSTOP, "the arm was stopped"),
+        ("recorder", signal.SIGKILL, "the recorder process ended"),
+        ("guardian", signal.SIGKILL, "the guardian process ended"),
+    ],
+)
+def test_the_end_of_any_process_is_the_end_of_the_motion(
+    so101: Standing, tmp_path: Path, module: str, number: signal.Signals, told: str
+) -> None:
+    with deployed(robot_settings(so101), tmp_path) as deployment:
+        until(lambda: moves(so101), "the arm moves")
+        os.kill(deployment.child(module), number)
+        code = deployment.end()
+        assert code in {12, 13}, deployment.output()
+        assert told in deployment.output()
+        nothing_is_left(deployment.session)
+    stays_at_rest(so101)
+    assert all(torque(so101))
+
+
+def test_the_arm_is_stopped_when_the_supervisor_itself_is_killed(so101: Standing, tmp_path: Path) -> None:
+    with deployed(robot_settings(so101), tmp_path) as deployment:
+        until(lambda: moves(so101), "the arm moves")
+        deployment.process.kill()
+        nothing_is_left(deployment.session)
+    stays_at_rest(so101)
+    assert all(torque(so101))
+
+
+def test_stop_in_mid_motion_and_once_more(so101: Standing, tmp_path: Path) -> None:
+    with deployed(robot_settings(so101), tmp_path, "--stop", "ramp-off") as deployment:
+        until(lambda: moves(so101), "the arm moves")
+        first = run(tmp_path, "stop", "--session", deployment.session)
+        assert first.code == 0, first
+        second = run(tmp_path, "stop", "--session", deployment.session)
+        # The run may be over by then, and a name that nobody runs under is no success.
+        assert second.code in {0, 8}, second
+        assert deployment.end() == 13, deployment.output()
+        assert "the arm was stopped: emergency" in deployment.output()
+        nothing_is_left(deployment.session)
+    stays_at_rest(so101)
+    assert not any(torque(so101))
+
+
+def test_the_twin_runs_too(tmp_path: Path) -> None:
+    with deployed(TwinSettings(), tmp_path, "--seconds", "0.5") as deployment:
+        assert deployment.end() == 0, deployment.output()
+        nothing_is_left(deployment.session)
