@@ -209,3 +209,22 @@ def test_current_counts_where_it_is_measured(current: list[float], expected: Jud
     judgements = judge_all(limits.Current(settings()), [tape.frame(current=current) for _ in range(21)])
     assert judgements[19] is PASS
     assert judgements[20] == pytest.approx(expected)
+
+
+def test_what_was_executed_is_judged_though_nothing_fast_was_requested() -> None:
+    """Goals that went at 5 rad/s while requests stood still: whoever limits the motion has failed."""
+    tape, check = Tape(), limits.CommandVelocity(settings())
+    frames = [tape.frame(goal_position=[5.0 * DT * k, 0], requested_position=[0, 0]) for k in range(4)]
+    judgement = judge_all(check, frames)[-1]
+    assert (judgement.level, judgement.value, judgement.joint) == pytest.approx((SLOW, 5.0, 0))
+
+
+def test_a_motion_that_is_taken_over_starts_from_the_held_goals() -> None:
+    tape, check = Tape(ControlState.HOLDING), limits.CommandVelocity(settings())
+    holding = [tape.frame(goal_position=[0.5, 0], requested_position=[0.9, 0]) for _ in range(3)]
+    smooth = tape.frame(state=ControlState.RUNNING, requested_position=[0.5 + 3.9 * DT, 0])
+    assert judge_all(check, [*holding, smooth])[-1] is PASS
+    tape = Tape(ControlState.HOLDING)
+    holding = [tape.frame(goal_position=[0.5, 0], requested_position=[0.9, 0]) for _ in range(3)]
+    jumping = tape.frame(state=ControlState.RUNNING, requested_position=[0.91, 0])
+    assert judge_all(check, [*holding, jumping])[-1].level == STOP

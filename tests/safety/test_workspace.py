@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from robot_mbrl.contracts.frame import ControlState
 from robot_mbrl.contracts.geometry import Clearance
 from robot_mbrl.contracts.monitor_settings import Box, MonitorSettings
 from robot_mbrl.contracts.types import FloatArray, VerdictLevel
@@ -115,3 +116,15 @@ def test_without_a_request_the_measured_pose_counts() -> None:
     nothing = [float("nan")] * 2
     frame = Tape().frame(state=0, position=[0.51, 0], goal_position=nothing, requested_position=nothing)
     assert judge_all(workspace.ToolBox(changed(**BOX), Sliding()), [frame])[0].level == HOLD
+
+
+def test_while_the_arm_holds_the_policys_will_counts() -> None:
+    """It holds where all is well, and would go on into the wall: the hold lasts until the policy relents."""
+    tape = Tape(ControlState.HOLDING)
+    check = workspace.LinkClearance(settings(), Sliding())
+    insisting = tape.frame(action_position=[0.895, 0])
+    relenting = tape.frame(action_position=[0.5, 0])
+    assert judge_all(check, [insisting])[0] == pytest.approx(Judgement(HOLD, 0.0, 0.005, 0.01))
+    assert judge_all(check, [relenting]) == [PASS]
+    running = tape.frame(state=ControlState.RUNNING, action_position=[0.895, 0])
+    assert judge_all(check, [running]) == [PASS]
