@@ -91,7 +91,7 @@ def _play(kind: Kind, seed: int, stage: Stage) -> Run:
     return Run(
         kind=kind.name,
         seed=seed,
-        measures=measure(seen, fault_ns, visible_ns, taken_over_ns),
+        measures=measure(seen, stage.play, fault_ns, visible_ns, taken_over_ns),
         rode_through=rode_through,
         state="silent" if state is None else state.name.lower(),
         reason=stage.last_words() if report is None else f"guardian: {report.cause}; {report.done}",

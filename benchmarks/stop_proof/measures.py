@@ -2,6 +2,11 @@
 
 Rest is what the emulator's physics says, not what the servos report: all joints slower than `REST_SPEED`. An arm is at
 rest from the last moment on at which one of them was faster, so that a later twitch counts against the stop.
+
+The physics has gears with play. A link that no gravity pulls to one side coasts to and fro in it when its servo stands
+already, out of any servo's reach. So there are two moments: the one from which all is still, and the one from which no
+joint moves but, having stood once, within the play of its own gear, never to leave it again. That one is what a stop
+can bring about.
 """
 
 from dataclasses import dataclass
@@ -13,12 +18,14 @@ from numpy.typing import NDArray
 from robot_mbrl.benchmarks.stop_proof.observation import Observation
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.frame import ControlState
-from robot_mbrl.contracts.types import IntArray, VerdictLevel
+from robot_mbrl.contracts.types import FloatArray, IntArray, VerdictLevel
 
 REST_SPEED: Final = 0.05
 """[rad/s]."""
 REST_BOUND: Final = 0.3
 """Within which every fault's first visible effect is to be followed by rest [s]."""
+ENCODER_STEP: Final = 0.0016
+"""By which an angle may leave the play of its gear unnoticed [rad]: one tick of 4096."""
 SETTLED_TIME: Final = 0.05
 """An arm that was at rest for so long after the latch [s] may not move any more."""
 LATCHED: Final = (int(ControlState.STOPPED), int(ControlState.FAULT))
@@ -31,11 +38,13 @@ class Measures:
     Attributes:
         hidden: from the fault's beginning to its first visible effect [s].
         to_verdict: to the first frame that holds, stops or has stopped, or to the guardian's decision.
-        to_rest: to the last moment at which a joint was faster than `REST_SPEED`; 0 if none was.
+        to_rest: to the last moment at which a joint was faster than `REST_SPEED` and did more than coast in its
+            gear's play; 0 if none was, None if not all is still at the end.
+        to_stillness: to the last moment at which a joint was faster than `REST_SPEED` at all.
         distance: way of the joint that travelled farthest, from the visible effect to rest [rad].
         torque_kept: whether all torque was at the end as it was at the beginning.
         latched: whether the run ended stopped or in fault, or with the control process gone and the arm taken over.
-        moved_after_latch: whether a joint moved again after latch and rest.
+        moved_after_latch: whether a joint moved again after latch and rest, by more than the play of its gear.
         drift: farthest that a joint was from its place of rest afterwards [rad].
         told_speed: of the fastest joint at the visible effect [rad/s].
     """
@@ -43,6 +52,7 @@ class Measures:
     hidden: float
     to_verdict: float | None
     to_rest: float | None
+    to_stillness: float | None
     distance: float
     torque_kept: bool
     latched: bool
@@ -51,20 +61,23 @@ class Measures:
     told_speed: float
 
 
-def measure(seen: Observation, fault_ns: int, visible_ns: int, taken_over_ns: int | None = None) -> Measures:
+def measure(
+    seen: Observation, play: FloatArray, fault_ns: int, visible_ns: int, taken_over_ns: int | None = None
+) -> Measures:
     """Measure a run whose fault began at `fault_ns` and showed at `visible_ns` [ns].
 
     Args:
         seen: everything from before the fault to the end of the run.
+        play: (n,) of the gears, from one end to the other [rad].
         fault_ns: when the fault was made.
         visible_ns: when it first had an effect that anybody on the host could see.
         taken_over_ns: when the guardian acted, None if it did not.
     """
     after = seen.truth_ns >= visible_ns
     times, position, velocity = seen.truth_ns[after], seen.position[after], seen.velocity[after]
-    moving: NDArray[np.bool_] = np.any(np.abs(velocity) > REST_SPEED, axis=1)
-    rest = int(np.flatnonzero(moving)[-1]) + 1 if moving.any() else 0
-    rested = rest < len(times)
+    fast: NDArray[np.bool_] = np.abs(velocity) > REST_SPEED
+    moving: NDArray[np.bool_] = np.any(fast & ~_coasting(fast, position, play), axis=1)
+    rest, stillness = _end_of(moving), _end_of(np.any(fast, axis=1))
     verdict_ns = _first(_stopping(seen, fault_ns), taken_over_ns)
     latch_ns = _first(_latch(seen, fault_ns), taken_over_ns)
     settled = None if latch_ns is None else _settled(times, moving, latch_ns)
@@ -72,7 +85,8 @@ def measure(seen: Observation, fault_ns: int, visible_ns: int, taken_over_ns: in
     return Measures(
         hidden=(visible_ns - fault_ns) * 1e-9,
         to_verdict=None if verdict_ns is None else (verdict_ns - visible_ns) * 1e-9,
-        to_rest=None if not rested else (0.0 if rest == 0 else (int(times[rest]) - visible_ns) * 1e-9),
+        to_rest=_elapsed(times, rest, visible_ns) if stillness < len(times) else None,
+        to_stillness=_elapsed(times, stillness, visible_ns),
         distance=float(path.max()) if len(position) > 1 else 0.0,
         torque_kept=bool((seen.torque[-1] == seen.torque[0]).all()),
         latched=latch_ns is not None and (taken_over_ns is not None or int(seen.frames["state"][-1]) in LATCHED),
@@ -80,6 +94,26 @@ def measure(seen: Observation, fault_ns: int, visible_ns: int, taken_over_ns: in
         drift=0.0 if settled is None else float(np.abs(position[settled:] - position[settled]).max()),
         told_speed=float(np.abs(velocity[0]).max()),
     )
+
+
+def _coasting(fast: NDArray[np.bool_], position: FloatArray, play: FloatArray) -> NDArray[np.bool_]:
+    """(k, n) whether a joint had come to rest once and stays within the play of its gear from then on."""
+    backwards = position[::-1]
+    span = (np.maximum.accumulate(backwards) - np.minimum.accumulate(backwards))[::-1]
+    rested: NDArray[np.bool_] = np.logical_or.accumulate(~fast)
+    return rested & (span <= play + ENCODER_STEP)
+
+
+def _end_of(moving: NDArray[np.bool_]) -> int:
+    """Index of the first look after the last motion."""
+    return int(np.flatnonzero(moving)[-1]) + 1 if moving.any() else 0
+
+
+def _elapsed(times: IntArray, index: int, visible_ns: int) -> float | None:
+    """From `visible_ns` to the look `index` [s]; None when that was not made any more."""
+    if index == 0:
+        return 0.0
+    return (int(times[index]) - visible_ns) * 1e-9 if index < len(times) else None
 
 
 def _stopping(seen: Observation, fault_ns: int) -> int | None:

@@ -15,6 +15,7 @@ COLUMNS: Final = (
     "hidden ms",
     "to verdict ms",
     "to rest ms",
+    "to stillness ms",
     "distance rad",
     "torque kept",
     "moved after latch",
@@ -34,6 +35,7 @@ class Row:
         hidden: from the fault to its first visible effect [s].
         to_verdict: from there to the verdict [s].
         to_rest: from there to rest [s].
+        to_stillness: from there until nothing coasted in its gear's play any more [s].
         distance: travelled until rest [rad].
         torque_kept: in all runs.
         moved_after_latch: in any run.
@@ -48,6 +50,7 @@ class Row:
     hidden: float | None
     to_verdict: float | None
     to_rest: float | None
+    to_stillness: float | None
     distance: float | None
     torque_kept: bool
     moved_after_latch: bool
@@ -87,6 +90,7 @@ def _row(kind: Kind, runs: Sequence[Run]) -> Row:
         hidden=_worst(measured, "hidden"),
         to_verdict=_worst(measured, "to_verdict"),
         to_rest=_worst(measured, "to_rest"),
+        to_stillness=_worst(measured, "to_stillness"),
         distance=_worst(measured, "distance"),
         torque_kept=all(one.torque_kept for one in measured),
         moved_after_latch=any(one.moved_after_latch for one in measured),
@@ -139,7 +143,8 @@ td.number {{ text-align: right; }} tr.bad {{ background: #fdd; }} small {{ color
 <h1>Stop proof</h1>
 <p>{html.escape(summary(kinds, runs))}. {html.escape(machine)}.</p>
 <p>Worst of all runs of a kind. Times count from the fault's first visible effect; "hidden" is the time from the fault
-to that. At rest: all joints under {REST_SPEED} rad/s in the emulator's physics, for the last time. Bound:
+to that. Still: all joints under {REST_SPEED} rad/s in the emulator's physics, for the last time. At rest: the same, but
+for what coasts to and fro within the play of its own gear, where no servo can reach it. Bound for rest:
 {REST_BOUND * 1e3:.0f} ms.</p>
 <table><tr>{head}</tr>
 {body}
@@ -151,10 +156,11 @@ def _html_row(row: Row) -> str:
     failures = "; ".join(row.failures)
     notes = [row.kind.physics, f"harmless in {row.rode_through} runs" if row.rode_through else "", *row.reasons[:3]]
     told = "<br>".join(html.escape(note) for note in notes if note)
+    times = (row.hidden, row.to_verdict, row.to_rest, row.to_stillness)
     cells = [
         f"<td><b>{html.escape(row.kind.name)}</b><br><small>{html.escape(row.kind.what)}</small></td>",
         f'<td class="number">{row.runs}</td>',
-        *(f'<td class="number">{_milliseconds(value)}</td>' for value in (row.hidden, row.to_verdict, row.to_rest)),
+        *(f'<td class="number">{_milliseconds(value)}</td>' for value in times),
         f'<td class="number">{"-" if row.distance is None else f"{row.distance:.3f}"}</td>',
         *(f"<td>{word}</td>" for word in _words((row.torque_kept, row.moved_after_latch, row.latched))),
         f"<td><b>{html.escape(failures) or 'ok'}</b><br><small>{told}</small></td>",

@@ -62,6 +62,7 @@ class Stage:
         arm: definition of the arm.
         random: of this run.
         control: the emulated arm's control socket.
+        play: (n,) of the arm's gears [rad].
         observer: what is seen of the run.
         settings: of the deployment.
     """
@@ -93,6 +94,7 @@ class Stage:
             truth = draw_truth(self.arm, np.random.default_rng(self._seed))
             # The drawn arm is calibrated: its horns count as mounted by the drawing.
             joints = tuple(joint.model_copy(update={"zero_offset": 0.0}) for joint in truth.joints)
+            self.play: FloatArray = np.array([joint.backlash for joint in joints])
             truth_path = self._folder / "truth.yaml"
             truth_path.write_text(dump_settings(truth.model_copy(update={"joints": joints})), encoding="utf-8")
             process = cleanup.enter_context(VirtualArmProcess(ARM, link=self._link, truth=truth_path))

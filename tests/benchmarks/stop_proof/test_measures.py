@@ -11,6 +11,7 @@ from robot_mbrl.contracts.types import FloatArray, VerdictLevel
 MS = 1_000_000
 FAULT_NS = 100 * MS
 PERIOD_MS = 5
+PLAY = np.array([0.01, 0.01])
 
 
 def observed(
@@ -45,7 +46,7 @@ def braking(rest_ms: int, end_ms: int = 600) -> FloatArray:
 
 def test_a_stop_is_measured_from_its_visible_effect() -> None:
     """Made at 100 ms, shown at 110 ms, judged at 115 ms; at 1 rad/s until 180 ms, under 0.05 rad/s at 200 ms."""
-    found = measure(observed(braking(200)), FAULT_NS, 110 * MS)
+    found = measure(observed(braking(200)), PLAY, FAULT_NS, 110 * MS)
     assert found.hidden == pytest.approx(0.010)
     assert found.to_verdict == pytest.approx(0.005)
     assert found.to_rest == pytest.approx(0.090)
@@ -59,41 +60,59 @@ def test_a_stop_is_measured_from_its_visible_effect() -> None:
 
 
 def test_an_arm_that_stood_still_rests_at_once() -> None:
-    found = measure(observed(np.zeros(120)), FAULT_NS, FAULT_NS)
+    found = measure(observed(np.zeros(120)), PLAY, FAULT_NS, FAULT_NS)
     assert found.to_rest == 0.0
     assert found.distance == 0.0
 
 
 def test_an_arm_that_still_moves_at_the_end_never_rested() -> None:
-    assert measure(observed(np.ones(120)), FAULT_NS, FAULT_NS).to_rest is None
+    assert measure(observed(np.ones(120)), PLAY, FAULT_NS, FAULT_NS).to_rest is None
 
 
 def test_a_twitch_after_latch_and_rest_is_found_and_delays_rest() -> None:
     velocity = braking(200)
-    velocity[80] = 2.0 * REST_SPEED
-    found = measure(observed(velocity), FAULT_NS, FAULT_NS)
+    velocity[80] = 4.0
+    found = measure(observed(velocity), PLAY, FAULT_NS, FAULT_NS)
     assert found.moved_after_latch
-    assert found.to_rest == pytest.approx((81 * PERIOD_MS - 100) / 1000.0)
-    assert found.drift == pytest.approx(2.0 * REST_SPEED * PERIOD_MS / 1000.0)
+    assert found.to_rest == found.to_stillness == pytest.approx((81 * PERIOD_MS - 100) / 1000.0)
+    assert found.drift == pytest.approx(0.020)
+
+
+def test_what_coasts_in_its_gear_s_play_is_at_rest_but_not_still() -> None:
+    """From 200 ms on it goes 9 mrad to and fro, at 1.8 rad/s, in a play of 10 mrad."""
+    velocity = braking(200)
+    velocity[41:60:4] = 1.8
+    velocity[43:60:4] = -1.8
+    found = measure(observed(velocity), PLAY, FAULT_NS, FAULT_NS)
+    assert found.to_rest == pytest.approx(0.1)
+    assert found.to_stillness == pytest.approx((60 * PERIOD_MS - 100) / 1000.0)
+    assert not found.moved_after_latch
+
+
+def test_play_is_no_excuse_for_leaving_it() -> None:
+    """9 mrad to and fro twice, then 9 mrad on, at 240 ms, and 9 mrad more, after which it stays."""
+    velocity = braking(200)
+    velocity[[40, 42, 44, 46, 48, 50]] = 1.8, -1.8, 1.8, -1.8, 1.8, 1.8
+    assert measure(observed(velocity), PLAY, FAULT_NS, FAULT_NS).to_rest == pytest.approx(49 * PERIOD_MS / 1e3 - 0.1)
 
 
 def test_slow_creep_is_drift_but_no_motion() -> None:
     velocity = braking(200)
     velocity[50:] = 0.9 * REST_SPEED
-    found = measure(observed(velocity), FAULT_NS, FAULT_NS)
+    found = measure(observed(velocity), PLAY, FAULT_NS, FAULT_NS)
     assert not found.moved_after_latch
     assert found.to_rest == pytest.approx(0.1)
     assert found.drift == pytest.approx(0.9 * REST_SPEED * PERIOD_MS / 1000.0 * (119 - 50))
 
 
 def test_a_run_that_is_judged_but_not_latched_says_so() -> None:
-    found = measure(observed(braking(200), latch_ms=None), FAULT_NS, FAULT_NS)
+    found = measure(observed(braking(200), latch_ms=None), PLAY, FAULT_NS, FAULT_NS)
     assert found.to_verdict == pytest.approx(0.015)
     assert not found.latched
 
 
 def test_a_run_that_nobody_stops_has_no_verdict() -> None:
-    found = measure(observed(np.ones(120), latch_ms=None, verdict_ms=None), FAULT_NS, FAULT_NS)
+    found = measure(observed(np.ones(120), latch_ms=None, verdict_ms=None), PLAY, FAULT_NS, FAULT_NS)
     assert found.to_verdict is None
     assert not found.latched
 
@@ -101,12 +120,12 @@ def test_a_run_that_nobody_stops_has_no_verdict() -> None:
 def test_what_was_latched_before_the_fault_does_not_count_as_its_verdict() -> None:
     seen = observed(np.zeros(120), latch_ms=None, verdict_ms=None)
     seen.frames["verdict"][:10] = VerdictLevel.STOP
-    assert measure(seen, FAULT_NS, FAULT_NS).to_verdict is None
+    assert measure(seen, PLAY, FAULT_NS, FAULT_NS).to_verdict is None
 
 
 def test_a_control_process_that_the_guardian_replaced_counts_as_latched() -> None:
     seen = observed(braking(200), latch_ms=None, verdict_ms=None)
-    found = measure(seen, FAULT_NS, FAULT_NS, taken_over_ns=190 * MS)
+    found = measure(seen, PLAY, FAULT_NS, FAULT_NS, taken_over_ns=190 * MS)
     assert found.latched
     assert found.to_verdict == pytest.approx(0.09)
 
@@ -114,9 +133,9 @@ def test_a_control_process_that_the_guardian_replaced_counts_as_latched() -> Non
 def test_a_latch_that_was_left_again_is_no_latch() -> None:
     seen = observed(braking(200))
     seen.frames["state"][-1] = ControlState.RUNNING
-    assert not measure(seen, FAULT_NS, FAULT_NS).latched
+    assert not measure(seen, PLAY, FAULT_NS, FAULT_NS).latched
 
 
 def test_lost_torque_is_found() -> None:
-    found: Measures = measure(observed(braking(200), torque_lost_ms=300), FAULT_NS, FAULT_NS)
+    found: Measures = measure(observed(braking(200), torque_lost_ms=300), PLAY, FAULT_NS, FAULT_NS)
     assert not found.torque_kept

@@ -17,6 +17,7 @@ GOOD = Measures(
     hidden=0.0,
     to_verdict=0.01,
     to_rest=0.12,
+    to_stillness=0.5,
     distance=0.1,
     torque_kept=True,
     latched=True,
