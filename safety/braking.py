@@ -39,10 +39,10 @@ def measured_stop(stamp_ns: IntArray, position: FloatArray, velocity: FloatArray
         velocity: (k, n) [rad/s].
     """
     # Written so that NaN counts as moving.
-    moving = ~(np.abs(velocity) <= REST_VELOCITY).all(axis=1)
-    if not len(moving) or moving[-1]:
+    moving = np.flatnonzero(~(np.abs(velocity) <= REST_VELOCITY).all(axis=1))
+    rest = int(moving[-1]) + 1 if moving.size else 0
+    if rest == len(velocity):
         return None
-    rest = int(np.flatnonzero(moving)[-1]) + 1 if moving.any() else 0
     return StopFigures(float(stamp_ns[rest] - stamp_ns[0]) / NANOSECONDS, position[rest] - position[0])
 
 

@@ -13,7 +13,7 @@ BACKLOG = 16
 
 @dataclass(frozen=True, slots=True)
 class _Waypoint:
-    """An action on the path: where [rad], how far from the one before [rad], until when it is good [ns]."""
+    """An action on the path: where [rad], how far it moved on from the one before [rad], until when it is good [ns]."""
 
     position: FloatArray
     step: float
@@ -25,9 +25,9 @@ class ActionPath:
 
     A motion that is slowed stays on these lines and falls behind: actions wait, until they expire. An expired action is
     left out: the line goes straight on to the next one, in the time that the way by the expired one had, and so no
-    faster than the policy. After a start the newest action alone is aimed at, with `approach_speed` beyond the policy's
-    own speed, until an action period is enough to reach it. Nothing is extrapolated: past the last action the path
-    stands still.
+    faster than the policy. After a start the newest action alone is aimed at, with `approach_speed` beyond the speed at
+    which the actions recede, until an action period is enough to reach it. Nothing is extrapolated: past the last
+    action the path stands still.
     """
 
     def __init__(self, n: int, action_period: float, approach_speed: float) -> None:
@@ -69,14 +69,14 @@ class ActionPath:
     def append(self, position: FloatArray, expires_ns: int) -> None:
         """Go on to `position` (n,) [rad], unless its expiry [ns] passes first."""
         step = _distance(self._newest.position, position) if self._newest else 0.0
-        leap = step
+        leap, self._leap = self._leap, step
         if self._approaching:
-            # Of a policy that moves two steps are alike; a leap is not its speed.
-            step = min(step, self._leap)
             self._waiting.clear()
             away = _distance(self.position, position)
+            receding = away - _distance(self.position, self._newest.position) if self._newest else 0.0
+            # Of a policy that moves on two steps are alike: a leap is not its speed.
+            step = min(max(receding, 0.0), leap)
             self._approaching = away > step + self._approach_speed * self._period
-        self._leap = leap
         if len(self._waiting) == BACKLOG:
             self._leave_out()
         self._newest = _Waypoint(position.copy(), step, expires_ns)

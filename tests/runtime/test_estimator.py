@@ -19,7 +19,7 @@ def irregular_times(rate: float, duration: float, seed: int) -> NDArray[np.int64
     return np.rint((np.arange(count) + jitter) / rate * 1e9).astype(np.int64)
 
 
-def estimates(stamps: NDArray[np.int64], position: NDArray[np.float64]) -> NDArray[np.float64]:
+def estimates(stamps: NDArray[np.int64], position: NDArray[np.floating]) -> NDArray[np.float64]:
     estimator = VelocityEstimator(1)
     return np.array(
         [estimator.update(int(stamp), np.array([angle]))[0] for stamp, angle in zip(stamps, position, strict=True)]

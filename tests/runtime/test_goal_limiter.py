@@ -24,7 +24,7 @@ def limiter(period: float, start: float = 0.0) -> GoalLimiter:
     return joint
 
 
-def follow(joint: GoalLimiter, path: NDArray[np.float64], period: float) -> NDArray[np.float64]:
+def follow(joint: GoalLimiter, path: NDArray[np.floating], period: float) -> NDArray[np.float64]:
     """Goals for a path of targets."""
     before = np.concatenate([[joint.goal], path[:-1]])
     return np.array([joint.follow(float(q), float(q - last) / period) for q, last in zip(path, before, strict=True)])
@@ -42,7 +42,8 @@ def assert_within_limits(goals: NDArray[np.float64], start: float, period: float
 def smooth_way(start: float, end: float, duration: float, period: float) -> NDArray[np.float64]:
     """A minimum-jerk way that then rests."""
     s = np.minimum(np.arange(1, round(duration / period) + 20) * period / duration, 1.0)
-    return start + (end - start) * (10 * s**3 - 15 * s**4 + 6 * s**5)
+    way: NDArray[np.float64] = start + (end - start) * (10 * s**3 - 15 * s**4 + 6 * s**5)
+    return way
 
 
 @given(periods, st.floats(LOW, HIGH), st.floats(LOW, HIGH), st.floats(1.0, 3.0))

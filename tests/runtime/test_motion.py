@@ -45,6 +45,14 @@ class Bench:
         """The time of the next tick [ns]."""
         return to_ns(self.ticks * self.period)
 
+    def at_rest(self) -> bool:
+        """Whether the goals have come to rest."""
+        return self.motion.at_rest
+
+    def parked(self) -> bool:
+        """Whether the goals have come to rest at the park pose."""
+        return self.motion.parked
+
     def act(self, position: Iterable[float], lifetime: float = LIFETIME) -> None:
         """A policy's action, made now."""
         self.motion.accept(np.array([*position]), self.now_ns + to_ns(lifetime))
@@ -175,9 +183,9 @@ def test_a_stop_takes_the_time_and_the_way_that_were_planned(period: float) -> N
     np.testing.assert_allclose(plan.distance, np.array([1.0, 0.5]) * plan.duration / 2, rtol=1e-3)
     ticks = int(np.ceil(plan.duration / period))
     bench.run(Drive.HOLD, (ticks - 2) * period)
-    assert not bench.motion.at_rest
+    assert not bench.at_rest()
     bench.run(Drive.HOLD, period)
-    assert bench.motion.at_rest
+    assert bench.at_rest()
     goals = bench.run(Drive.HOLD, 0.1)
     np.testing.assert_allclose(goals[-1], before + plan.distance, atol=1e-12)
     bench.assert_smooth()
@@ -237,7 +245,7 @@ def test_nothing_is_commanded_where_nothing_may_be() -> None:
     bench = Bench()
     goals = bench.run(Drive.NOTHING, 0.5)
     assert (goals == START).all()
-    assert not bench.motion.at_rest
+    assert not bench.at_rest()
 
 
 # -- parking ----------------------------------------------------------------------------------------------------
@@ -249,7 +257,7 @@ def test_parking_brakes_then_goes_slowly_from_the_last_commanded_pose(moving: bo
     if moving:
         bench.follow(np.array([1.0, 0.5]), 0.4)
     bench.run(Drive.PARK, 5.0)
-    assert bench.motion.parked
+    assert bench.parked()
     goals = np.array(bench.goals)
     np.testing.assert_array_equal(goals[-1], PARK)
     rest = int(np.argmin(np.abs(np.diff(goals[3 + round(0.4 / bench.period) * moving :], axis=0)).max(axis=1)))
@@ -263,17 +271,17 @@ def test_parking_is_slowed_and_stopped_like_any_motion() -> None:
     bench.run(Drive.PARK, 1.0)
     bench.run(Drive.PARK, 1.0, 0.3)
     bench.run(Drive.HOLD, 0.3)
-    assert bench.motion.at_rest
-    assert not bench.motion.parked
+    assert bench.at_rest()
+    assert not bench.parked()
     bench.run(Drive.PARK, 5.0)
-    assert bench.motion.parked
+    assert bench.parked()
     bench.assert_smooth()
 
 
 def test_an_arm_at_its_park_pose_is_parked_at_once() -> None:
     bench = Bench(start=PARK)
     goals = bench.run(Drive.PARK, 0.01)
-    assert bench.motion.parked
+    assert bench.parked()
     assert (goals == PARK).all()
 
 
