@@ -134,9 +134,10 @@ class ControlLoop:
             Exception: whatever went wrong, once the arm was stopped and a last frame was sent; `last_frames` has what
                 led to it.
         """
-        skipped, frame = self._ticker.wait(), self._frame
+        skipped = self._ticker.wait()
+        frame, wake_ns = self._frame, self._clock.now_ns()
         try:
-            self._begin(frame, self._ticker.deadline_ns)
+            self._begin(frame, self._ticker.deadline_ns, wake_ns)
             self._count_missed(skipped)
             self._read(frame)
             self._estimate(frame)
@@ -178,10 +179,10 @@ class ControlLoop:
 
     # -- the steps of a tick ------------------------------------------------------------------------------------
 
-    def _begin(self, frame: FrameBuffer, deadline_ns: int) -> None:
+    def _begin(self, frame: FrameBuffer, deadline_ns: int, wake_ns: int) -> None:
         frame.clear()
         self.ticks += 1
-        frame["tick"], frame["deadline_ns"], frame["wake_ns"] = self.ticks, deadline_ns, self._clock.now_ns()
+        frame["tick"], frame["deadline_ns"], frame["wake_ns"] = self.ticks, deadline_ns, wake_ns
         frame["missed_ticks"] = self._missed_before + self._ticker.missed
 
     def _count_missed(self, skipped: int) -> None:
@@ -306,7 +307,8 @@ class ControlLoop:
     def _send_beat(self) -> None:
         """A frame without a tick: nothing is read and nothing written."""
         frame = self._beat
-        self._begin(frame, self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        self._begin(frame, now_ns, now_ns)
         self._link.tell(frame)
         frame["velocity"] = self._frame["velocity"]
         self._tell_state(frame)

@@ -21,7 +21,9 @@ class FrameBuffer:
         self.record: Record = empty(FRAME_DTYPE)
         self.record["joints"] = joints
         self.record["reason"] = self.record["reason_joint"] = -1
-        self._blank = self.record.copy()
+        # Bytes are copied ten times faster than structures of many fields.
+        self._bytes = self.record.view(np.uint8)
+        self._blank = self._bytes.copy()
         arrays = {name: self.record[name] for name in FRAME_DTYPE.names or ()}
         self._views: dict[str, NDArray[Any]] = {
             name: array[0, :joints] if array.shape == (1, MAX_JOINTS) else array for name, array in arrays.items()
@@ -29,7 +31,7 @@ class FrameBuffer:
 
     def clear(self) -> None:
         """Start a new frame."""
-        self.record[:] = self._blank
+        self._bytes[:] = self._blank
 
     def __getitem__(self, field: str) -> NDArray[Any]:
         """The view of a field: shape (n,) for joint arrays, (1,) for all others."""
@@ -46,11 +48,12 @@ class FrameRing:
     def __init__(self, capacity: int) -> None:
         """Set the memory aside."""
         self._frames = np.zeros(capacity, FRAME_DTYPE)
+        self._rows = self._frames.view(np.uint8).reshape(capacity, -1)
         self._count = 0
 
     def append(self, frame: Record) -> None:
         """Keep a copy of `frame`, shape (1,), in place of the oldest one."""
-        self._frames[self._count % len(self._frames)] = frame[0]
+        self._rows[self._count % len(self._rows)] = frame.view(np.uint8)
         self._count += 1
 
     def frames(self) -> Record:

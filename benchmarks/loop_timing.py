@@ -1,0 +1,336 @@
+"""Does the control loop keep its time: 1 kHz on the twin, 200 Hz on the emulated SO-101 over its serial port.
+
+The whole loop runs in real time, with channels, monitor and a motion to follow, while a process burns another core.
+Windows of it take turns with windows of cyclictest at the same period, priority and core: what the machine itself does
+to a program that only wakes up. A wake-up's lateness is the time from its deadline to the moment it is noticed.
+
+A tick is missed when the next one is due before it has ended. The machine imposes that whenever it takes the processor
+away for longer than the loop has time to spare in a tick: so many of cyclictest's wake-ups are later than that.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from robot_mbrl.benchmarks import cyclictest, loop_histogram
+from robot_mbrl.contracts.clock import NANOSECONDS, Clock, MonotonicClock, to_ns
+from robot_mbrl.contracts.config import BusSettings, RobotSettings
+from robot_mbrl.contracts.errors import ProcessFailed
+from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Request, empty
+from robot_mbrl.contracts.robot import Robot
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.drivers.arm_checks import write_registers
+from robot_mbrl.drivers.arms import ArmDefinition, load_arm
+from robot_mbrl.drivers.bus import open_bus
+from robot_mbrl.drivers.calibration import nominal_calibration, save_calibration
+from robot_mbrl.drivers.control_tables import control_table
+from robot_mbrl.drivers.dialects import Servo, dialect
+from robot_mbrl.runtime.channels import Session
+from robot_mbrl.runtime.control_loop import ControlLoop
+from robot_mbrl.runtime.control_process import build_loop, open_robot
+from robot_mbrl.runtime.real_time import RealTime, choose_cpu
+from robot_mbrl.runtime.settings import DeploySettings, LoopSettings, TwinSettings
+from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
+
+ARM: Final = "so101_follower"
+WINDOW: Final = 15.0
+"""Of ours, and then as much of cyclictest [s]."""
+SPIN: Final = 200e-6
+"""The driver watches the port for so long around an answer [s]."""
+EMULATOR_PRIORITY: Final = 50
+"""Of SCHED_FIFO: the emulated servos stand for hardware, which waits for no processor."""
+ALLOWED: Final = 1e-5
+"""Share of ticks that may be missed beyond what the machine imposes."""
+START_TICKS: Final = 5000
+"""In which the loop must be running, at the latest."""
+QUANTILES: Final = (50.0, 99.0, 99.9, 100.0)
+
+Announce = Callable[[str], None]
+
+
+class Window(NamedTuple):
+    """What was seen of some ticks, k of them.
+
+    Attributes:
+        lateness: (k,) of each wake-up [µs].
+        work: (k,) from each wake-up to the end of its tick [µs].
+        missed: whole ticks that were skipped.
+        running: ticks in which the policy's motion was executed.
+    """
+
+    lateness: FloatArray
+    work: FloatArray
+    missed: int
+    running: int
+
+
+class Pilot:
+    """Asks and steers by the session's channels, as the supervisor and a policy do."""
+
+    def __init__(self, session: Session, start: FloatArray, rate: float, clock: Clock) -> None:
+        """Swing the first joint about `start` (n,) [rad], with `rate` actions a second [Hz]."""
+        self._requests, self._actions = session.publisher("request"), session.publisher("action")
+        self._request, self._action = empty(REQUEST_DTYPE), empty(ACTION_DTYPE)
+        self._action["position"][0, : len(start)] = start
+        self._start, self._period_ns, self._clock = start, to_ns(1.0 / rate), clock
+        self._next_ns = self._begun_ns = clock.now_ns()
+
+    def ask(self, request: Request) -> None:
+        """Send a request."""
+        self._request["stamp_ns"], self._request["request"] = self._clock.now_ns(), request
+        self._requests.send(self._request)
+
+    def steer(self) -> None:
+        """Send an action when it is time for one."""
+        now_ns = self._clock.now_ns()
+        if now_ns < self._next_ns:
+            return
+        self._next_ns += self._period_ns
+        phase = 0.5 * np.pi * (now_ns - self._begun_ns) / NANOSECONDS
+        self._action["position"][0, 0] = self._start[0] + 0.15 * (1.0 - np.cos(phase))
+        self._action["stamp_ns"], self._action["expires_ns"] = now_ns, now_ns + 4 * self._period_ns
+        self._actions.send(self._action)
+
+
+def our_window(settings: DeploySettings, robot: Robot, arm: ArmDefinition, seconds: float) -> tuple[Window, list[str]]:
+    """Run the loop on `robot` for `seconds` [s] and stop it; also returns what the machine refused."""
+    real_time = RealTime(settings.real_time)
+    clock = real_time.clock()
+    with Session(settings.session) as session:
+        loop = build_loop(settings, robot, arm, session, clock)
+        pilot = Pilot(session, robot.goal_position, settings.loop.policy_rate, clock)
+        with real_time:
+            _until(loop, pilot, Request.ARM, ControlState.ARMED)
+            _until(loop, pilot, Request.RUN, ControlState.RUNNING)
+            window = _measure(loop, pilot, round(seconds * settings.loop.rate), clock)
+            loop.leave()
+            loop.run()
+    return window, real_time.warnings
+
+
+def _until(loop: ControlLoop, pilot: Pilot, request: Request, state: ControlState) -> None:
+    for tick in range(START_TICKS):
+        if loop.state is state:
+            return
+        if tick % 50 == 10:
+            pilot.ask(request)
+        pilot.steer()
+        loop.tick()
+    raise ProcessFailed(
+        f"the loop is {loop.state.name} and not {state.name} after {START_TICKS} ticks: see its reports"
+    )
+
+
+def _measure(loop: ControlLoop, pilot: Pilot, ticks: int, clock: Clock) -> Window:
+    lateness, work = np.zeros(ticks), np.zeros(ticks)
+    missed, before, running = 0, -1, 0
+    for index in range(ticks):
+        pilot.steer()
+        frame = loop.tick()
+        wake_ns = frame["wake_ns"].item()
+        lateness[index] = wake_ns - frame["deadline_ns"].item()
+        missed = frame["missed_ticks"].item()
+        before = missed if before < 0 else before
+        running += frame["state"].item() == ControlState.RUNNING
+        work[index] = clock.now_ns() - wake_ns
+    return Window(lateness / 1e3, work / 1e3, missed - before, running)
+
+
+# -- the arms -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def twin_at_1khz() -> Iterator[tuple[DeploySettings, Robot, ArmDefinition]]:
+    """The twin, in this process."""
+    settings = DeploySettings(session=_session(), robot=TwinSettings(arm=ARM), loop=LoopSettings(rate=1000.0))
+    yield settings, *_connected(settings)
+
+
+@contextlib.contextmanager
+def so101_at_200hz() -> Iterator[tuple[DeploySettings, Robot, ArmDefinition]]:
+    """The emulated SO-101 behind a serial port, its process on the core that the loop leaves."""
+    with tempfile.TemporaryDirectory() as folder, VirtualArmProcess(ARM, link=Path(folder) / "port") as process:
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(EMULATOR_PRIORITY))
+        os.sched_setaffinity(process.pid, {_other_cpu()})
+        calibration = Path(folder) / "calibration.yaml"
+        _calibrate(process.port, calibration)
+        bus = BusSettings(spin=SPIN)
+        robot = RobotSettings(arm=ARM, port=process.port, calibration=calibration, bus=bus)
+        settings = DeploySettings(session=_session(), robot=robot, loop=LoopSettings(rate=200.0))
+        yield settings, *_connected(settings)
+
+
+def _connected(settings: DeploySettings) -> tuple[Robot, ArmDefinition]:
+    arm = load_arm(ARM)
+    robot, _ = open_robot(settings, arm, MonotonicClock(settings.real_time.spin))
+    robot.connect()
+    return robot, arm
+
+
+def _calibrate(port: str, path: Path) -> None:
+    arm = load_arm(ARM)
+    calibration = nominal_calibration(arm)
+    save_calibration(path, calibration)
+    bus = open_bus(port, arm.protocol, arm.baud, MonotonicClock(), BusSettings(margin=0.05))
+    try:
+        for joint in arm.joints:
+            servo = Servo(joint.name, joint.id, control_table(joint.servo))
+            write_registers(bus, dialect(arm.protocol), servo, calibration.joints[joint.name].registers)
+    finally:
+        bus.close()
+
+
+def _session() -> str:
+    return f"bench-{uuid.uuid4().hex[:12]}"
+
+
+SCENARIOS: Final = {"twin, 1000 Hz": twin_at_1khz, "emulated SO-101, 200 Hz": so101_at_200hz}
+
+
+# -- the measurement ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def burner() -> Iterator[None]:
+    """A process that burns the core that the loop leaves."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        os.sched_setaffinity(process.pid, {_other_cpu()})
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _other_cpu() -> int:
+    allowed = os.sched_getaffinity(0)
+    return min(allowed - {choose_cpu(allowed)} or allowed)
+
+
+def measure_scenario(name: str, minutes: float, announce: Announce) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """Figures of one scenario, and the latenesses behind them [µs]."""
+    windows, floor, warnings = [], [], []
+    with burner(), SCENARIOS[name]() as (settings, robot, arm):
+        rounds = max(1, round(minutes * 60.0 / WINDOW))
+        seconds = minutes * 60.0 / rounds
+        for index in range(rounds):
+            window, warnings = our_window(settings, robot, arm, seconds)
+            windows.append(window)
+            if cyclictest.available():
+                period, cpu = 1.0 / settings.loop.rate, choose_cpu(os.sched_getaffinity(0))
+                floor.append(cyclictest.run(max(1, round(seconds)), period, settings.real_time.priority, cpu))
+            announce(f"{name}: window {index + 1} of {rounds}, {window.missed} of {len(window.work)} ticks missed")
+        robot.stop()
+        robot.close()
+    ours = np.concatenate([window.lateness for window in windows])
+    theirs = np.concatenate(floor).astype(np.float64) if floor else None
+    latenesses = {"ours": ours} if theirs is None else {"ours": ours, "cyclictest": theirs}
+    return {**figures(windows, theirs, settings.loop.rate), "refused": warnings}, latenesses
+
+
+def figures(windows: list[Window], theirs: FloatArray | None, rate: float) -> dict[str, Any]:
+    """What `windows` of the loop, and cyclictest's latenesses (k,) [µs] if it is there, come to at `rate` [Hz]."""
+    ours = np.concatenate([window.lateness for window in windows])
+    work = np.concatenate([window.work for window in windows])
+    found: dict[str, Any] = {
+        "rate_hz": rate,
+        "ticks": len(ours),
+        "running_ticks": sum(window.running for window in windows),
+        "missed_ticks": sum(window.missed for window in windows),
+        "lateness_us": _quantiles(ours),
+        "work_us": _quantiles(work),
+        "cyclictest": None,
+    }
+    if theirs is not None:
+        period = 1e6 / rate
+        spare = period - float(np.median(work))
+        imposed = float((theirs > spare).mean())
+        found["cyclictest"] = {
+            "wake_ups": len(theirs),
+            "lateness_us": _quantiles(theirs),
+            "later_than_a_tick": int((theirs > period).sum()),
+            "spare_us": spare,
+            "later_than_spare": int((theirs > spare).sum()),
+        }
+        found["missed_allowed"] = (imposed + ALLOWED) * len(ours)
+    return found
+
+
+def _quantiles(values: FloatArray) -> dict[str, float]:
+    return {f"p{q:g}": float(np.percentile(values, q)) for q in QUANTILES}
+
+
+def measure(minutes: float = 10.0, picture: Path | None = None, announce: Announce = lambda _: None) -> dict[str, Any]:
+    """Both scenarios, one after the other.
+
+    Args:
+        minutes: of ours for each scenario; cyclictest takes as much again.
+        picture: PNG file to draw the histograms to.
+        announce: told after each window. There is no moving progress bar: drawing it would take time from the loop.
+    """
+    if not cyclictest.available():
+        announce("cyclictest is missing, so there is nothing to compare with: apt-get install rt-tests")
+    found: dict[str, Any] = {}
+    panels: dict[str, dict[str, FloatArray]] = {}
+    for name in SCENARIOS:
+        found[name], panels[name] = measure_scenario(name, minutes, announce)
+        found[name]["histogram"] = loop_histogram.text(name, panels[name])
+    if picture is not None:
+        loop_histogram.draw(picture, panels)
+    return found
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures for people: a table, then the histograms."""
+    lines = []
+    for name, row in found.items():
+        floor = row["cyclictest"]
+        lines += [
+            name,
+            f"  missed ticks   {row['missed_ticks']} of {row['ticks']}, {row['running_ticks']} of them running",
+        ]
+        if floor is not None:
+            lines.append(
+                f"  the machine    {floor['later_than_spare']} of {floor['wake_ups']} wake-ups of cyclictest are later "
+                f"than the {floor['spare_us']:.0f} µs to spare; so {row['missed_allowed']:.1f} ticks may be missed"
+            )
+        lines.append(f"  {'':14} {'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>9}  [µs]")
+        rows = {
+            "lateness": row["lateness_us"],
+            "cyclictest": floor and floor["lateness_us"],
+            "tick's work": row["work_us"],
+        }
+        for title, quantiles in rows.items():
+            if quantiles:
+                lines.append(f"  {title:14} " + "".join(f"{value:9.1f}" for value in quantiles.values()))
+        lines += [f"  {warning}" for warning in row["refused"]]
+        lines += ["", row["histogram"], ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the figures as text, or as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="of ours for each arm; cyclictest takes as much again"
+    )
+    parser.add_argument("--picture", type=Path, help="PNG file for the histograms")
+    parser.add_argument("--json", action="store_true", help="machine-readable figures")
+    arguments = parser.parse_args()
+    found = measure(arguments.minutes, arguments.picture, lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(found, indent=2) if arguments.json else table(found))
+
+
+if __name__ == "__main__":
+    main()
