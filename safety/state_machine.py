@@ -21,49 +21,23 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
-from robot_mbrl.contracts.frame import ControlState, Request, StopCause
-from robot_mbrl.contracts.types import StopCategory, VerdictLevel
+from robot_mbrl.contracts.frame import ControlState
+from robot_mbrl.contracts.types import StopCategory
+from robot_mbrl.safety.events import REQUEST_EVENTS, STOP_CAUSES, VERDICT_EVENTS, Event
 
-
-class Event(IntEnum):
-    """What can happen to the control process."""
-
-    ARM_CHECKED = 0
-    """A person asks for torque, and the start pose has been checked."""
-    REQUEST_RUN = 1
-    REQUEST_HOLD = 2
-    REQUEST_PARK = 3
-    REQUEST_RELEASE = 4
-    """A person asks for the torque to go off."""
-    REQUEST_STOP = 5
-    REQUEST_EMERGENCY_STOP = 6
-    REQUEST_QUIT = 7
-    SIGNAL = 8
-    """SIGINT, SIGTERM or SIGHUP."""
-    RESET_CHECKED = 9
-    """A person asks for a reset, the cause is gone and the start pose has been checked."""
-    START_REFUSED = 10
-    """A person asked for a reset or for torque, and the check of the start pose said no."""
-    VERDICT_PASS = 11
-    VERDICT_SLOW = 12
-    VERDICT_HOLD = 13
-    VERDICT_STOP = 14
-    ACTION_EXPIRED = 15
-    """The policy's newest action is past its expiry, or the policy has gone."""
-    HEARTBEAT_LOST = 16
-    """The operator's console has fallen silent."""
-    AT_REST = 17
-    """Braking has ended: the goals have come to rest. Said once after each stop."""
-    PARKED = 18
-    """The goals have come to rest at the park pose."""
-    TICKS_MISSED = 19
-    """More ticks in a row were missed than the settings allow."""
-    BUS_LOST = 20
-    """The bus or the port failed for longer than the settings allow."""
-    SERVO_FAULT = 21
-    """A servo reports a hardware error."""
-    EXCEPTION = 22
-    """Anything that the control loop did not expect."""
+__all__ = [
+    "DRIVES",
+    "LATCHED",
+    "REQUEST_EVENTS",
+    "STOP_CAUSES",
+    "TABLE",
+    "VERDICT_EVENTS",
+    "Drive",
+    "Event",
+    "StateMachine",
+    "TorqueChange",
+    "Transition",
+]
 
 
 class TorqueChange(IntEnum):
@@ -131,39 +105,6 @@ DRIVES: Final[Mapping[ControlState, Drive]] = MappingProxyType(
 
 LATCHED: Final = frozenset({ControlState.STOPPED, ControlState.FAULT})
 """States that only `Event.RESET_CHECKED` leads out of (a fault may make a stop worse)."""
-
-VERDICT_EVENTS: Final[Mapping[VerdictLevel, Event]] = MappingProxyType(
-    {
-        VerdictLevel.PASS: Event.VERDICT_PASS,
-        VerdictLevel.SLOW: Event.VERDICT_SLOW,
-        VerdictLevel.HOLD: Event.VERDICT_HOLD,
-        VerdictLevel.STOP: Event.VERDICT_STOP,
-    }
-)
-
-REQUEST_EVENTS: Final[Mapping[Request, Event]] = MappingProxyType(
-    {
-        Request.RUN: Event.REQUEST_RUN,
-        Request.HOLD: Event.REQUEST_HOLD,
-        Request.STOP: Event.REQUEST_STOP,
-        Request.EMERGENCY_STOP: Event.REQUEST_EMERGENCY_STOP,
-        Request.PARK: Event.REQUEST_PARK,
-        Request.RELEASE: Event.REQUEST_RELEASE,
-        Request.QUIT: Event.REQUEST_QUIT,
-    }
-)
-"""Requests that need no check; `ARM` and `RESET` do, and `HEARTBEAT` asks for nothing."""
-
-STOP_CAUSES: Final[Mapping[Event, StopCause]] = MappingProxyType(
-    {
-        Event.REQUEST_STOP: StopCause.OPERATOR,
-        Event.REQUEST_QUIT: StopCause.OPERATOR,
-        Event.REQUEST_EMERGENCY_STOP: StopCause.EMERGENCY,
-        Event.SIGNAL: StopCause.SIGNAL,
-        Event.EXCEPTION: StopCause.EXCEPTION,
-    }
-)
-"""What the frame says about a stop that did not come from the monitor."""
 
 _STOP: Final = Transition(ControlState.STOPPED, TorqueChange.RELEASE_IN_CATEGORY_0)
 _FAULT: Final = Transition(ControlState.FAULT, TorqueChange.RELEASE_IN_CATEGORY_0)
