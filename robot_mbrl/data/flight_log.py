@@ -13,22 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from mcap.writer import CompressionType, Writer
 
 from robot_mbrl.contracts.clock import NANOSECONDS
 from robot_mbrl.data.frame_codec import MESSAGE_NAME, SCHEMA, FrameArray, encode_frames
 from robot_mbrl.data.log_header import METADATA_NAME, LogHeader
+from robot_mbrl.data.mcap_file import McapBuilder
 
 FRAME_TOPIC: Final = "/frame"
 NOTE_TOPIC: Final = "/log"
 
-CHUNK_SIZE: Final = 16 * 1024
-"""Bytes of messages before compression; a 1 MiB chunk would cost 2.6 ms at once and lose a second when cut off."""
-
 _LARGEST_TIME: Final = 2**62
-_SEQUENCE_MASK: Final = 2**32 - 1
-"""MCAP's sequence numbers have 32 bits."""
-
 _NUMBER: Final = {"type": "integer", "minimum": 0}
 NOTE_SCHEMA: Final[dict[str, Any]] = {
     "title": "foxglove.Log",
@@ -61,26 +55,6 @@ def create_file(path: Path) -> io.FileIO:
     return io.FileIO(path, "xb")
 
 
-class _Staging(io.BytesIO):
-    """What the MCAP writer has written since the last flush; it sees positions in the whole file."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._taken = 0
-
-    def tell(self) -> int:
-        """Position in the file [bytes]."""
-        return self._taken + super().tell()
-
-    def take(self) -> bytes:
-        """Everything that is here, which is then no longer here."""
-        data = self.getvalue()
-        self._taken += len(data)
-        self.seek(0)
-        self.truncate()
-        return data
-
-
 class FlightLog:
     """Writes one log file.
 
@@ -102,20 +76,12 @@ class FlightLog:
         self.path = path
         self.unflushed = self.flushed = 0
         self._offset_ns = header.clock_offset_ns
-        self._staging = _Staging()
         self._end = 0
-        # Any: some of the library's methods have no types.
-        self._writer: Any = Writer(self._staging, chunk_size=CHUNK_SIZE, compression=CompressionType.LZ4)
-        self._writer.start(profile="", library=f"robot-mbrl {header.versions.get('robot-mbrl', '')}")
-        self._writer.add_metadata(METADATA_NAME, header.to_metadata())
-        self._frame_channel = self._writer.register_channel(
-            FRAME_TOPIC, "protobuf", self._writer.register_schema(MESSAGE_NAME, "protobuf", SCHEMA)
-        )
-        self._note_channel = self._writer.register_channel(
-            NOTE_TOPIC,
-            "json",
-            self._writer.register_schema(NOTE_SCHEMA["title"], "jsonschema", json.dumps(NOTE_SCHEMA).encode()),
-        )
+        self._builder = McapBuilder(f"robot-mbrl {header.versions.get('robot-mbrl', '')}")
+        self._builder.add_metadata(METADATA_NAME, header.to_metadata())
+        self._frames = self._builder.add_channel(FRAME_TOPIC, "protobuf", (MESSAGE_NAME, "protobuf", SCHEMA))
+        note_schema = json.dumps(NOTE_SCHEMA).encode()
+        self._notes = self._builder.add_channel(NOTE_TOPIC, "json", (NOTE_SCHEMA["title"], "jsonschema", note_schema))
         self._file = open_file(path)
         try:
             self.flush()
@@ -132,9 +98,7 @@ class FlightLog:
     def write(self, frames: FrameArray) -> None:
         """Take `frames` (k,), in the order of their ticks."""
         times = np.clip(frames["wake_ns"], 0, _LARGEST_TIME) + self._offset_ns
-        rows = zip(encode_frames(frames), times.tolist(), frames["tick"].tolist(), strict=True)
-        for message, time_ns, tick in rows:
-            self._writer.add_message(self._frame_channel, time_ns, message, time_ns, tick & _SEQUENCE_MASK)
+        self._builder.add_messages(self._frames, times, frames["tick"], encode_frames(frames))
         self.unflushed += len(frames)
 
     def note(self, stamp_ns: int, level: NoteLevel, text: str) -> None:
@@ -143,7 +107,10 @@ class FlightLog:
         seconds, nanoseconds = divmod(time_ns, NANOSECONDS)
         timestamp = {"sec": seconds, "nsec": nanoseconds}
         note = {"timestamp": timestamp, "level": int(level), "message": text, "name": "recorder", "file": "", "line": 0}
-        self._writer.add_message(self._note_channel, time_ns, json.dumps(note).encode(), time_ns)
+        data = np.array([json.dumps(note).encode()], np.bytes_)
+        self._builder.add_messages(
+            self._notes, np.array([time_ns]), np.zeros(1, np.int64), data.view(f"V{data.itemsize}")
+        )
 
     def flush(self) -> None:
         """Hand all that was written to the kernel, or leave the file as it was.
@@ -152,8 +119,7 @@ class FlightLog:
             OSError: the file took not all of it. It ends where it ended before; what waited is lost, and all that is
                 left to do with the file is to abandon it.
         """
-        self._writer.flush()
-        self._put(self._staging.take())
+        self._put(self._builder.take())
         self.flushed += self.unflushed
         self.unflushed = 0
 
@@ -174,8 +140,8 @@ class FlightLog:
         """
         try:
             self.flush()
-            self._writer.finish()
-            self._put(self._staging.take())
+            self._builder.finish()
+            self._put(self._builder.take())
             os.fdatasync(self._file.fileno())
         finally:
             self._file.close()

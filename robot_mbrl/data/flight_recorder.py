@@ -18,7 +18,7 @@ from robot_mbrl.contracts.config import Settings
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState
 from robot_mbrl.data.flight_log import FlightLog, NoteLevel, OpenFile, create_file
-from robot_mbrl.data.frame_codec import WIRE_DTYPE, FrameArray
+from robot_mbrl.data.frame_codec import WIRE_DTYPE, FrameArray, join_frames
 from robot_mbrl.data.incident import History, Incident
 from robot_mbrl.data.log_folder import LogFolder
 from robot_mbrl.data.log_header import LogHeader
@@ -48,7 +48,7 @@ class RecorderSettings(Settings):
     file_bytes: int = Field(default=256 * _MEBIBYTE, ge=64 * 1024)
     flights_bytes: int = Field(default=4096 * _MEBIBYTE)
     incidents_bytes: int = Field(default=1024 * _MEBIBYTE, ge=_MEBIBYTE)
-    flush_interval: float = Field(default=0.04, gt=0.0, le=0.1)
+    flush_interval: float = Field(default=0.03, gt=0.0, le=0.1)
     before: float = Field(default=10.0, ge=0.0, le=60.0)
     after: float = Field(default=2.0, ge=0.0, le=60.0)
     silence: float = Field(default=0.5, ge=0.1, le=10.0)
@@ -137,7 +137,7 @@ class FlightRecorder:
             return
         self._silent = False
         self._last_came_ns = self._clock.now_ns()
-        joined = np.concatenate([self._last, frames])
+        joined = join_frames([self._last, frames])
         self._last = joined[-1:]
         self._note_losses(joined)
         if self._log is not None:

@@ -112,14 +112,21 @@ _IS_TAG: Final = np.concatenate(
 _TAGS: Final = np.frombuffer(_TEMPLATE.tobytes(), np.uint8)[_IS_TAG]
 
 
-def encode_frames(frames: FrameArray) -> list[bytes]:
-    """One message for each of `frames` (k,)."""
+def join_frames(batches: Sequence[FrameArray]) -> FrameArray:
+    """All frames of `batches`, shapes (k,), in one array.
+
+    `np.concatenate` copies structured arrays field by field, which takes 30 µs a frame.
+    """
+    return np.frombuffer(bytearray(b"".join([batch.tobytes() for batch in batches])), FRAME_DTYPE)
+
+
+def encode_frames(frames: FrameArray) -> NDArray[np.void]:
+    """(k,) of `WIRE_DTYPE`: one message for each of `frames` (k,)."""
     wire = np.empty(len(frames), WIRE_DTYPE)
     wire[:] = _TEMPLATE
     for name in _columns():
         wire[name] = frames[name]
-    data, size = wire.tobytes(), WIRE_DTYPE.itemsize
-    return [data[start : start + size] for start in range(0, len(data), size)]
+    return wire
 
 
 def decode_frames(messages: Sequence[bytes]) -> FrameArray:

@@ -3,11 +3,9 @@
 from collections import deque
 from pathlib import Path
 
-import numpy as np
-
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.data.flight_log import FlightLog, NoteLevel, OpenFile
-from robot_mbrl.data.frame_codec import FrameArray
+from robot_mbrl.data.frame_codec import FrameArray, join_frames
 from robot_mbrl.data.log_header import LogHeader
 
 
@@ -28,7 +26,7 @@ class History:
 
     def until(self, frames: FrameArray) -> FrameArray:
         """The last seconds before the last of `frames` (k,), which follow those that are here, and these."""
-        everything: FrameArray = np.concatenate([*self._batches, frames])
+        everything = join_frames([*self._batches, frames])
         recent: FrameArray = everything[everything["wake_ns"] >= everything["wake_ns"][-1] - self._span_ns]
         return recent
 

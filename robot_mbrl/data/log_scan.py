@@ -13,22 +13,24 @@ from typing import Final
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
-from mcap.records import Chunk, DataEnd, McapRecord, MessageIndex, Metadata
+from mcap.records import Channel, Chunk, DataEnd, McapRecord, MessageIndex, Metadata, Schema
 from mcap.stream_reader import breakup_chunk
 
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.data.mcap_file import MAGIC
 
-MAGIC: Final = b"\x89MCAP0\r\n"
 _PREFIX: Final = struct.Struct("<BQ")
 """Opcode and length, before each record's content."""
 _DAMAGE: Final = (McapError, ValueError, RuntimeError, OverflowError, MemoryError, struct.error)
 """What the library, LZ4 and a checksum raise over damaged content; some of it claims absurd sizes."""
 
 _READERS: Final[Mapping[int, Callable[[ReadDataStream], McapRecord]]] = {
+    Opcode.CHANNEL: Channel.read,
     Opcode.CHUNK: Chunk.read,
     Opcode.DATA_END: DataEnd.read,
     Opcode.MESSAGE_INDEX: MessageIndex.read,
     Opcode.METADATA: Metadata.read,
+    Opcode.SCHEMA: Schema.read,
 }
 
 
@@ -108,4 +110,4 @@ def _parse(opcode: int, content: bytes) -> list[McapRecord]:
         raise ValueError(f"{len(content) - stream.count} bytes too many")
     if isinstance(record, Chunk):
         return breakup_chunk(record, validate_crc=True)
-    return [record] if isinstance(record, Metadata) else []
+    return [record] if isinstance(record, Channel | Metadata | Schema) else []

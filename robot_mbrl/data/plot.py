@@ -177,7 +177,7 @@ def _draw_timing(axes: Axes, time: FloatArray, frames: FrameArray) -> None:
     """How late each tick began, and when its command was out, both after the deadline."""
     marks = []
     for name, colour, label in (("write_ns", "#999999", "command out"), ("wake_ns", MEASURED, "tick began")):
-        late = np.maximum((frames[name] - frames["deadline_ns"]) * 1e-3, 0.1)
+        late = np.where(frames[name] < 0, np.nan, np.maximum((frames[name] - frames["deadline_ns"]) * 1e-3, 0.1))
         axes.plot(*_thinned(time, late), ".", markersize=2.0, color=colour)
         marks.append(Line2D([], [], color=colour, marker=".", markersize=8, linestyle="", label=label))
     skipped = np.flatnonzero(np.diff(frames["missed_ticks"])) + 1

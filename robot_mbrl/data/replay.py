@@ -12,7 +12,7 @@ from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.frame import FRAME_DTYPE, empty
 from robot_mbrl.contracts.types import Verdict
-from robot_mbrl.data.frame_codec import FrameArray
+from robot_mbrl.data.frame_codec import FrameArray, join_frames
 from robot_mbrl.data.log_folder import flight_files
 from robot_mbrl.data.log_header import LogHeader
 from robot_mbrl.data.reader import read_log
@@ -84,7 +84,7 @@ def flight_of(path: Path) -> tuple[LogHeader, FrameArray]:
     if not len(record.frames) or [part.header.part for part in parts] != list(range(len(parts))):
         return record.header, record.frames
     end = record.frames["tick"][-1]
-    whole: FrameArray = np.concatenate([record.frames[:0], *(part.frames for part in parts)])
+    whole = join_frames([part.frames for part in parts])
     whole = whole[whole["tick"] <= end]
     return record.header, whole if len(whole) and whole["tick"][-1] == end else record.frames
 

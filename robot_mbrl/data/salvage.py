@@ -9,9 +9,10 @@ from mcap.records import Channel, McapRecord, Message, Metadata, Schema
 from mcap.writer import CompressionType, Writer
 
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.data.flight_log import CHUNK_SIZE, FRAME_TOPIC
+from robot_mbrl.data.flight_log import FRAME_TOPIC
 from robot_mbrl.data.frame_codec import decode_frames
 from robot_mbrl.data.log_scan import LogScan
+from robot_mbrl.data.mcap_file import CHUNK_SIZE
 from robot_mbrl.data.reader import load_bytes
 from robot_mbrl.data.story import lost_between
 

@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final, Protocol
 
-import numpy as np
-
 from robot_mbrl.contracts.clock import Clock, MonotonicClock, to_ns
 from robot_mbrl.contracts.errors import RobotMbrlError
 from robot_mbrl.contracts.frame import Record
 from robot_mbrl.data.flight_recorder import FlightRecorder, RecorderSettings
+from robot_mbrl.data.frame_codec import join_frames
 from robot_mbrl.data.log_header import LogHeader, installed_versions
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.runtime.channels import Session
@@ -28,8 +27,9 @@ from robot_mbrl.runtime.settings import DeploySettings
 from robot_mbrl.sim.geometry import MujocoGeometry
 
 READY: Final = "recorder ready"
-DRAIN_PERIOD: Final = 0.02
-"""How often the channel is emptied [s]: it holds seconds of frames, and every wake-up costs."""
+DRAIN_PERIOD: Final = 0.04
+"""How often the channel is emptied [s]: it holds seconds of frames, and every wake-up costs. What comes is flushed at
+once, so that a kill takes this much and what the recorder is late by."""
 ORPHAN_PATIENCE: Final = 3.0
 """How long frames must have stayed away before a recorder whose supervisor has died ends [s]."""
 
@@ -99,7 +99,7 @@ def record(source: FrameSource, recorder: FlightRecorder, clock: Clock, due: Cal
         if ending:
             frames = [*frames, *source.drain()]
         if frames:
-            recorder.write(np.concatenate(frames))
+            recorder.write(join_frames(frames))
         recorder.tend()
         if not ending:
             clock.sleep_until_ns(wake_ns + to_ns(DRAIN_PERIOD))
