@@ -1,11 +1,12 @@
 """`FrameView`: one tick as the checks see it, and what several of them derive from it and from the ticks before."""
 
 import math
+from enum import Enum, auto
 
 import numpy as np
 
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState, Record
-from robot_mbrl.contracts.geometry import ArmGeometry, Clearance
+from robot_mbrl.contracts.geometry import ArmGeometry
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.safety.motion_history import Derivatives, MotionHistory, quotient
@@ -16,6 +17,21 @@ LONGEST_STEP_NS = 20_000_000
 _NAMES = FRAME_DTYPE.names or ()
 _AT_REST = frozenset(map(int, (ControlState.IDLE, ControlState.HOLDING, ControlState.STOPPED, ControlState.FAULT)))
 _NOT_RUNNING = _AT_REST | {int(ControlState.ARMED), int(ControlState.PARKING)}
+
+
+class Pose(Enum):
+    """Angles that the shape of the arm is looked at in."""
+
+    MEASURED = auto()
+    GOAL = auto()
+    """Held by the servos."""
+    STOP = auto()
+    """Where the arm would come to rest if it braked after this tick."""
+    WISH = auto()
+    """The policy's action."""
+
+
+_MOVING, _BRAKING, _WAITING = (Pose.STOP,), (Pose.STOP, Pose.WISH), (Pose.WISH,)
 
 
 class FrameView:
@@ -37,7 +53,7 @@ class FrameView:
         """A view for the arm of `settings`, empty until `read`."""
         self._n = len(settings.joints)
         self._limits = [joint.position for joint in settings.joints]
-        self._deceleration = [joint.acceleration for joint in settings.joints]
+        self._braking = [(joint.acceleration, joint.jerk) for joint in settings.joints]
         self._measured_history = MotionHistory(self._n, settings.kinematics.window)
         self._window = settings.kinematics.window
         self._command_history = MotionHistory(self._n, self._window)
@@ -99,9 +115,8 @@ class FrameView:
 
     def derive(self) -> None:
         """Work out the motion, from a frame whose numbers are finite."""
-        self._ahead: list[float] | None = None
-        self._tools: dict[bool, list[float]] = {}
-        self._clearances: dict[bool, Clearance] = {}
+        self._tools: dict[Pose, list[float]] = {}
+        self._clearances: dict[Pose, float] = {}
         # A cycle of the bus that failed leaves the measurement before in the frame.
         if self.stamp_ns != self._stamp_before:
             self.measured = self._measured_history.derivatives(self.stamp_ns, self.position)
@@ -133,33 +148,43 @@ class FrameView:
 
     # -- shape --------------------------------------------------------------------------------------------------
 
-    def tool(self, geometry: ArmGeometry, *, ahead: bool) -> list[float]:
-        """(3,) tool frame [m] as measured, or where the arm is going."""
-        if ahead not in self._tools:
-            self._tools[ahead] = geometry.tool_position(self._pose(ahead=ahead)).tolist()
-        return self._tools[ahead]
+    @property
+    def ahead(self) -> tuple[Pose, ...]:
+        """Where the arm is going: while it rests on hold only where the policy wants it, for it will go on to there."""
+        if not (self.holding and self.has_action):
+            return _MOVING
+        return _BRAKING if any(self.goal_velocity) else _WAITING
 
-    def clearance(self, geometry: ArmGeometry, *, ahead: bool) -> Clearance:
-        """Nearest pair of links as measured, or where the arm is going."""
-        if ahead not in self._clearances:
-            self._clearances[ahead] = geometry.clearance(self._pose(ahead=ahead))
-        return self._clearances[ahead]
+    def tool(self, geometry: ArmGeometry, pose: Pose) -> list[float]:
+        """(3,) tool frame [m] in `pose`."""
+        if pose not in self._tools:
+            self._tools[pose] = geometry.tool_position(self._angles(pose)).tolist()
+        return self._tools[pose]
 
-    def _pose(self, *, ahead: bool) -> FloatArray:
-        return np.array(self.destination() if ahead else self.position)
+    def clearance(self, geometry: ArmGeometry, pose: Pose) -> float:
+        """Distance of the nearest pair of links [m] in `pose`."""
+        if pose not in self._clearances:
+            self._clearances[pose] = geometry.clearance(self._angles(pose)).distance
+        return self._clearances[pose]
 
-    def destination(self) -> list[float]:
-        """(n,) where the arm is going [rad].
+    def _angles(self, pose: Pose) -> FloatArray:
+        """(n,) [rad]. Without goals and requests the arm is where it is measured, whatever is asked."""
+        if pose is Pose.WISH:
+            return np.array(self.action)
+        if pose is Pose.MEASURED or not self.has_goal:
+            return np.array(self.position)
+        if pose is Pose.GOAL or not self.has_request:
+            return np.array(self.goal)
+        parts = zip(self.requested, self.goal_velocity, self._braking, self._limits, strict=True)
+        return np.array([min(max(q + braking_distance(v, *limits), low), high) for q, v, limits, (low, high) in parts])
 
-        In motion, where it would come to rest if it braked after this tick: q + v |v| / 2a, within limits. While it
-        holds, where the policy wants it, for that is where it will go on to. Without a request, where it is.
-        """
-        if self._ahead is None:
-            if not (self.has_request and self.has_goal):
-                self._ahead = self.position
-            elif self.holding and self.has_action:
-                self._ahead = self.action
-            else:
-                parts = zip(self.requested, self.command.velocity, self._deceleration, self._limits, strict=True)
-                self._ahead = [min(max(q + v * abs(v) / (2.0 * a), low), high) for q, v, a, (low, high) in parts]
-        return self._ahead
+
+def braking_distance(velocity: float, deceleration: float, jerk: float) -> float:
+    """The way of a stop from steady motion [rad], with its sign.
+
+    With A the deceleration and J the jerk it takes |v|/A + A/J or, if A is not reached, 2 √(|v|/J), at v/2 on average.
+    """
+    speed = abs(velocity)
+    steady = speed >= deceleration * deceleration / jerk
+    duration = speed / deceleration + deceleration / jerk if steady else 2.0 * math.sqrt(speed / jerk)
+    return 0.5 * velocity * duration

@@ -1,34 +1,41 @@
 """Where the tool frame and the links may be.
 
-Judged twice: as measured, and where the arm is going, with the way that braking takes, so that a held motion ends on
-the right side. An arm that is on the wrong side already may lead away from it, slowly.
+Judged as measured and where the arm is going, with the way that braking takes, so that a held motion ends on the right
+side. An arm that is on the wrong side already may lead away from it, slowly: its goals must do so, for the measured
+angles differ from them by what the arm sags.
 """
+
+from collections.abc import Callable
 
 from robot_mbrl.contracts.geometry import ArmGeometry
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.contracts.types import VerdictLevel
-from robot_mbrl.safety.frame_view import FrameView
+from robot_mbrl.safety.frame_view import FrameView, Pose
 from robot_mbrl.safety.judgement import PASS, Judgement
 
-RETREAT = 0.001
-"""A motion that ends at least this much nearer to the right side leads away from the wrong one [m]."""
+RETREAT = 1e-6
+"""A motion whose end is nearer to the right side than the held goals, by more than rounding, leads away [m]."""
 
 
-class _Depths:
-    """Grades how deep a point is on the wrong side, measured and ahead."""
+class _ToolLimit:
+    """Grades how deep the tool is on the wrong side [m]."""
 
-    def __init__(self, settings: MonitorSettings) -> None:
+    def __init__(self, settings: MonitorSettings, geometry: ArmGeometry, depth: Callable[[list[float]], float]) -> None:
         self._stop = settings.workspace.stop_depth
         self._min_scale = settings.min_speed_scale
+        self._geometry = geometry
+        self._depth = depth
 
-    def judge(self, measured: float, ahead: float) -> Judgement:
+    def judge(self, view: FrameView) -> Judgement:
+        measured = self._depth(view.tool(self._geometry, Pose.MEASURED))
+        ahead = max(self._depth(view.tool(self._geometry, pose)) for pose in view.ahead)
         if ahead <= 0.0 and measured <= 0.0:
             return PASS
-        if ahead < measured - RETREAT:
+        if ahead < self._depth(view.tool(self._geometry, Pose.GOAL)) - RETREAT:
             return Judgement(VerdictLevel.SLOW, self._min_scale, measured, 0.0)
         if not measured <= self._stop:
             return Judgement(VerdictLevel.STOP, 0.0, measured, self._stop)
-        return Judgement(VerdictLevel.HOLD, 0.0, ahead, 0.0)
+        return PASS if ahead <= 0.0 else Judgement(VerdictLevel.HOLD, 0.0, ahead, 0.0)
 
 
 class ToolBox:
@@ -38,13 +45,11 @@ class ToolBox:
 
     def __init__(self, settings: MonitorSettings, geometry: ArmGeometry) -> None:
         self._box = settings.workspace.box
-        self._geometry = geometry
-        self._depths = _Depths(settings)
+        self._limit = _ToolLimit(settings, geometry, self._outside)
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade how far outside it is [m]."""
-        measured = self._outside(view.tool(self._geometry, ahead=False))
-        return self._depths.judge(measured, self._outside(view.tool(self._geometry, ahead=True)))
+        return self._limit.judge(view)
 
     def _outside(self, point: list[float]) -> float:
         (x, y, z), low, high = point, self._box.low, self._box.high
@@ -58,13 +63,14 @@ class ToolFloor:
 
     def __init__(self, settings: MonitorSettings, geometry: ArmGeometry) -> None:
         self._floor = settings.workspace.floor
-        self._geometry = geometry
-        self._depths = _Depths(settings)
+        self._limit = _ToolLimit(settings, geometry, self._below)
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade how far below it is [m]."""
-        measured = self._floor - view.tool(self._geometry, ahead=False)[2]
-        return self._depths.judge(measured, self._floor - view.tool(self._geometry, ahead=True)[2])
+        return self._limit.judge(view)
+
+    def _below(self, point: list[float]) -> float:
+        return self._floor - point[2]
 
 
 class ToolKeepOuts:
@@ -74,15 +80,11 @@ class ToolKeepOuts:
 
     def __init__(self, settings: MonitorSettings, geometry: ArmGeometry) -> None:
         self._boxes = settings.workspace.keep_outs
-        self._geometry = geometry
-        self._depths = _Depths(settings)
+        self._limit = _ToolLimit(settings, geometry, self._inside)
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade how deep inside one it is [m]."""
-        if not self._boxes:
-            return PASS
-        measured = self._inside(view.tool(self._geometry, ahead=False))
-        return self._depths.judge(measured, self._inside(view.tool(self._geometry, ahead=True)))
+        return self._limit.judge(view) if self._boxes else PASS
 
     def _inside(self, point: list[float]) -> float:
         return max(
@@ -103,13 +105,13 @@ class LinkClearance:
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the smallest clearance ahead [m]; the measured one counts only where that is short."""
-        limits = self._workspace
-        ahead = view.clearance(self._geometry, ahead=True).distance
+        limits, geometry = self._workspace, self._geometry
+        ahead = min(view.clearance(geometry, pose) for pose in view.ahead)
         if ahead >= limits.slow_clearance:
             return PASS
-        measured = view.clearance(self._geometry, ahead=False).distance
-        if ahead > measured + RETREAT:
+        if ahead > view.clearance(geometry, Pose.GOAL) + RETREAT:
             return Judgement(VerdictLevel.SLOW, self._min_scale, ahead, limits.slow_clearance)
+        measured = view.clearance(geometry, Pose.MEASURED)
         if not measured >= limits.stop_clearance:
             return Judgement(VerdictLevel.STOP, 0.0, measured, limits.stop_clearance)
         if not ahead >= limits.hold_clearance:

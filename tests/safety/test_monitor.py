@@ -155,7 +155,7 @@ INTEGERS = st.one_of(st.integers(-(2**63), 2**63 - 1), st.sampled_from([-1, 0, 1
 @st.composite
 def wild_frames(draw: st.DrawFn) -> list[Record]:
     """A tape in which a few fields of a few frames hold anything at all."""
-    tape, frames = Tape(ControlState.RUNNING), []
+    tape, frames = Tape(draw(st.sampled_from(ControlState))), []
     names = FRAME_DTYPE.names or ()
     for _ in range(draw(st.integers(1, 12))):
         frame = tape.frame()

@@ -32,7 +32,7 @@ def changed(**workspace_keys: object) -> MonitorSettings:
 
 def at(measured: Sequence[float], requested: Sequence[float]) -> Tape:
     tape = Tape()
-    tape.frame(position=measured, goal_position=requested, requested_position=requested)
+    tape.frame(position=measured, goal_position=measured, requested_position=requested)
     return tape
 
 
@@ -104,11 +104,11 @@ def test_links_keep_their_distance(measured: float, requested: float, expected: 
 
 
 def test_the_way_that_braking_takes_counts() -> None:
-    """At 4 rad/s and 40 rad/s² a stop takes 0.2 rad more: requested 0.32, it would end at 0.52, beyond the box."""
+    """From 4 rad/s at 40 rad/s² and 4000 rad/s³ a stop takes 0.2 + 0.02 rad: from 0.3 it would end beyond the box."""
     step = 4.0 * 0.005
     check = workspace.ToolBox(changed(**BOX), Sliding())
-    assert judge_all(check, commanded([[step * k, 0.0] for k in range(15)]))[-1] is PASS
-    judgement = judge_all(check, commanded([[step * k, 0.0] for k in range(17)]))[-1]
+    assert judge_all(check, commanded([[step * k, 0.0] for k in range(14)]))[-1] is PASS
+    judgement = judge_all(check, commanded([[step * k, 0.0] for k in range(16)]))[-1]
     assert judgement == pytest.approx(Judgement(HOLD, 0.0, 0.02, 0.0))
 
 
