@@ -28,7 +28,7 @@ from robot_mbrl.contracts.config import BusSettings, RobotSettings
 from robot_mbrl.contracts.errors import ProcessFailed
 from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Request, empty
 from robot_mbrl.contracts.robot import Robot
-from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.contracts.types import FloatArray, IntArray
 from robot_mbrl.drivers.arm_checks import write_registers
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import open_bus
@@ -220,7 +220,9 @@ def _other_cpu() -> int:
 
 def measure_scenario(name: str, minutes: float, announce: Announce) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     """Figures of one scenario, and the latenesses behind them [µs]."""
-    windows, floor, warnings = [], [], []
+    windows: list[Window] = []
+    floor: list[IntArray] = []
+    warnings: list[str] = []
     with burner(), SCENARIOS[name]() as (settings, robot, arm):
         rounds = max(1, round(minutes * 60.0 / WINDOW))
         seconds = minutes * 60.0 / rounds
