@@ -12,12 +12,13 @@ from typing import Final
 
 import numpy as np
 
-from robot_mbrl.contracts.clock import MonotonicClock, Ticker
+from robot_mbrl.contracts.clock import Ticker
 from robot_mbrl.contracts.config import Settings
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState, Record, empty
 from robot_mbrl.drivers.arms import RAD_PER_TICK
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.parent import end_with_parent
+from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings
 
 READY: Final = "feeder ready"
 JOINTS: Final = 6
@@ -63,9 +64,11 @@ def feed(settings: FeederSettings) -> None:
     """Send frames until SIGTERM."""
     ending: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: ending.append(number))
-    clock, frames = MonotonicClock(), motion(np.random.default_rng(0))
+    frames = motion(np.random.default_rng(0))
     costs: list[int] = []
-    with Session(settings.session) as session:
+    # As in a control process: what sending costs depends on who else has the core.
+    with RealTime(RealTimeSettings()) as real_time, Session(settings.session) as session:
+        clock = real_time.clock()
         publisher = session.publisher("frame")
         print(READY, flush=True)
         ticker = Ticker(1.0 / settings.rate, clock)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from robot_mbrl.benchmarks import bus_host_cost, bus_loop, monitor_cost, sim_stepping
+from robot_mbrl.benchmarks import bus_host_cost, bus_loop, monitor_cost, recorder_cost, sim_stepping
 from robot_mbrl.cli.options import Json
 from robot_mbrl.cli.terminal import console
 from robot_mbrl.contracts.errors import ConfigError
@@ -76,6 +76,24 @@ def monitor(seconds: Seconds = 20.0, as_json: Json = False) -> None:
     """Time of all safety checks of one tick, clearances and an ONNX ensemble of 5 nets included."""
     figures = monitor_cost.measure(_checked(seconds))
     _print(figures, monitor_cost.table(figures), as_json=as_json)
+
+
+@app.command("recorder", epilog="\b\nExample:\n  robot-mbrl bench recorder --seconds 20 --trials 10")
+def recorder(
+    seconds: Seconds = 60.0,
+    trials: Annotated[int, typer.Option(min=1, help="How often to SIGKILL everything at a random moment.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """What recording 1 kHz frames costs and loses, and what a SIGKILL of everything takes from the log."""
+    with Progress(console=Console(stderr=True), transient=True, auto_refresh=False) as progress:
+        task = progress.add_task("recording and killing", total=1.0)
+
+        def show(share: float) -> None:
+            progress.update(task, completed=share)
+            progress.refresh()
+
+        figures = recorder_cost.measure(_checked(seconds), trials, progress=show)
+    _print(figures, recorder_cost.table(figures), as_json=as_json)
 
 
 def _announce(text: str) -> None:
