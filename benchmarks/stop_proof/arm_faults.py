@@ -38,7 +38,6 @@ _WIRE: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "flip": ("three bits of each answer are inverted", {"fault": "flip", "bits": 3}),
     "truncate": ("each answer lacks its last two bytes", {"fault": "truncate", "size": 2}),
     "delay": ("each answer is 20 ms late", {"fault": "delay", "seconds": 0.02}),
-    "garbage": ("200 random bytes before each answer", {"fault": "garbage", "size": 200}),
     "usb latency": ("the adapter hands bytes over every 16 ms only", {"fault": "usb_latency", "seconds": 0.016}),
     "unplug": ("the USB cable is pulled", {"fault": "unplug"}),
     "unplug and replug": ("the USB cable is pulled for 0.3 s", {"fault": "unplug", "duration": 0.3}),
@@ -47,6 +46,7 @@ _WIRE: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 WIRE: Final = (
     *(Kind(name, "wire", what, on_arm(**fault)) for name, (what, fault) in _WIRE.items()),
     Kind("duplicate", "wire", "each answer arrives twice", on_arm(fault="duplicate"), harmless=True),
+    Kind("garbage", "wire", "200 random bytes before each answer", on_arm(fault="garbage", size=200), harmless=True),
 )
 
 _SERVO: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {

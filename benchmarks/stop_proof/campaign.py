@@ -23,6 +23,8 @@ PATIENCE: Final = 4.0
 """How long a fault has to stop the arm [s]; motions need the most, as they first have to get where they lead."""
 AFTERWARDS: Final = 1.0
 """How long the arm is watched after latch and rest [s]."""
+ATTEMPTS: Final = 4
+"""How often a run is begun that does not come to its fault, because the machine is too busy for the arm to run."""
 BEFORE: Final = 0.05
 """How much of the time before the fault belongs to what is measured [s]."""
 
@@ -39,6 +41,7 @@ class Run:
         state: of the control process at the end.
         reason: what the monitor or the supervisor said of the stop.
         error: why the run could not be made, empty if it could.
+        attempts: how often it was begun.
     """
 
     kind: str
@@ -48,6 +51,7 @@ class Run:
     state: str = ""
     reason: str = ""
     error: str = ""
+    attempts: int = 1
 
 
 def run_campaign(kinds: Sequence[Kind], seeds: Sequence[int], done: Callable[[Run], None]) -> list[Run]:
@@ -55,24 +59,28 @@ def run_campaign(kinds: Sequence[Kind], seeds: Sequence[int], done: Callable[[Ru
     runs = []
     for seed in seeds:
         for kind in kinds:
-            with tempfile.TemporaryDirectory(prefix="stop-proof-") as folder:
-                runs.append(run_kind(kind, seed, Path(folder)))
+            runs.append(run_kind(kind, seed))
             done(runs[-1])
     return runs
 
 
-def run_kind(kind: Kind, seed: int, folder: Path) -> Run:
-    """One run in `folder`. A run that could not be made says why; it is no measurement."""
-    session = f"stop-proof-{time.monotonic_ns():x}"
-    try:
-        with Stage(folder, session, seed, kind.heartbeat) as stage:
-            return _play(kind, seed, stage)
-    except RobotMbrlError as error:
-        return Run(kind.name, seed, None, error=str(error))
+def run_kind(kind: Kind, seed: int) -> Run:
+    """One run. One that does not come to its fault is begun again; the last attempt says why, and is no measurement."""
+    for attempt in range(1, ATTEMPTS + 1):
+        session = f"stop-proof-{time.monotonic_ns():x}"
+        try:
+            with (
+                tempfile.TemporaryDirectory(prefix="stop-proof-") as folder,
+                Stage(Path(folder), session, seed, kind.heartbeat) as stage,
+            ):
+                stage.await_swing()
+                return dataclasses.replace(_play(kind, seed, stage), attempts=attempt)
+        except RobotMbrlError as error:
+            failed = Run(kind.name, seed, None, error=str(error), attempts=attempt)
+    return failed
 
 
 def _play(kind: Kind, seed: int, stage: Stage) -> Run:
-    stage.await_swing()
     fault_ns = time.monotonic_ns()
     go_on = kind.make(stage)
     rode_through = not stage.wait(lambda: _stopped(stage), PATIENCE, go_on or (lambda: None)) and kind.harmless

@@ -5,7 +5,6 @@ no difference.
 """
 
 import signal
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -32,7 +31,7 @@ FADE: Final = 0.3
 TABLE_POSE: Final = (0.0, 0.7, 0.6, 0.9, 0.0, 0.5)
 """The gripper is in the table [rad]."""
 SELF_POSE: Final = (0.0, -0.9, 1.65, 1.6, 0.0, 0.0)
-"""The jaw is in the base [rad]."""
+"""The wrist is in the shoulder, and the jaw in the base [rad]."""
 NEAR: Final = 0.01
 """A pose with less clearance is a collision to come [m]."""
 
@@ -60,11 +59,11 @@ def other_policy(plan: Plan, *, age: float = 0.0) -> Make:
     def make(stage: Stage) -> Continue:
         stage.send_signal("policy", signal.SIGSTOP)
         goals = plan(stage, commanded(stage))
-        start_ns = next_ns = time.monotonic_ns()
+        start_ns = next_ns = stage.now_ns()
 
         def go_on() -> None:
             nonlocal next_ns
-            now_ns = time.monotonic_ns()
+            now_ns = stage.now_ns()
             if now_ns >= next_ns:
                 next_ns += to_ns(1.0 / POLICY_RATE)
                 stage.send_action(goals((now_ns - start_ns) * 1e-9), age=age)
@@ -195,7 +194,7 @@ MOTIONS: Final = (
     Kind(
         "course into itself",
         "motion",
-        "the policy leads the jaw into the base",
+        "the policy folds the arm into itself",
         other_policy(line_to(np.array(SELF_POSE))),
         visible=collision_ahead,
     ),

@@ -235,6 +235,10 @@ class Stage:
         record["stamp_ns"], record["request"], record["sender"] = time.monotonic_ns(), request, os.getpid()
         self._requests.send(record)
 
+    def now_ns(self) -> int:
+        """The present time [ns]."""
+        return time.monotonic_ns()
+
     @property
     def frame(self) -> Record:
         """The newest frame.

@@ -1,0 +1,152 @@
+"""The faults of the stop proof: what the emulated arm is told exists, and wrong motions are wrong in one way only."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from robot_mbrl.benchmarks.stop_proof.arm_faults import SERVO, SURROUNDINGS, WIRE, overheated
+from robot_mbrl.benchmarks.stop_proof.kinds import Kind
+from robot_mbrl.benchmarks.stop_proof.motion import LEG, MIDDLE, SWING, write_swing
+from robot_mbrl.benchmarks.stop_proof.motion_faults import (
+    BEYOND,
+    FADE,
+    SELF_POSE,
+    SPEED,
+    TABLE_POSE,
+    collision_ahead,
+    limit_crossed,
+    line_to,
+    other_policy,
+    past_limit,
+)
+from robot_mbrl.benchmarks.stop_proof.process_faults import HEARTBEAT, silent_console
+from robot_mbrl.benchmarks.stop_proof.stage import ARM, Stage
+from robot_mbrl.contracts.clock import ManualClock
+from robot_mbrl.contracts.frame import FRAME_DTYPE
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.drivers.arms import load_arm
+from robot_mbrl.drivers.virtual.faults import Fault
+from robot_mbrl.policies.scripted import ScriptedPolicy, load_trajectory
+from robot_mbrl.runtime.policy_process import joint_space
+from robot_mbrl.sim.geometry import MujocoGeometry
+
+ARM_DEFINITION = load_arm(ARM)
+N = len(ARM_DEFINITION.joints)
+PERIOD_NS = 5_000_000
+
+
+class ToldArm:
+    """A control socket that checks and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def fault(self, fault: dict[str, Any]) -> None:
+        self.told.append(TypeAdapter[Any](Fault).validate_python(fault))
+
+
+@pytest.mark.parametrize("kind", [*WIRE, *SERVO, *SURROUNDINGS], ids=lambda kind: kind.name)
+def test_the_emulated_arm_knows_every_fault_that_it_is_told(kind: Kind) -> None:
+    arm = ToldArm()
+    kind.make(cast("Stage", SimpleNamespace(control=arm)))
+    (fault,) = arm.told
+    for name in (getattr(fault, "servo", None), getattr(fault, "of", None)):
+        assert name is None or name in ARM_DEFINITION.joint_names
+
+
+def stage_with_goals(velocity: FloatArray) -> Stage:
+    """A stage whose goals move from `MIDDLE` with `velocity` (n,) [rad/s]."""
+
+    def recent(count: int) -> Any:
+        frames = np.zeros(count, FRAME_DTYPE)
+        frames["deadline_ns"] = np.arange(count) * PERIOD_NS
+        frames["requested_position"][:, :N] = np.outer(np.arange(count) * PERIOD_NS * 1e-9, velocity)
+        return frames
+
+    return cast("Stage", SimpleNamespace(arm=ARM_DEFINITION, observer=SimpleNamespace(recent=recent)))
+
+
+def test_a_wrong_motion_begins_as_the_right_one_went_on_and_leads_to_its_target() -> None:
+    velocity, start, target = np.linspace(-1.0, 1.0, N), np.array(MIDDLE), np.array(TABLE_POSE)
+    goals = line_to(target)(stage_with_goals(velocity), start)
+    np.testing.assert_array_equal(goals(0.0), start)
+    np.testing.assert_allclose((goals(1e-6) - start) / 1e-6, velocity, atol=1e-4)
+    np.testing.assert_allclose(goals(60.0), target, atol=1e-12)
+    later = (goals(FADE + 0.11) - goals(FADE + 0.10)) / 0.01
+    assert np.abs(later).max() == pytest.approx(SPEED, rel=1e-9)
+
+
+@pytest.mark.parametrize("joint", range(N))
+def test_a_way_past_a_limit_passes_that_limit_alone_and_nothing_else(joint: int) -> None:
+    """Up to the limit the arm is clear of itself and the table, so that it is the limit that is tested."""
+    start = np.array(MIDDLE)
+    goals = past_limit(joint)(stage_with_goals(np.zeros(N)), start)
+    end = goals(60.0)
+    low, high = ARM_DEFINITION.joints[joint].position_limits
+    assert end[joint] == pytest.approx(high + BEYOND) or end[joint] == pytest.approx(low - BEYOND)
+    np.testing.assert_array_equal(np.delete(end, joint), np.delete(start, joint))
+    geometry = MujocoGeometry(ARM_DEFINITION)
+    for elapsed in np.linspace(0.0, 5.0, 200):
+        pose = goals(float(elapsed))
+        if low <= pose[joint] <= high:
+            assert geometry.clearance(pose).distance > 0.015
+
+
+@pytest.mark.parametrize(("pose", "link"), [(TABLE_POSE, "table"), (SELF_POSE, "shoulder")])
+def test_collision_courses_end_in_what_they_are_named_after(pose: tuple[float, ...], link: str) -> None:
+    clearance = MujocoGeometry(ARM_DEFINITION).clearance(np.array(pose))
+    assert clearance.distance < -0.01
+    assert link in clearance.pair
+
+
+def test_the_swing_is_clear_of_everything_and_within_limits(tmp_path: Any) -> None:
+    path = tmp_path / "swing.yaml"
+    write_swing(path, ARM_DEFINITION)
+    trajectory = load_trajectory(path)
+    ScriptedPolicy(trajectory, joint_space(ARM_DEFINITION, 30.0, ManualClock()))
+    geometry = MujocoGeometry(ARM_DEFINITION)
+    for share in np.linspace(-1.0, 1.0, 21):
+        assert geometry.clearance(np.array(MIDDLE) + share * np.array(SWING)).distance > 0.04
+    assert [waypoint.duration for waypoint in trajectory.waypoints] == [LEG, LEG]
+
+
+def test_a_fault_shows_in_the_first_frame_that_has_it() -> None:
+    frames = np.zeros(4, FRAME_DTYPE)
+    frames["wake_ns"] = np.arange(4) * PERIOD_NS
+    frames["temperature"][:, :N] = 30.0
+    frames["temperature"][2:, 3] = ARM_DEFINITION.temperature_limit + 1.0
+    assert overheated(ARM_DEFINITION, frames).tolist() == [False, False, True, True]
+    frames["action_position"][3, 1] = ARM_DEFINITION.joints[1].position_limits[0] - 0.01
+    assert limit_crossed(1)(ARM_DEFINITION, frames).tolist() == [False, False, False, True]
+    frames["action_position"][:, :N] = MIDDLE
+    frames["action_position"][1, :N] = TABLE_POSE
+    assert collision_ahead(ARM_DEFINITION, frames).tolist() == [False, True, False, False]
+    frames["heartbeat_ns"] = frames["wake_ns"]
+    frames["heartbeat_ns"][3] -= round(HEARTBEAT * 1e9) + 1
+    assert silent_console(ARM_DEFINITION, frames).tolist() == [False, False, False, True]
+
+
+def test_another_policy_sends_at_the_policy_s_rate() -> None:
+    now = [0]
+    sent: list[float] = []
+
+    def send_action(goal: FloatArray, *, age: float) -> None:
+        assert age == 0.0
+        sent.append(float(goal[0]))
+
+    stage = SimpleNamespace(
+        now_ns=lambda: now[0],
+        send_signal=lambda *_: None,
+        send_action=send_action,
+        frame={"action_position": np.zeros((1, 8))},
+        arm=ARM_DEFINITION,
+    )
+    go_on = other_policy(lambda _stage, start: lambda elapsed: start + elapsed)(cast("Stage", stage))
+    assert go_on is not None
+    for now[0] in range(0, 1_000_000_000, 4_000_000):
+        go_on()
+    assert len(sent) == 30
+    assert sent == sorted(sent)
