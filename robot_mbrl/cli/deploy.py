@@ -92,6 +92,8 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
     with PilotSeat(header.check_names, header.arm.joint_names, clock) as seat:
         supervisor = Supervisor(deployment, lambda frames: why_stopped(frames, header), seat, clock, seconds)
         ending = supervisor.run()
+    if ending.code:
+        typer.echo(f"error: {ending.told}", err=True)
     raise typer.Exit(ending.code)
 
 

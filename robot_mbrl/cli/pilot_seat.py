@@ -30,7 +30,7 @@ class PilotSeat:
         """Name the monitor's checks and the arm's joints."""
         self._checks, self._joints = check_names, joint_names
         self._clock = clock
-        self._input = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else -1
+        self._input = _keyboard()
         self._screen = sys.stdout.isatty()
         self._before: list[Any] | None = None
         self._shown_ns = 0
@@ -101,6 +101,17 @@ class PilotSeat:
         except OSError:
             # A closed terminal must not keep the arm from being stopped.
             self._screen = False
+
+
+def _keyboard() -> int:
+    """Standard input where it is this program's terminal, else -1: who reads it from the background is frozen."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return -1
+    descriptor = sys.stdin.fileno()
+    try:
+        return descriptor if os.tcgetpgrp(descriptor) == os.getpgrp() else -1
+    except OSError:
+        return -1
 
 
 def status_line(frame: Record, check_names: tuple[str, ...], joint_names: tuple[str, ...]) -> str:

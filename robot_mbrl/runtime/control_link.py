@@ -14,7 +14,7 @@ from robot_mbrl.runtime.channels import Session
 
 LOOK: Final = 0.01
 """Between two looks at the frames [s]."""
-REPEAT: Final = 0.1
+REPEAT: Final = 0.5
 """A request is said again after this long without effect [s]; to say it twice does no harm."""
 KEPT: Final = 64
 """Frames that are kept to tell why the arm stopped."""

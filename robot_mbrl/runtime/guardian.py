@@ -30,6 +30,7 @@ from robot_mbrl.contracts.frame import ControlState, Record
 from robot_mbrl.drivers.calibration import write_atomically
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.heartbeat import Heartbeat
+from robot_mbrl.runtime.real_time import STEPS, RealTime, RealTimeSettings, Step
 from robot_mbrl.runtime.servo_stop import ServoStop, StopReport
 from robot_mbrl.runtime.session_record import remove_record
 from robot_mbrl.runtime.settings import DeploySettings
@@ -41,6 +42,8 @@ KILL_PATIENCE: Final = 1.0
 """How long a killed process may take to be gone [s]."""
 WORD_PATIENCE: Final = 1.0
 """How long the supervisor may take to say that a control process that ended at rest was to end [s]."""
+HIGHEST_PRIORITY: Final = 99
+"""Of SCHED_FIFO (sched(7))."""
 COMMANDING: Final = frozenset(
     {
         ControlState.ARMED,
@@ -224,8 +227,10 @@ def serve(settings: DeploySettings, orders: Orders, clock: Clock) -> int:
     # The twin lives and dies with the control process: there are no servos that could be stopped without it.
     stop = ServoStop(settings.robot, settings.stop, clock) if isinstance(settings.robot, RobotSettings) else None
     report_path(settings).unlink(missing_ok=True)
-    with Session(settings.session) as session:
+    with Session(settings.session) as session, RealTime(*_urgency(settings.real_time)) as urgency:
         guardian = Guardian(session.subscriber("frame"), stop, settings.guardian_bound, clock)
+        for warning in urgency.warnings:
+            print(f"guardian: {warning}", flush=True)
         print(READY, flush=True)
         watch = _await_control(orders)
         cause = None if watch is None else _guard(guardian, watch, orders, asked, clock)
@@ -234,6 +239,15 @@ def serve(settings: DeploySettings, orders: Orders, clock: Clock) -> int:
         # The supervisor would have done it.
         remove_record(settings.session)
     return code
+
+
+def _urgency(control: RealTimeSettings) -> tuple[RealTimeSettings, list[Step]]:
+    """What to ask of the machine: to come before a control process that spins for ever, be it on the only core."""
+    if control.priority == 0:
+        return control, []
+    wanted = {"SCHED_FIFO"} | ({"locked memory"} if control.lock_memory else set())
+    settings = control.model_copy(update={"priority": min(control.priority + 1, HIGHEST_PRIORITY)})
+    return settings, [step for step in STEPS if step.name in wanted]
 
 
 def _await_control(orders: Orders) -> Watch | None:

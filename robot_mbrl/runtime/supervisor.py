@@ -68,7 +68,8 @@ class Ending:
 
     Attributes:
         told: one line.
-        code: exit code: 0 for its time or a person's word, 12 for a process, 13 for a stop, 128 + N for signal N.
+        code: exit code: 0 for its time or a person's word, 12 for a process or its own code where it did not start, 13
+            for a stop, 128 + N for signal N.
     """
 
     told: str
@@ -122,15 +123,23 @@ class Supervisor:
         """
         with self._signals(), ControlLink(self._settings.session, self._clock) as link:
             try:
-                self._crew.start(os.getpid(), self._operator.tell, lambda: self._attend(link))
-                ending = self._go(link) or self._watch(link)
-            except ProcessFailed as error:
-                ending = Ending(str(error), error.exit_code)
-            except _Over as over:
-                ending = over.ending
-            self._operator.tell(ending.told)
-            self._end(link)
+                ending = self._fly(link)
+                self._operator.tell(ending.told)
+            finally:
+                self._end(link)
         return ending
+
+    def _fly(self, link: ControlLink) -> Ending:
+        try:
+            self._crew.start(os.getpid(), self._operator.tell, lambda: self._attend(link))
+            return self._go(link) or self._watch(link)
+        except ProcessFailed as error:
+            failed = self._crew.ended()
+            # A refusal that the process could put into words has an exit code of its own.
+            code = failed.code if failed is not None and failed.code else error.exit_code
+            return Ending(str(error), code if code > 0 else error.exit_code)
+        except _Over as over:
+            return over.ending
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -140,6 +149,8 @@ class Supervisor:
             self._caught.append(number)
 
         before = {number: signal.signal(number, note) for number in ENDING_SIGNALS}
+        # A supervisor that is put to sleep by Ctrl-Z would leave a moving arm without anybody to watch it.
+        before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         try:
             yield
         finally:
@@ -193,7 +204,7 @@ class Supervisor:
                 ending = self._stopped(link)
                 if not self._operator.present:
                     # So long the log goes on, and whoever asked for the stop sees what came of it.
-                    link.await_rest(REST_PATIENCE)
+                    link.await_rest(REST_PATIENCE, lambda: self._beat(link))
                     return ending
                 self._operator.tell(f"{ending.told}; keys: r resets, then g arms and goes on, q ends")
             told = latched
@@ -227,9 +238,7 @@ class Supervisor:
         if any(key in STOP_KEYS for key in keys):
             link.send(Request.EMERGENCY_STOP)
         self._keys += keys
-        if self._settings.loop.heartbeat is not None and self._clock.now_ns() > self._beat_ns:
-            link.send(Request.HEARTBEAT)
-            self._beat_ns = self._clock.now_ns() + to_ns(HEARTBEAT_PERIOD)
+        self._beat(link)
         if QUIT_KEY in keys:
             raise _Over(Ending("ended by the key q", 0))
         if self._caught:
@@ -238,6 +247,12 @@ class Supervisor:
         ended = self._crew.ended()
         if ended is not None:
             raise _Over(Ending(f"the {ended.name} process ended: {ended.last_words()}", ProcessFailed.exit_code))
+
+    def _beat(self, link: ControlLink) -> None:
+        """Be the operator's heartbeat, where one is asked for."""
+        if self._settings.loop.heartbeat is not None and self._clock.now_ns() > self._beat_ns:
+            link.send(Request.HEARTBEAT)
+            self._beat_ns = self._clock.now_ns() + to_ns(HEARTBEAT_PERIOD)
 
     # -- the end ------------------------------------------------------------------------------------------------
 
@@ -248,8 +263,8 @@ class Supervisor:
         if control.alive:
             # Without a guardian nobody watches over the arm any more: it is not to move again.
             if link.state in COMMANDING and not (self._settings.park and self._crew.guardian.alive):
-                link.ask(Request.STOP, LATCHED, ANSWER_PATIENCE)
-                link.await_rest(REST_PATIENCE)
+                link.ask(Request.STOP, LATCHED, ANSWER_PATIENCE, lambda: self._beat(link))
+                link.await_rest(REST_PATIENCE, lambda: self._beat(link))
             link.send(Request.QUIT)
             self._await_end(link)
         self._crew.end(self._operator.tell)
@@ -258,6 +273,7 @@ class Supervisor:
         """Wait for the control process to end by itself; a signal or a stop key meanwhile is an emergency stop."""
         deadline_ns = self._clock.now_ns() + to_ns(PARK_PATIENCE if self._settings.park else ANSWER_PATIENCE)
         while self._crew.control.alive and self._clock.now_ns() < deadline_ns:
+            self._beat(link)
             self._crew.say(self._operator.tell)
             if link.look() and link.frame is not None:
                 self._operator.show(link.frame)

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 from robot_mbrl.contracts.config import dump_settings
 from robot_mbrl.runtime.real_time import RealTimeSettings
 from robot_mbrl.runtime.settings import AnyRobot, DeploySettings, LoopSettings
-from tests.cli.program import PROGRAM, environment
-from tests.runtime.arm_stand import PATIENCE, until
+from tests.cli.program import PROGRAM, Standing, environment
+from tests.runtime.arm_stand import PATIENCE, moves, until
 
 SWING = "joints: [shoulder_pan]\namplitude: 0.4\nfrequency: 0.5\n"
 FORGIVING = {
@@ -20,6 +21,8 @@ FORGIVING = {
     "health": {"age": {"slow": 10.0, "stop": 20.0}},
 }
 """What depends on how late a busy computer is, is not what these tests are about."""
+ON_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+"""Runs a command on a terminal of its own; keys come from standard input, and its end closes the terminal."""
 
 
 class Deployment:
@@ -31,7 +34,7 @@ class Deployment:
         logs: folder of its logs.
     """
 
-    def __init__(self, robot: AnyRobot, folder: Path, *flags: str) -> None:
+    def __init__(self, robot: AnyRobot, folder: Path, *flags: str, terminal: bool = False) -> None:
         """Start it, with a policy that swings the first joint."""
         (folder / "swing.yaml").write_text(SWING, encoding="utf-8")
         self.session = f"test-deploy-{os.getpid()}"
@@ -49,9 +52,11 @@ class Deployment:
         path = folder / "deploy.yaml"
         path.write_text(dump_settings(settings), encoding="utf-8")
         self._output = (folder / "output.txt").open("w+", encoding="utf-8")
+        wrapper = [sys.executable, "-c", ON_A_TERMINAL] if terminal else []
         self.process = subprocess.Popen(
-            [str(PROGRAM), "deploy", "--settings", str(path), "--yes", *flags],
-            stdin=subprocess.DEVNULL,
+            [*wrapper, str(PROGRAM), "deploy", "--settings", str(path), "--yes", *flags],
+            stdin=subprocess.PIPE,
+            bufsize=0,
             stdout=self._output,
             stderr=subprocess.STDOUT,
             env=environment(folder),
@@ -65,6 +70,16 @@ class Deployment:
         """Wait until it has said `word`."""
         until(lambda: word in self.output() or self.process.poll() is not None, word)
         assert word in self.output(), self.output()
+
+    def await_motion(self, standing: Standing) -> None:
+        """Wait until the arm moves."""
+        until(lambda: moves(standing) or self.process.poll() is not None, "the arm moves")
+        assert self.process.poll() is None, self.output()
+
+    def press(self, key: str) -> None:
+        """Press a key."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(key.encode())
 
     def children(self) -> list[int]:
         """Process IDs of its processes."""
@@ -90,6 +105,8 @@ class Deployment:
         self.process.wait()
         for pid in session_processes(self.session):
             os.kill(pid, signal.SIGKILL)
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         self._output.close()
 
 
@@ -113,9 +130,9 @@ def shared_memory(session: str) -> list[str]:
 
 
 @contextmanager
-def deployed(robot: AnyRobot, folder: Path, *flags: str) -> Iterator[Deployment]:
+def deployed(robot: AnyRobot, folder: Path, *flags: str, terminal: bool = False) -> Iterator[Deployment]:
     """A deployment, which is gone afterwards."""
-    deployment = Deployment(robot, folder, *flags)
+    deployment = Deployment(robot, folder, *flags, terminal=terminal)
     try:
         yield deployment
     finally:

@@ -11,7 +11,7 @@ import pytest
 from robot_mbrl.runtime.settings import TwinSettings
 from tests.cli.deployment import deployed, session_processes, shared_memory
 from tests.cli.program import Standing, run
-from tests.runtime.arm_stand import moves, robot_settings, standing_arm, stays_at_rest, until
+from tests.runtime.arm_stand import robot_settings, standing_arm, stays_at_rest, until
 
 PARK_TOLERANCE = 0.15
 """How far a parked arm may lie from its park pose [rad]: gravity pulls it down to its stops."""
@@ -31,13 +31,13 @@ def torque(standing: Standing) -> list[bool]:
 def nothing_is_left(session: str) -> None:
     """No process of the session, no shared memory."""
     until(lambda: not session_processes(session), "all processes end")
-    assert shared_memory(session) == []
+    until(lambda: not shared_memory(session), "its shared memory is taken away")
 
 
 def test_a_run_ends_in_time_parked_and_without_torque(so101: Standing, tmp_path: Path) -> None:
-    with deployed(robot_settings(so101), tmp_path, "--seconds", "2", "--park", "--release") as deployment:
+    with deployed(robot_settings(so101), tmp_path, "--seconds", "4", "--park", "--release") as deployment:
         deployment.await_word("the torque goes on, then policy")
-        until(lambda: moves(so101), "the arm moves")
+        deployment.await_motion(so101)
         assert all(torque(so101))
         assert deployment.end() == 0, deployment.output()
         nothing_is_left(deployment.session)
@@ -51,7 +51,7 @@ def test_a_run_ends_in_time_parked_and_without_torque(so101: Standing, tmp_path:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_signals_end_in_a_controlled_stop(so101: Standing, tmp_path: Path, number: signal.Signals) -> None:
     with deployed(robot_settings(so101), tmp_path) as deployment:
-        until(lambda: moves(so101), "the arm moves")
+        deployment.await_motion(so101)
         deployment.process.send_signal(number)
         assert deployment.end() == 128 + number, deployment.output()
         nothing_is_left(deployment.session)
@@ -74,7 +74,7 @@ def test_the_end_of_any_process_is_the_end_of_the_motion(
     so101: Standing, tmp_path: Path, module: str, number: signal.Signals, told: str
 ) -> None:
     with deployed(robot_settings(so101), tmp_path) as deployment:
-        until(lambda: moves(so101), "the arm moves")
+        deployment.await_motion(so101)
         os.kill(deployment.child(module), number)
         code = deployment.end()
         assert code in {12, 13}, deployment.output()
@@ -86,7 +86,7 @@ def test_the_end_of_any_process_is_the_end_of_the_motion(
 
 def test_the_arm_is_stopped_when_the_supervisor_itself_is_killed(so101: Standing, tmp_path: Path) -> None:
     with deployed(robot_settings(so101), tmp_path) as deployment:
-        until(lambda: moves(so101), "the arm moves")
+        deployment.await_motion(so101)
         deployment.process.kill()
         nothing_is_left(deployment.session)
     stays_at_rest(so101)
@@ -95,7 +95,7 @@ def test_the_arm_is_stopped_when_the_supervisor_itself_is_killed(so101: Standing
 
 def test_stop_in_mid_motion_and_once_more(so101: Standing, tmp_path: Path) -> None:
     with deployed(robot_settings(so101), tmp_path, "--stop", "ramp-off") as deployment:
-        until(lambda: moves(so101), "the arm moves")
+        deployment.await_motion(so101)
         first = run(tmp_path, "stop", "--session", deployment.session)
         assert first.code == 0, first
         second = run(tmp_path, "stop", "--session", deployment.session)
@@ -106,6 +106,36 @@ def test_stop_in_mid_motion_and_once_more(so101: Standing, tmp_path: Path) -> No
         nothing_is_left(deployment.session)
     stays_at_rest(so101)
     assert not any(torque(so101))
+
+
+def test_keys_stop_the_arm_reset_it_and_let_it_go_on(so101: Standing, tmp_path: Path) -> None:
+    with deployed(robot_settings(so101), tmp_path, terminal=True) as deployment:
+        deployment.await_motion(so101)
+        deployment.press(" ")
+        deployment.await_word("the arm was stopped: emergency; keys: r resets")
+        stays_at_rest(so101)
+        deployment.press("g")
+        deployment.press("r")
+        deployment.await_word("reset; the arm holds")
+        stays_at_rest(so101)
+        deployment.press("g")
+        deployment.await_motion(so101)
+        deployment.press("q")
+        assert deployment.end() == 0, deployment.output()
+        assert "running" in deployment.output()
+        assert "speed scale" in deployment.output()
+        nothing_is_left(deployment.session)
+    stays_at_rest(so101)
+    assert all(torque(so101))
+
+
+def test_a_closed_terminal_stops_the_arm(so101: Standing, tmp_path: Path) -> None:
+    with deployed(robot_settings(so101), tmp_path, terminal=True) as deployment:
+        deployment.await_motion(so101)
+        deployment.process.kill()
+        nothing_is_left(deployment.session)
+    stays_at_rest(so101)
+    assert all(torque(so101))
 
 
 def test_the_twin_runs_too(tmp_path: Path) -> None:
