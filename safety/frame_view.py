@@ -115,6 +115,7 @@ class FrameView:
 
     def derive(self) -> None:
         """Work out the motion, from a frame whose numbers are finite."""
+        self._poses: dict[Pose, FloatArray] = {}
         self._tools: dict[Pose, list[float]] = {}
         self._clearances: dict[Pose, float] = {}
         # A cycle of the bus that failed leaves the measurement before in the frame.
@@ -168,15 +169,22 @@ class FrameView:
         return self._clearances[pose]
 
     def _angles(self, pose: Pose) -> FloatArray:
+        """(n,) [rad]."""
+        angles = self._poses.get(pose)
+        if angles is None:
+            angles = self._poses[pose] = np.array(self._joint_angles(pose))
+        return angles
+
+    def _joint_angles(self, pose: Pose) -> list[float]:
         """(n,) [rad]. Without goals and requests the arm is where it is measured, whatever is asked."""
         if pose is Pose.WISH:
-            return np.array(self.action)
+            return self.action
         if pose is Pose.MEASURED or not self.has_goal:
-            return np.array(self.position)
+            return self.position
         if pose is Pose.GOAL or not self.has_request:
-            return np.array(self.goal)
+            return self.goal
         parts = zip(self.requested, self.goal_velocity, self._braking, self._limits, strict=True)
-        return np.array([min(max(q + braking_distance(v, *limits), low), high) for q, v, limits, (low, high) in parts])
+        return [min(max(q + braking_distance(v, *limits), low), high) for q, v, limits, (low, high) in parts]
 
 
 def braking_distance(velocity: float, deceleration: float, jerk: float) -> float:
