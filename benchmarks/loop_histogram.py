@@ -1,5 +1,6 @@
 """Histograms of wake-up lateness, ours beside cyclictest's: as text and as a picture."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -35,7 +36,7 @@ def text(title: str, columns: Mapping[str, FloatArray]) -> str:
 def _bar(count: int, largest: int) -> str:
     if not count:
         return ""
-    return "#" * max(1, round(_WIDTH * np.log1p(count) / np.log1p(largest)))
+    return "#" * max(1, round(_WIDTH * math.log1p(count) / math.log1p(largest)))
 
 
 def draw(path: Path, panels: Mapping[str, Mapping[str, FloatArray]]) -> None:

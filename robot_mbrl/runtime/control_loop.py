@@ -159,9 +159,10 @@ class ControlLoop:
         return self._departure.over(conductor.state, resting=conductor.resting, torque=self._link.has_torque)
 
     def run(self) -> ControlState:
-        """Tick until the run is over; returns the last state."""
+        """Tick until the run is over, and once more to tell how it ended; returns the last state."""
         while not self.over:
             self.tick()
+        self.tick()
         return self.state
 
     def leave(self, stop: Event = Event.SIGNAL) -> None:
