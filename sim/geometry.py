@@ -73,6 +73,13 @@ def link_pairs(arm: ArmDefinition) -> tuple[LinkPair, ...]:
     return tuple(pairs)
 
 
+class _Resting(NamedTuple):
+    """What a pair that rests on each other lacks of `PARKED_CLEARANCE` [m], and its places among the shapes."""
+
+    lacking: float
+    shapes: IntArray
+
+
 class MujocoGeometry:
     """Shape of `arm` on a bare table. Implements `contracts.geometry.ArmGeometry`; not for several threads at once.
 
@@ -88,20 +95,20 @@ class MujocoGeometry:
         """
         self.pairs = link_pairs(arm)
         self._name = arm.name
+        self._names = [f"{pair.first} - {pair.second}" for pair in self.pairs]
         self._model = build_model(arm, nominal_truth(arm).without_backlash())
         self._data = mujoco.MjData(self._model)
         addresses = Addresses(self._model, arm)
         self._joints, self._tool = addresses.position, addresses.tool
         self._shapes = [(k, a, b) for k, pair in enumerate(self.pairs) for a, b in self._shapes_of(pair)]
-        self._pair_of: IntArray = np.array([pair for pair, _, _ in self._shapes])
         self._first: IntArray = np.array([first for _, first, _ in self._shapes])
         self._second: IntArray = np.array([second for _, _, second in self._shapes])
-        self._on_table = self._first == self._model.geom(TABLE).id
+        on_table = self._first == self._model.geom(TABLE).id
+        self._on_table, self._over_table = np.flatnonzero(on_table), self._second[on_table]
         radius: FloatArray = self._model.geom_rbound
-        self._radii = np.where(self._on_table, 0.0, radius[self._first]) + radius[self._second]
+        self._radii = np.where(on_table, 0.0, radius[self._first]) + radius[self._second]
         self._parked = np.array([joint.park_position for joint in arm.joints])
-        self._lacking = self._lacking_when_parked()
-        self._resting = tuple(int(k) for k in np.flatnonzero(self._lacking))
+        self._resting = self._resting_pairs()
 
     def tool_position(self, position: FloatArray) -> FloatArray:
         """(3,) origin of the tool frame [m], arm base frame, at joint angles `position` (n,) [rad].
@@ -119,22 +126,23 @@ class MujocoGeometry:
             ConfigError: `position` has another shape.
         """
         self._pose(position)
-        if not np.isfinite(position).all():
+        if not math.isfinite(np.add.reduce(position)):
             return Clearance(-math.inf, "joint angles that are not finite")
-        gains = self._allowance(position)
-        bounds = self._lower_bounds() + gains
-        order, bounds, gains = np.argsort(bounds, kind="stable").tolist(), bounds.tolist(), gains.tolist()
+        bounds = self._lower_bounds()
+        gains = {pair: self._allowance(pair, position) for pair in self._resting}
+        for pair, gain in gains.items():
+            bounds[self._resting[pair].shapes] += gain
         measure, model, data = mujoco.mj_geomDistance, self._model, self._data
-        nearest, pair = math.inf, 0
-        for index in order:
+        nearest, nearest_pair = math.inf, 0
+        for index in bounds.argsort(kind="stable").tolist():
             if bounds[index] >= nearest:
                 break
-            pair_index, first, second = self._shapes[index]
-            farthest = min(max(nearest - gains[index], 0.0), _FAR)
-            distance = measure(model, data, first, second, farthest, None) + gains[index]
+            pair, first, second = self._shapes[index]
+            gain = gains.get(pair, 0.0)
+            distance = measure(model, data, first, second, min(max(nearest - gain, 0.0), _FAR), None) + gain
             if distance < nearest:
-                nearest, pair = distance, pair_index
-        return Clearance(nearest, f"{self.pairs[pair].first} - {self.pairs[pair].second}")
+                nearest, nearest_pair = distance, pair
+        return Clearance(nearest, self._names[nearest_pair])
 
     def _pose(self, position: FloatArray) -> None:
         if np.shape(position) != self._parked.shape:
@@ -145,28 +153,30 @@ class MujocoGeometry:
     def _lower_bounds(self) -> FloatArray:
         """(shapes,) distances of the bounding spheres from each other or from the table [m]."""
         places: FloatArray = self._data.geom_xpos
-        between = places[self._first] - places[self._second]
-        distances: FloatArray = np.linalg.norm(between, axis=1)
-        distances[self._on_table] = places[self._second[self._on_table], 2]
-        return distances - self._radii
+        between = places.take(self._first, axis=0)
+        between -= places.take(self._second, axis=0)
+        bounds: FloatArray = np.sqrt(np.einsum("ij,ij->i", between, between))
+        bounds[self._on_table] = places[self._over_table, 2]
+        bounds -= self._radii
+        return bounds
 
-    def _allowance(self, position: FloatArray) -> FloatArray:
-        """(shapes,) what distances gain at `position` [m]."""
-        gain = np.zeros(len(self.pairs))
-        for pair in self._resting:
-            joints = self.pairs[pair].joints
-            away = float(np.abs(position[joints] - self._parked[joints]).max())
-            gain[pair] = self._lacking[pair] * max(0.0, 1.0 - away / PARKED_RANGE)
-        return gain[self._pair_of]
+    def _allowance(self, pair: int, position: FloatArray) -> float:
+        """What the distance of a resting pair gains at `position` [m]."""
+        joints = self.pairs[pair].joints
+        away = max(map(abs, (position[joints] - self._parked[joints]).tolist()))
+        share: float = max(0.0, 1.0 - away / PARKED_RANGE)
+        return self._resting[pair].lacking * share
 
-    def _lacking_when_parked(self) -> FloatArray:
-        """(pairs,) by how much each pair is nearer than `PARKED_CLEARANCE` at the park position [m]."""
+    def _resting_pairs(self) -> dict[int, _Resting]:
+        """Pairs that are nearer than `PARKED_CLEARANCE` at the park position, by their place in `pairs`."""
         self._pose(self._parked)
-        parked = np.full(len(self.pairs), np.inf)
+        lacking: dict[int, float] = {}
         for pair, first, second in self._shapes:
             distance = mujoco.mj_geomDistance(self._model, self._data, first, second, _FAR, None)
-            parked[pair] = min(parked[pair], distance)
-        return np.maximum(0.0, PARKED_CLEARANCE - parked)
+            if distance < PARKED_CLEARANCE:
+                lacking[pair] = max(lacking.get(pair, 0.0), PARKED_CLEARANCE - distance)
+        places = {pair: [k for k, shape in enumerate(self._shapes) if shape[0] == pair] for pair in lacking}
+        return {pair: _Resting(lacking[pair], np.array(places[pair])) for pair in lacking}
 
     def _shapes_of(self, pair: LinkPair) -> list[tuple[int, int]]:
         firsts = [self._model.geom(TABLE).id] if pair.first == TABLE else self._shapes_on(pair.first)
