@@ -1,5 +1,6 @@
 """The path that a policy's actions describe, and how far along it the arm is asked to be."""
 
+import math
 from collections import deque
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,10 @@ from robot_mbrl.contracts.types import FloatArray
 
 BACKLOG = 16
 """Actions that may wait."""
+CAUGHT = 1e-3
+"""How close the path must have come to the actions for an approach to end [rad]: less than an encoder step."""
+APPROACH_TIME = 0.1
+"""An approach slows down towards its end, with this time constant [s], so that it ends without a kink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +30,10 @@ class ActionPath:
 
     A motion that is slowed stays on these lines and falls behind: actions wait, until they expire. An expired action is
     left out: the line goes straight on to the next one, in the time that the way by the expired one had, and so no
-    faster than the policy. After a start the newest action alone is aimed at, with `approach_speed` beyond the speed at
-    which the actions recede, until an action period is enough to reach it. Nothing is extrapolated: past the last
+    faster than the policy.
+
+    After a start the newest action alone is aimed at, with `approach_speed` beyond the speed at which the actions
+    recede, until it is caught; actions that come closer faster are waited for. Nothing is extrapolated: past the last
     action the path stands still.
     """
 
@@ -75,8 +82,8 @@ class ActionPath:
             away = _distance(self.position, position)
             receding = away - _distance(self.position, self._newest.position) if self._newest else 0.0
             # Of a policy that moves on two steps are alike: a leap is not its speed.
-            step = min(max(receding, 0.0), leap)
-            self._approaching = away > step + self._approach_speed * self._period
+            step = min(receding, leap)
+            self._approaching = away > max(step, 0.0) + CAUGHT
         if len(self._waiting) == BACKLOG:
             self._leave_out()
         self._newest = _Waypoint(position.copy(), step, expires_ns)
@@ -108,8 +115,11 @@ class ActionPath:
         self._remaining = self._period
         if self._approaching and self._waiting:
             goal = self._waiting[0]
-            speed = goal.step / self._period + self._approach_speed
-            self._remaining = max(self._period, _distance(self.position, goal.position) / speed)
+            away = _distance(self.position, goal.position)
+            closing = min(self._approach_speed, max(away - max(goal.step, 0.0), 0.0) / APPROACH_TIME)
+            speed = closing + goal.step / self._period
+            # A policy that comes closer by itself is waited for.
+            self._remaining = max(self._period, away / speed) if speed > 0.0 else math.inf
 
 
 def _distance(start: FloatArray, end: FloatArray) -> float:

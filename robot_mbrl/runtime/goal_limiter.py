@@ -4,10 +4,10 @@ import math
 
 from robot_mbrl.contracts.braking import stopping_distance
 
-SETTLING_TICKS = 2
-"""A joint close to its target nears it with a time constant of at least so many ticks, or of A/J if that is longer."""
+SETTLING_DECAY = math.exp(-1 / 2)
+"""What is left of a small distance to the target after a tick: a time constant of two ticks."""
 APPROACH_ITERATIONS = 4
-"""Of false position, which halves the acceleration's bracket at the least where it matters: near a root."""
+"""Of false position, from a bracket that the jerk limit keeps small."""
 
 ROUNDING = 1e-9
 """By which the end of a stop may lie beyond a position limit [rad], so that rounding keeps no joint from its limit."""
@@ -32,7 +32,6 @@ class GoalLimiter:
         self._low, self._high = position_limits
         self._velocity_limit, self._acceleration_limit, self._jerk_limit = velocity, acceleration, jerk
         self._period = period
-        self._decay = math.exp(-period / max(acceleration / jerk, SETTLING_TICKS * period))
         self.goal = 0.0
         """The last goal [rad]."""
         self.velocity = 0.0
@@ -63,10 +62,8 @@ class GoalLimiter:
             self.goal, self.velocity, self.acceleration, self._on_target = target, velocity, acceleration, True
             return target
         self._on_target = False
-        acceleration = self._settle(target, target_velocity)
-        ahead = math.copysign(1.0, target - self.goal)
-        if not self._may_have(acceleration) or ahead * self._excess(acceleration, target, target_velocity) > ROUNDING:
-            acceleration = self._approach(target, target_velocity)
+        settling = self._settle(target, target_velocity)
+        acceleration = self._approach(target, target_velocity) if settling is None else settling
         velocity = self.velocity + acceleration * self._period
         if not self._can_stop(self.goal + velocity * self._period, velocity, acceleration):
             acceleration = self._acceleration_towards(0.0)
@@ -93,18 +90,22 @@ class GoalLimiter:
         low, high = self._low - ROUNDING, self._high + ROUNDING
         return self._low <= goal <= self._high and low <= goal + way <= high
 
-    def _settle(self, target: float, target_velocity: float) -> float:
-        """The acceleration of this tick that lets the distance e to the target fade without overshoot.
+    def _settle(self, target: float, target_velocity: float) -> float | None:
+        """The acceleration of this tick that lets a small distance e to the target fade, if limits leave room for it.
 
         All three poles at p: (1 - p z⁻¹)³ e = 0, which with d = 1 - p and differences for derivatives is
 
             a = p³ a₋₁ - d³ e₋₁/h² - (d³ + 3 d² p) (v₋₁ - w)/h
         """
-        p, h = self._decay, self._period
+        p, h = SETTLING_DECAY, self._period
         d = 1.0 - p
-        distance = self.goal - (target - target_velocity * h)
+        distance = self.goal - target + target_velocity * h
         relative = self.velocity - target_velocity
-        return p**3 * self.acceleration - d**3 * distance / h**2 - (d**3 + 3 * d**2 * p) * relative / h
+        wanted = p**3 * self.acceleration - d**3 * distance / h**2 - (d**3 + 3.0 * d**2 * p) * relative / h
+        ahead = math.copysign(1.0, target - self.goal)
+        if self._may_have(wanted) and ahead * self._excess(wanted, target, target_velocity) <= ROUNDING:
+            return wanted
+        return None
 
     def _approach(self, target: float, target_velocity: float) -> float:
         """The acceleration of this tick from which the quickest braking, seen from the target, ends at the target.
@@ -125,7 +126,7 @@ class GoalLimiter:
                 high, above = middle, excess
             else:
                 low, below = middle, excess
-        return low
+        return low if target > self.goal else high
 
     def _excess(self, acceleration: float, target: float, target_velocity: float) -> float:
         """How far past `target` [rad] the joint would come to rest, seen from it, after a tick at `acceleration`."""

@@ -19,6 +19,14 @@ def started(position: float = 0.0) -> ActionPath:
     return path
 
 
+def following(position: float = 0.0) -> ActionPath:
+    """A path that has caught the policy, which waits at `position` [rad]."""
+    path = started(position)
+    path.append(np.array([position]), NEVER)
+    path.advance(ACTION_PERIOD, 0)
+    return path
+
+
 def append(path: ActionPath, position: float, expires_ns: int = NEVER) -> None:
     path.append(np.array([position]), expires_ns)
 
@@ -28,7 +36,7 @@ def advance(path: ActionPath, elapsed: float, now_ns: int = 0) -> float:
 
 
 def test_between_two_actions_the_path_is_a_straight_line_over_the_action_period() -> None:
-    path = started()
+    path = following()
     append(path, 0.008)
     assert [advance(path, 0.005) for _ in range(4)] == pytest.approx([0.002, 0.004, 0.006, 0.008])
     append(path, 0.004)
@@ -36,7 +44,7 @@ def test_between_two_actions_the_path_is_a_straight_line_over_the_action_period(
 
 
 def test_past_the_last_action_nothing_is_extrapolated() -> None:
-    path = started()
+    path = following()
     append(path, 0.008)
     assert advance(path, 1.0) == 0.008
     assert advance(path, 1.0) == 0.008
@@ -57,8 +65,29 @@ def test_while_approaching_only_the_newest_action_counts() -> None:
     assert advance(path, 0.2) == pytest.approx(0.0)
 
 
-def test_once_reached_the_policys_own_speed_holds() -> None:
+def test_an_approach_slows_down_towards_its_end() -> None:
+    """With 0.1 s of time constant from 50 mrad on, as long as actions come."""
     path = started()
+    gaps = []
+    for _ in range(40):
+        append(path, 0.05)
+        gaps.append(0.05 - advance(path, ACTION_PERIOD))
+    assert gaps[:5] == pytest.approx([0.05 * 0.8**k for k in range(1, 6)])
+    assert gaps[-1] == 0.0
+
+
+def test_a_policy_that_comes_closer_is_waited_for() -> None:
+    path = started()
+    for count in range(30):
+        goal = 0.4 - 0.02 * count
+        append(path, goal)
+        position = advance(path, ACTION_PERIOD)
+        assert position <= max(goal, 0.021)
+    assert position == pytest.approx(goal, abs=2e-3)
+
+
+def test_once_caught_the_policys_own_speed_holds() -> None:
+    path = following()
     append(path, 0.01)
     append(path, 0.06)
     assert advance(path, 0.02) == pytest.approx(0.01)
@@ -69,6 +98,8 @@ def test_a_slowed_motion_stays_on_the_path_and_falls_behind() -> None:
     """At half the pace the corner of an angle is still passed through."""
     path = ActionPath(2, ACTION_PERIOD, APPROACH_SPEED)
     path.start(np.zeros(2))
+    path.append(np.zeros(2), NEVER)
+    path.advance(ACTION_PERIOD, 0)
     corners = [np.array([0.01, 0.0]), np.array([0.01, 0.01])]
     seen = []
     for corner in corners:
@@ -83,9 +114,7 @@ def test_a_slowed_motion_stays_on_the_path_and_falls_behind() -> None:
 
 def test_an_expired_action_is_left_out_and_the_way_past_it_taken_at_the_policys_speed() -> None:
     """Actions 0.02 rad apart are 1 rad/s; without the first, 0.04 rad to the second still take 40 ms."""
-    path = started()
-    append(path, 0.001)
-    advance(path, 1.0)
+    path = following(0.001)
     append(path, 0.021, expires_ns=5)
     append(path, 0.041)
     assert advance(path, 0.02, now_ns=5) == pytest.approx(0.021)
@@ -93,7 +122,7 @@ def test_an_expired_action_is_left_out_and_the_way_past_it_taken_at_the_policys_
 
 
 def test_an_action_expires_on_the_way_to_it() -> None:
-    path = started()
+    path = following()
     append(path, 0.008, expires_ns=to_ns(0.01))
     assert advance(path, 0.01, to_ns(0.009)) == pytest.approx(0.004)
     assert advance(path, 0.01, to_ns(0.010)) == pytest.approx(0.004)
@@ -119,10 +148,10 @@ def test_what_is_forgotten_is_not_gone_to() -> None:
 
 
 def test_a_policy_that_moves_on_is_caught_up_with_at_the_approach_speed() -> None:
-    """It is 0.2 rad ahead and moves at 1 rad/s: 0.2/0.5 s later, 20 actions on, it is followed."""
+    """It is 0.2 rad ahead and moves at 1 rad/s: 0.15 rad at 0.5 rad/s, then 0.1 s · ln 50 down to a millirad."""
     path = started()
     gaps = []
-    for count in range(30):
+    for count in range(45):
         goal = 0.2 + count * ACTION_PERIOD
         append(path, goal)
         gaps.append(goal - advance(path, ACTION_PERIOD))
@@ -131,7 +160,7 @@ def test_a_policy_that_moves_on_is_caught_up_with_at_the_approach_speed() -> Non
 
 
 def test_no_more_than_a_backlog_waits_and_the_oldest_go_first() -> None:
-    path = started()
+    path = following()
     append(path, 0.001)
     for count in range(2 * BACKLOG):
         append(path, 0.001 * (count + 2))

@@ -138,6 +138,7 @@ def test_a_slowed_motion_stays_on_its_path() -> None:
     bench = Bench(0.001)
     bench.act(START)
     bench.run(Drive.FOLLOW, 0.4, 0.2)
+    bench.act(START)
     corner = START + at(0.04, 0.0)
     for step in range(1, 6):
         bench.act(START + at(0.008 * step, 0.0), 10.0)
@@ -225,7 +226,7 @@ def test_going_on_in_the_middle_of_a_stop_ends_the_stop_first_and_does_not_turn_
     bench.follow(np.array([1.0, 0.0]), 0.5)
     bench.run(Drive.HOLD, 0.02)
     for step in range(50):
-        bench.act(START + at(0.5 + 0.02 * step, 0.0))
+        bench.act(START + at(0.6 + 0.02 * step, 0.0))
         bench.run(Drive.FOLLOW, ACTION_PERIOD)
     assert np.diff(np.array(bench.goals)[:, 0]).min() >= -1e-9
     bench.assert_smooth()
