@@ -33,6 +33,7 @@ bench: $(STAMP)
 	$(BIN)/robot-mbrl bench bus
 	$(BIN)/robot-mbrl bench host
 	$(BIN)/robot-mbrl bench sim
+	$(BIN)/robot-mbrl bench monitor
 
 crosscheck: $(STAMP)
 	$(BIN)/python -m robot_mbrl.benchmarks.crosscheck

@@ -11,9 +11,13 @@ import json
 import platform
 import sys
 from pathlib import Path
+from typing import Final
 
 from robot_mbrl.benchmarks.stop_proof.campaign import KINDS, Run, run_campaign
 from robot_mbrl.benchmarks.stop_proof.report import as_html, as_json, rows, summary
+
+INTERRUPTED: Final = 130
+"""What a shell reports for a program that Ctrl-C ended (128 + SIGINT)."""
 
 
 def main() -> int:
@@ -36,7 +40,11 @@ def main() -> int:
         arguments.out.with_suffix(".json").write_text(json.dumps(as_json(kinds, runs), indent=2), encoding="utf-8")
         arguments.out.with_suffix(".html").write_text(as_html(kinds, runs, platform.platform()), encoding="utf-8")
 
-    run_campaign(kinds, seeds, done)
+    try:
+        run_campaign(kinds, seeds, done)
+    except KeyboardInterrupt:
+        print(f"interrupted; {arguments.out}.json and .html hold the {len(runs)} runs so far", file=sys.stderr)
+        return INTERRUPTED
     print(summary(kinds, runs))
     return 1 if any(row.failures for row in rows(kinds, runs)) else 0
 

@@ -46,7 +46,7 @@ class Measures:
         latched: whether the run ended stopped or in fault, or with the control process gone and the arm taken over.
         moved_after_latch: whether a joint moved again after latch and rest, by more than the play of its gear.
         drift: farthest that a joint was from its place of rest afterwards [rad].
-        told_speed: of the fastest joint at the visible effect [rad/s].
+        speed: of the fastest joint at the visible effect [rad/s].
     """
 
     hidden: float
@@ -58,7 +58,7 @@ class Measures:
     latched: bool
     moved_after_latch: bool
     drift: float
-    told_speed: float
+    speed: float
 
 
 def measure(
@@ -92,7 +92,7 @@ def measure(
         latched=latch_ns is not None and (taken_over_ns is not None or int(seen.frames["state"][-1]) in LATCHED),
         moved_after_latch=settled is not None and bool(moving[settled:].any()),
         drift=0.0 if settled is None else float(np.abs(position[settled:] - position[settled]).max()),
-        told_speed=float(np.abs(velocity[0]).max()),
+        speed=float(np.abs(velocity[0]).max()),
     )
 
 

@@ -52,7 +52,7 @@ def test_a_stop_is_measured_from_its_visible_effect() -> None:
     assert found.to_rest == pytest.approx(0.090)
     # 70 ms at 1 rad/s and four looks at 1, 3/4, 1/2 and 1/4 rad/s, for 5 ms each.
     assert found.distance == pytest.approx(0.070 + 0.005 * (1.0 + 0.75 + 0.5 + 0.25))
-    assert found.told_speed == 1.0
+    assert found.speed == 1.0
     assert found.latched
     assert found.torque_kept
     assert not found.moved_after_latch

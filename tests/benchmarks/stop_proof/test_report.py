@@ -23,7 +23,7 @@ GOOD = Measures(
     latched=True,
     moved_after_latch=False,
     drift=0.001,
-    told_speed=1.0,
+    speed=1.0,
 )
 
 
