@@ -164,7 +164,9 @@ class FlightRecorder:
             self._guarded(self._rotate)
 
     def close(self) -> None:
-        """End all files."""
+        """End all files. A recording that ends while the arm is under way has seen it neither stop nor come to rest."""
+        if self._under_way():
+            self._begin_silence("the recording ended")
         for incident in list(self._incidents):
             self._end(incident)
         if self._log is not None:
@@ -283,15 +285,19 @@ class FlightRecorder:
 
     def _watch_for_silence(self, now_ns: int) -> None:
         """Frames that stop coming from an arm that is under way are an incident: their process may be dead."""
+        if self._under_way() and now_ns - self._last_came_ns >= to_ns(self._settings.silence):
+            self._begin_silence(f"no frames for {self._settings.silence} s")
+
+    def _under_way(self) -> bool:
+        """Whether the last frame shows an arm that somebody must be watching, and its silence is not known yet."""
         if self._silent or not len(self._last):
-            return
+            return False
         state = int(self._last["state"][0])
-        if state == ControlState.IDLE or state in LATCHED:
-            return
-        if now_ns - self._last_came_ns < to_ns(self._settings.silence):
-            return
+        return state != ControlState.IDLE and state not in LATCHED
+
+    def _begin_silence(self, what: str) -> None:
         self._silent = True
-        text = f"no frames for {self._settings.silence} s while {state_name(state)}: the control process is silent"
+        text = f"{what} while {state_name(int(self._last['state'][0]))}: the control process may be dead"
         self._begin_incident(self._last[:0], self._last[:0], text)
-        self._note(now_ns, NoteLevel.ERROR, text)
+        self._note(self._last_came_ns, NoteLevel.ERROR, text)
         self._report(text)

@@ -20,14 +20,14 @@ class History:
     def append(self, frames: FrameArray) -> None:
         """Add `frames` (k,), which follow those that are here."""
         self._batches.append(frames)
-        oldest_ns = frames["wake_ns"][-1] - self._span_ns
+        oldest_ns = int(frames["wake_ns"][-1]) - self._span_ns
         while self._batches[0]["wake_ns"][-1] < oldest_ns:
             self._batches.popleft()
 
     def until(self, frames: FrameArray) -> FrameArray:
         """The last seconds before the last of `frames` (k,), which follow those that are here, and these."""
         everything = join_frames([*self._batches, frames])
-        recent: FrameArray = everything[everything["wake_ns"] >= everything["wake_ns"][-1] - self._span_ns]
+        recent: FrameArray = everything[everything["wake_ns"] >= int(everything["wake_ns"][-1]) - self._span_ns]
         return recent
 
 

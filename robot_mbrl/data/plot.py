@@ -19,7 +19,7 @@ from robot_mbrl.contracts.types import FloatArray, VerdictLevel
 from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.data.log_header import LogHeader
 from robot_mbrl.data.reader import FlightRecord
-from robot_mbrl.data.story import spans, stops
+from robot_mbrl.data.story import check_name, spans, stops
 from robot_mbrl.data.summary import seconds_since_start, summarize
 
 MEASURED: Final = "#0072b2"
@@ -161,7 +161,7 @@ def _draw_monitor(axes: Axes, time: FloatArray, frames: FrameArray, header: LogH
     for level, colour in _VERDICT_COLOURS.items():
         where = np.asarray(frames["verdict"] == level)
         axes.fill_between(time, 0.0, 1.0, where=where, step="post", color=colour, alpha=0.45, linewidth=0)
-    reasons = [header.check_names[index] for index in np.unique(frames["reason"][spoke])]
+    reasons = [check_name(int(index), header) for index in np.unique(frames["reason"][spoke])]
     axes.set_ylim(0.0, 1.08)
     axes.set_yticks([0.0, 0.5, 1.0])
     told = f", and which checks spoke: {', '.join(reasons)}" if reasons else ", and no check spoke"

@@ -104,10 +104,15 @@ def bus_failures(frame: np.void) -> int:
 
 def verdict(frame: np.void, header: LogHeader) -> str:
     """What the monitor said in `frame`: check, joint, value and limit."""
-    check, joint = int(frame["reason"]), int(frame["reason_joint"])
-    name = header.check_names[check] if 0 <= check < len(header.check_names) else f"check {check}"
+    joint = int(frame["reason_joint"])
     where = f" of {_joint(joint, header)}" if joint >= 0 else ""
+    name = check_name(int(frame["reason"]), header)
     return f"{name}{where}: {frame['value']:.4g} against a limit of {frame['limit']:.4g}"
+
+
+def check_name(index: int, header: LogHeader) -> str:
+    """Name of one of the monitor's checks, also of one that does not exist."""
+    return header.check_names[index] if 0 <= index < len(header.check_names) else f"check {index}"
 
 
 def _joint(index: int, header: LogHeader) -> str:

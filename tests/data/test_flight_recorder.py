@@ -11,7 +11,7 @@ import pytest
 
 from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.contracts.frame import ControlState
+from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState
 from robot_mbrl.data.flight_log import OpenFile, create_file
 from robot_mbrl.data.flight_recorder import FlightRecorder, RecorderSettings
 from robot_mbrl.data.frame_codec import FrameArray
@@ -104,6 +104,7 @@ def test_incidents_have_their_own_bound(tmp_path: Path) -> None:
     frames["velocity"] = random.normal(size=frames["position"].shape)
     for first in range(1000, 12_000, 1000):
         frames["state"][first : first + 500] = ControlState.STOPPED
+    frames["state"][-100:] = ControlState.IDLE
     rig.feed(frames)
     rig.recorder.close()
     files = sorted(tmp_path.glob(INCIDENT_PATTERN))
@@ -167,8 +168,30 @@ def test_an_arm_that_falls_silent_under_way_is_an_incident(tmp_path: Path) -> No
         rig.recorder.tend()
     [incident] = rig.logs(INCIDENT_PATTERN)
     assert incident.frames.tobytes() == frames.tobytes()
-    assert "silent" in incident.notes[0].text
+    assert "no frames for 0.5 s while running" in incident.notes[0].text
     rig.recorder.close()
+
+
+def test_a_recording_that_ends_under_way_is_an_incident(tmp_path: Path) -> None:
+    rig, frames = Rig(tmp_path), flight(100)
+    rig.feed(frames)
+    rig.recorder.close()
+    [incident] = rig.logs(INCIDENT_PATTERN)
+    assert incident.frames.tobytes() == frames.tobytes()
+    assert "the recording ended while running" in incident.notes[0].text
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_frames_of_random_bytes_are_kept_like_all_others(seed: int, tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    raw = np.random.default_rng(seed).bytes(100 * FRAME_DTYPE.itemsize)
+    frames = np.frombuffer(raw, FRAME_DTYPE).copy()
+    frames["state"] %= 9
+    for start in range(0, 100, BATCH):
+        rig.recorder.write(frames[start : start + BATCH])
+        rig.recorder.tend()
+    rig.recorder.close()
+    assert rig.logs()[0].frames.tobytes() == frames.tobytes()
 
 
 @pytest.mark.parametrize("state", [ControlState.IDLE, ControlState.STOPPED])
@@ -249,6 +272,7 @@ def filled(rig: Rig, disk: Disk, frames: FrameArray, fill: Callable[[int], bool]
 
 def test_a_full_disk_is_told_counted_and_survived(tmp_path: Path) -> None:
     disk, frames = Disk(), flight(6000)
+    frames["state"][-100:] = ControlState.IDLE
     rig = Rig(tmp_path, disk.open)
     filled(rig, disk, frames, lambda tick: 1000 <= tick < 3000)
     rig.recorder.close()
