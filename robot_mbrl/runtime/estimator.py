@@ -32,8 +32,10 @@ class VelocityEstimator:
             capacity: most samples that are kept.
         """
         self._window_ns = to_ns(window)
-        self._stamps = np.zeros(capacity, np.int64)
-        self._positions = np.zeros((capacity, n))
+        self._capacity = capacity
+        # Each sample is kept twice, a capacity apart, so that the newest ones always lie in a row, in order.
+        self._stamps = np.zeros(2 * capacity, np.int64)
+        self._positions = np.zeros((2 * capacity, n))
         self._velocity = np.zeros(n)
         self._count = 0
         self._next = 0
@@ -48,23 +50,23 @@ class VelocityEstimator:
 
         0 until there are two samples. A sample no newer than the last one is not taken: the estimate stays.
         """
-        capacity = len(self._stamps)
-        if self._count and stamp_ns <= self._stamps[self._next - 1]:
+        if self._count and stamp_ns <= self._stamps[self._next + self._capacity - 1]:
             return self._velocity.copy()
-        self._stamps[self._next] = stamp_ns
-        self._positions[self._next] = position
-        self._next = (self._next + 1) % capacity
-        self._count = min(self._count + 1, capacity)
+        for place in (self._next, self._next + self._capacity):
+            self._stamps[place], self._positions[place] = stamp_ns, position
+        self._next = (self._next + 1) % self._capacity
+        self._count = min(self._count + 1, self._capacity)
         if self._count >= 2:
             self._fit(stamp_ns)
         return self._velocity.copy()
 
     def _fit(self, newest_ns: int) -> None:
-        stamps, positions = self._stamps[: self._count], self._positions[: self._count]
-        ages = newest_ns - stamps
+        end = self._next + self._capacity
+        oldest = end - self._count
+        begin = oldest + int(self._stamps[oldest:end].searchsorted(newest_ns - self._window_ns))
         # The newest sample before this one counts even when it is older than the window.
-        within = ages <= max(self._window_ns, int(np.partition(ages, 1)[1]))
-        times = ages[within] / -NANOSECONDS
-        times -= times.mean()
+        begin = min(begin, end - 2)
+        times = (self._stamps[begin:end] - newest_ns) / NANOSECONDS
+        times -= times.sum() / len(times)
         # As Σ (tᵢ - t̄) = 0, any fixed position may stand for q̄: with the newest one rest gives 0 without rounding.
-        self._velocity = times @ (positions[within] - positions[self._next - 1]) / (times @ times)
+        self._velocity = times @ (self._positions[begin:end] - self._positions[end - 1]) / (times @ times)

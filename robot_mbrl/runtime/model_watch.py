@@ -49,13 +49,13 @@ class ModelWatch:
         """Doubt at `stamp_ns` [ns], with positions [rad], velocities [rad/s] and goals [rad], each (n,).
 
         A prediction is compared with the first state that is measured one period later or after; when that is more
-        than half a period too late, there is nothing to compare.
+        than half a period too late, there is nothing to compare, and the residual stays what it was.
         """
         elapsed = stamp_ns - self._asked_ns
         if self._predicted is not None and elapsed < self._period_ns:
             return self._doubt
         self._state[: self._joints], self._state[self._joints :] = position, velocity
-        residual = np.nan
+        residual = self._doubt.residual
         if self._predicted is not None and elapsed < 1.5 * self._period_ns:
             residual = self._ensemble.residual(self._predicted.mean, self._state, self._predicted.variance)
         self._predicted = self._ensemble.step(self._state, goal)
