@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState, StopCause, empty
+from robot_mbrl.contracts.geometry import ArmGeometry
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.data.log_header import LogHeader, installed_versions
@@ -73,9 +74,9 @@ def stop(frames: FrameArray, index: int, *, joint: int = 2) -> None:
     frames["stop_cause"][index:] = StopCause.NONE
 
 
-def judged(frames: FrameArray) -> FrameArray:
+def judged(frames: FrameArray, geometry: ArmGeometry | None = None) -> FrameArray:
     """`frames` with the verdicts of a live monitor, which sees each frame before anything is filled in after it."""
-    monitor, blank = build_monitor(ARM), empty(FRAME_DTYPE)
+    monitor, blank = build_monitor(ARM, geometry), empty(FRAME_DTYPE)
     result = frames.copy()
     for name in ("verdict", "reason", "reason_joint", "value", "limit", "speed_scale", "executed_position", "write_ns"):
         result[name] = blank[name]

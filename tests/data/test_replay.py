@@ -11,8 +11,10 @@ from robot_mbrl.contracts.types import Verdict, VerdictLevel
 from robot_mbrl.data.flight_log import FlightLog
 from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.data.replay import WARM_UP, build_monitor, flight_of, replay
+from robot_mbrl.runtime import monitor_setup as setup
 from robot_mbrl.safety.monitor import Monitor
-from tests.data.flights import flight, header, judged
+from robot_mbrl.sim.geometry import MujocoGeometry
+from tests.data.flights import ARM, CHECK_NAMES, flight, header, judged
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,22 @@ def test_all_parts_of_a_flight_are_replayed_from_its_start(frames: FrameArray, t
         log.close()
     _, joined = flight_of(tmp_path / "flight-test-0002.mcap")
     assert joined.tobytes() == frames[:1800].tobytes()
+
+
+def test_a_monitor_with_geometry_is_built_again_from_the_header(tmp_path: Path) -> None:
+    geometry = MujocoGeometry(ARM)
+    frames = flight(600, period_ns=5_000_000)
+    for name in ("position", "goal_position", "requested_position"):
+        frames[name][300:, 1] += np.linspace(0.0, 1.2, 300)
+    frames = judged(frames, geometry)
+    made = header(geometry=True, check_names=setup.build_monitor(ARM, geometry).check_names)
+    places = {made.check_names.index(name) for name in made.check_names if name not in CHECK_NAMES}
+    assert places & {*frames["reason"].tolist()}
+    log = FlightLog(tmp_path / "flight-test-0000.mcap", made)
+    log.write(frames)
+    log.close()
+    found, read = flight_of(tmp_path / "flight-test-0000.mcap")
+    assert replay(read, build_monitor(found), from_start=True).differing == 0
 
 
 def test_a_log_of_other_checks_is_refused() -> None:
