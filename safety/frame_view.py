@@ -1,7 +1,10 @@
 """`FrameView`: one tick as the checks see it, and what several of them derive from it and from the ticks before."""
 
 import math
+from collections.abc import Callable
 from enum import Enum, auto
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +18,25 @@ LONGEST_STEP_NS = 20_000_000
 """Ticks further apart than this give no right to a longer step of the command [ns]: two ticks of the slowest loop."""
 
 _NAMES = FRAME_DTYPE.names or ()
+
+
+def _fields(*names: str) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Takes `names` out of a frame's tuple: reading all fields at once costs less than a few by name."""
+    return itemgetter(*map(_NAMES.index, names))
+
+
+_scalars = _fields(
+    *("joints", "state", "corrupt", "timeouts"),
+    *("tick", "deadline_ns", "wake_ns", "stamp_ns", "missed_ticks"),
+    *("action_ns", "action_expires_ns", "disagreement", "residual"),
+    *("transactions", "heartbeat_ns"),
+)
+_arrays = _fields(
+    *("position", "reported_velocity", "velocity", "load"),
+    *("current", "temperature", "voltage", "hardware_error", "health_ns"),
+    *("goal_position", "action_position", "requested_position"),
+)
+_HOLDING = int(ControlState.HOLDING)
 _AT_REST = frozenset(map(int, (ControlState.IDLE, ControlState.HOLDING, ControlState.STOPPED, ControlState.FAULT)))
 _NOT_RUNNING = _AT_REST | {int(ControlState.ARMED), int(ControlState.PARKING)}
 
@@ -49,6 +71,30 @@ class FrameView:
         goal_velocity: (n,) at which the goals went that the servos now hold.
     """
 
+    tick: int
+    deadline_ns: int
+    stamp_ns: int
+    missed_ticks: int
+    action_ns: int
+    action_expires_ns: int
+    disagreement: float
+    residual: float
+    transactions: int
+    bus_errors: int
+    heartbeat_ns: int
+    position: list[float]
+    reported_velocity: list[float]
+    velocity: list[float]
+    load: list[float]
+    current: list[float]
+    temperature: list[float]
+    voltage: list[float]
+    hardware_error: list[int]
+    health_ns: list[int]
+    goal: list[float]
+    action: list[float]
+    requested: list[float]
+
     def __init__(self, settings: MonitorSettings) -> None:
         """A view for the arm of `settings`, empty until `read`."""
         self._n = len(settings.joints)
@@ -70,38 +116,23 @@ class FrameView:
 
     def read(self, frame: Record) -> None:
         """Take the numbers out of `frame`; derives nothing from them yet."""
-        fields = dict(zip(_NAMES, frame.item(), strict=True))
+        values = frame.item()
+        joints, state, corrupt, timeouts, *scalars = _scalars(values)
+        self.tick, self.deadline_ns, self.now_ns, self.stamp_ns, self.missed_ticks, *scalars = scalars
+        self.action_ns, self.action_expires_ns, self.disagreement, self.residual, *scalars = scalars
+        self.transactions, self.heartbeat_ns = scalars
+        self.bus_errors = corrupt + timeouts
         n = self._n
-        self.well_formed = fields["joints"] == n
-        state = fields["state"]
+        self.position, self.reported_velocity, self.velocity, self.load, *lists = [
+            array[:n].tolist() for array in _arrays(values)
+        ]
+        self.current, self.temperature, self.voltage, self.hardware_error, self.health_ns, *lists = lists
+        self.goal, self.action, self.requested = lists
+        self.well_formed = joints == n
         self.running = state not in _NOT_RUNNING
-        self.holding = state == ControlState.HOLDING
+        self.holding = state == _HOLDING
         self.commanding = state not in _AT_REST
-        self.tick: int = fields["tick"]
-        self.deadline_ns: int = fields["deadline_ns"]
-        self.now_ns = fields["wake_ns"]
-        self.stamp_ns: int = fields["stamp_ns"]
-        self.missed_ticks: int = fields["missed_ticks"]
-        self.action_ns: int = fields["action_ns"]
         self.has_action = self.action_ns >= 0 and (self.running or self.holding)
-        self.action_expires_ns: int = fields["action_expires_ns"]
-        self.disagreement: float = fields["disagreement"]
-        self.residual: float = fields["residual"]
-        self.transactions: int = fields["transactions"]
-        self.bus_errors: int = fields["corrupt"] + fields["timeouts"]
-        self.heartbeat_ns: int = fields["heartbeat_ns"]
-        self.position: list[float] = fields["position"][:n].tolist()
-        self.reported_velocity: list[float] = fields["reported_velocity"][:n].tolist()
-        self.velocity: list[float] = fields["velocity"][:n].tolist()
-        self.load: list[float] = fields["load"][:n].tolist()
-        self.current: list[float] = fields["current"][:n].tolist()
-        self.temperature: list[float] = fields["temperature"][:n].tolist()
-        self.voltage: list[float] = fields["voltage"][:n].tolist()
-        self.hardware_error: list[int] = fields["hardware_error"][:n].tolist()
-        self.health_ns: list[int] = fields["health_ns"][:n].tolist()
-        self.goal: list[float] = fields["goal_position"][:n].tolist()
-        self.action: list[float] = fields["action_position"][:n].tolist()
-        self.requested: list[float] = fields["requested_position"][:n].tolist()
 
     @property
     def has_goal(self) -> bool:
