@@ -16,8 +16,8 @@ LOOK: Final = 0.01
 """Between two looks at the frames [s]."""
 REPEAT: Final = 0.5
 """A request is said again after this long without effect [s]; to say it twice does no harm."""
-KEPT: Final = 64
-"""Frames that are kept to tell why the arm stopped."""
+KEPT: Final = 1024
+"""Frames that are kept to tell why the arm stopped: a second at 1 kHz, however late somebody looks."""
 REST_SPEED: Final = 0.05
 """A joint that is slower is at rest [rad/s]; under it lies what an encoder of 4096 steps makes of a standing joint."""
 

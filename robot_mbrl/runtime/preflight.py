@@ -60,10 +60,10 @@ def why_stopped(frames: Sequence[Record], header: LogHeader) -> str:
 
 def _check_session(session: str) -> None:
     record = load_record(session)
-    if record is not None and record.supervisor.is_alive():
+    running = [] if record is None else [who for who in (record.supervisor, record.control) if who.is_alive()]
+    if running:
         raise ConfigError(
-            f"session {session!r} is running as process {record.supervisor.pid}: end it with Ctrl-C, or give another "
-            "--session"
+            f"session {session!r} is running as process {running[0].pid}: end it with Ctrl-C, or give another --session"
         )
 
 

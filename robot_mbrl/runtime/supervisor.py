@@ -25,6 +25,8 @@ from robot_mbrl.safety.state_machine import LATCHED
 MOVING: Final = frozenset({ControlState.RUNNING, ControlState.SLOWED, ControlState.HOLDING})
 ANSWER_PATIENCE: Final = 10.0
 """How long the control process may take to do what it is asked [s]; it may switch torque or check servos for it."""
+RESET_PATIENCE: Final = 2.0
+"""How long the control process may take to leave a latch [s]; what it refuses now it may grant when the arm rests."""
 REST_PATIENCE: Final = 3.0
 """How long the arm may take to come to rest after a stop [s]."""
 PARK_PATIENCE: Final = 120.0
@@ -127,7 +129,14 @@ class Supervisor:
                 self._operator.tell(ending.told)
             finally:
                 self._end(link)
+            self._operator.tell(self._summary(link))
         return ending
+
+    def _summary(self, link: ControlLink) -> str:
+        if link.frame is None:
+            return "the control loop made no tick"
+        ticks, missed = int(link.frame["tick"][0]), int(link.frame["missed_ticks"][0])
+        return f"{ticks} ticks, {missed} missed; flight logs are in {self._settings.log}"
 
     def _fly(self, link: ControlLink) -> Ending:
         try:
@@ -223,7 +232,7 @@ class Supervisor:
         return (self._clock.now_ns() - self._started_ns) / NANOSECONDS
 
     def _reset(self, link: ControlLink) -> None:
-        if self._ask(link, Request.RESET, {ControlState.IDLE}):
+        if link.ask(Request.RESET, {ControlState.IDLE}, RESET_PATIENCE, lambda: self._attend(link)):
             self._operator.tell("reset; the arm holds as it did; keys: g arms and goes on, q ends")
         else:
             self._operator.tell("the arm refuses the reset: its cause is still there, or the start pose is not safe")

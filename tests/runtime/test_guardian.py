@@ -167,6 +167,12 @@ class Guarded:
         return GuardianReport.model_validate_json(self.report.read_text(encoding="utf-8"))
 
 
+@pytest.fixture
+def koch(tmp_path: Path) -> Iterator[Standing]:
+    with standing_arm(tmp_path, "koch_follower") as standing:
+        yield standing
+
+
 @contextmanager
 def guarded(
     standing: Standing, folder: Path, state: str = "running", category: StopCategory = StopCategory.HOLD
@@ -213,6 +219,17 @@ def test_stops_the_arm_in_mid_motion(
     assert verdict.stop.complete, verdict
     stays_at_rest(so101)
     assert so101.torque() == [category is StopCategory.HOLD] * 6
+
+
+def test_stops_an_arm_of_dynamixels(koch: Standing, tmp_path: Path) -> None:
+    with guarded(koch, tmp_path) as scene:
+        until(lambda: moves(koch), "the arm moves")
+        scene.control.kill()
+        verdict = scene.verdict()
+    assert verdict.stop is not None
+    assert verdict.stop.complete, verdict
+    stays_at_rest(koch)
+    assert koch.torque() == [True] * 6
 
 
 def test_acts_when_asked_even_while_frames_come(so101: Standing, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 from robot_mbrl.contracts.errors import NonFiniteCommand
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState, Record, empty
 from robot_mbrl.contracts.types import Action, FloatArray
+from robot_mbrl.runtime import policy_process
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.child import Child
 from robot_mbrl.runtime.policy_process import READY, Episode
@@ -152,6 +153,24 @@ def test_answers_frames_with_actions_until_it_is_told_to_end(child: Child) -> No
     child.send_signal(signal.SIGTERM)
     assert child.wait(PATIENCE)
     assert child.code == 0
+
+
+def test_an_exception_of_a_policy_is_told_with_its_place(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a policy's\nmistake")
+
+    monkeypatch.setattr(policy_process, "serve", fail)
+    monkeypatch.setattr(policy_process, "end_with_parent", lambda _: None)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert policy_process.main([settings("sine").model_dump_json()]) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "policy sine: ZeroDivisionError: a policy's mistake (test_policy_process.py:" in told
 
 
 @pytest.mark.parametrize(
