@@ -116,7 +116,7 @@ class FrameView:
 
     def read(self, frame: Record) -> None:
         """Take the numbers out of `frame`; derives nothing from them yet."""
-        values = frame.item()
+        values: Any = frame.item()
         joints, state, corrupt, timeouts, *scalars = _scalars(values)
         self.tick, self.deadline_ns, self.now_ns, self.stamp_ns, self.missed_ticks, *scalars = scalars
         self.action_ns, self.action_expires_ns, self.disagreement, self.residual, *scalars = scalars
