@@ -114,14 +114,19 @@ def replay(
         from_start: whether the live monitor's first frame is among them. If so all bits of all verdicts must be the
             same; if not, the levels after `WARM_UP`.
         progress: gets the share that is done, 0..1.
+
+    Raises:
+        ConfigError: there are no frames.
     """
+    if not len(frames):
+        raise ConfigError("no frames in the log: there is nothing to judge")
     replayed = np.empty(len(frames), _SPOKEN_DTYPE)
     for start, batch in _batches(_as_judged(frames)):
         for index in range(len(batch)):
             _fill(replayed[start + index], monitor.judge(batch[index : index + 1]))
         if progress is not None:
             progress((start + len(batch)) / len(frames))
-    begin = 0 if from_start or not len(frames) else _index_after(frames, WARM_UP)
+    begin = 0 if from_start else _index_after(frames, WARM_UP)
     fields = SPOKEN if from_start else SPOKEN[:1]
     differs = _differences(frames, replayed, fields)
     differs[:begin] = False
@@ -129,7 +134,7 @@ def replay(
     return Replay(
         judged=len(frames),
         compared=len(frames) - begin,
-        lost=lost_between(frames[0], frames[-1], len(frames)) if len(frames) else 0,
+        lost=lost_between(frames[0], frames[-1], len(frames)),
         differing=len(at),
         first=_describe(frames, replayed, int(at[0])) if len(at) else None,
     )

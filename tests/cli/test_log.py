@@ -85,3 +85,12 @@ def test_what_is_no_log_is_refused_in_one_line(
     (tmp_path / "x.mcap").write_text("hello")
     assert_one_line(run_here(capsys, "log", command, str(tmp_path / "x.mcap")), 3, "x.mcap", "flight log")
     assert_one_line(run_here(capsys, "log", command, str(tmp_path / "none.mcap")), 3, "none.mcap", "cannot be read")
+
+
+@pytest.mark.parametrize("command", ["plot", "replay"])
+def test_a_log_of_a_flight_that_never_began_has_nothing_to_show(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "flight-test-0000.mcap", flight(0))
+    assert_one_line(run_here(capsys, "log", command, str(path)), 3, "no frames")
+    assert run_here(capsys, "log", "info", str(path)).code == 0
