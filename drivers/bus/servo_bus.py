@@ -47,7 +47,8 @@ class _Question:
         expected: (servo, data size) in the order of the answers.
         order: place of each servo in `expected`.
         timeout_ns: from the request's first bit to the deadline of the last answer [ns].
-        typical_ns: from the request's first bit to the last answer, as it went lately [ns]; 0 before the first.
+        typical_ns: from the request's first bit to the last answer, as quickly as it ever went [ns]; 0 before the
+            first.
     """
 
     request: bytes
@@ -274,7 +275,10 @@ class ServoBus:
         missing = [pair for pair in expected if pair[0] not in answers]
         if not missing:
             duration = self.last_answer_ns - begin
-            question.typical_ns = typical + (duration - typical) // 4 if typical else duration
+            # Only ever less: whoever sleeps until an answer is due sees it no earlier, and a mean would run away
+            # upwards on a computer that wakes up late.
+            longest = question.timeout_ns - to_ns(self._settings.margin)
+            question.typical_ns = min(duration, typical or longest, longest)
         self._last_single = expected[0] if len(expected) == 1 else None
         self.statistics.record_time((self._clock.now_ns() - begin) / NANOSECONDS)
         return self._account(answers, missing, noise_before, quiet=quiet)

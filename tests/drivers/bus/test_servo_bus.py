@@ -313,6 +313,33 @@ def test_the_histogram_holds_every_transaction() -> None:
     assert bus.statistics.quantile(0.5) == pytest.approx(250e-6)
 
 
+@dataclass
+class SleepyWire(Wire):
+    """A port on a busy computer: it sleeps until an answer is due, and then wakes up late."""
+
+    def read(self, deadline_ns: int, due_ns: int = 0) -> bytes:
+        self.clock.sleep_until_ns(due_ns + to_ns(WAKE_UP_LATE))
+        return super().read(deadline_ns, due_ns)
+
+
+WAKE_UP_LATE = 0.0003
+"""[s]"""
+
+
+def test_a_computer_that_wakes_up_late_does_not_wait_longer_every_time() -> None:
+    """What it sees late must not become when it looks: 0.8 ms stay 0.8 ms, and one slow answer is forgotten."""
+    clock = ManualClock()
+    delays = iter([0.0015, *[0.0008] * 60])
+    wire = SleepyWire(clock, lambda _index, _request: [(next(delays), feetech.status(1, 0, b"\x01"))])
+    bus = ServoBus(wire, FeetechProtocol(), SETTINGS, clock)
+    for _ in range(50):
+        bus.read(1, 62, 1)
+    waited = [due - asked for due, asked in zip(wire.due_ns[1:], wire.request_ns[1:], strict=True)]
+    # At most the wire's time, the turnaround and the adapter's: 15 bytes of 10 µs, 0.5 ms and 1 ms.
+    assert max(waited) <= to_ns(15 * 10e-6 + 0.0005 + 0.001)
+    assert waited == sorted(waited, reverse=True)
+
+
 def test_an_answer_is_due_when_the_ones_before_it_came() -> None:
     """The first answer of a kind is waited for from the start; later ones when the earlier ones had arrived."""
     bus, wire = make_bus(lambda _index, _request: [(0.0008, feetech.status(1, 0, b"\x01"))])
