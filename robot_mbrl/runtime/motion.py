@@ -184,7 +184,9 @@ class Motion:
             self._path.start(self.executed)
         else:
             self._park_time = 0.0
-            self._park = PointToPoint(self.executed, self._park_position, self._park_speed, self._limits.acceleration)
+            self._park = PointToPoint(
+                self.executed, self._park_position, self._park_speed, self._limits.acceleration, self._limits.jerk
+            )
 
     def _follow(self, target: FloatArray) -> None:
         goals = [

@@ -12,15 +12,26 @@ class PointToPoint:
 
         q(t) = q₀ + (q₁ - q₀) (10 s³ - 15 s⁴ + 6 s⁵),  s = t/T
 
-    Its peaks are 15/8 d/T in velocity and 10/√3 d/T² in acceleration; T is the least that keeps both in bounds.
+    Its peaks are 15/8 d/T in velocity, 10/√3 d/T² in acceleration and 60 d/T³ in jerk; T is the least that keeps all in
+    bounds.
     """
 
-    def __init__(self, start: FloatArray, end: FloatArray, speed: float, acceleration_limits: FloatArray) -> None:
-        """From `start` to `end` (n,) [rad] at `speed` of the fastest joint [rad/s] and (n,) limits [rad/s²]."""
+    def __init__(
+        self,
+        start: FloatArray,
+        end: FloatArray,
+        speed: float,
+        acceleration_limits: FloatArray,
+        jerk_limits: FloatArray,
+    ) -> None:
+        """From `start` to `end` (n,) [rad] at `speed` of the fastest joint [rad/s]; limits (n,) [rad/s²], [rad/s³]."""
         self._start, self._way = start.copy(), end - start
         way = np.abs(self._way)
         acceleration = float((way / acceleration_limits).max())
-        self.duration = max(15 / 8 * float(way.max()) / speed, math.sqrt(10 / math.sqrt(3) * acceleration))
+        jerk = float((way / jerk_limits).max())
+        self.duration = max(
+            15 / 8 * float(way.max()) / speed, math.sqrt(10 / math.sqrt(3) * acceleration), math.cbrt(60 * jerk)
+        )
         """From rest to rest [s]."""
 
     def sample(self, time: float) -> FloatArray:
