@@ -18,8 +18,8 @@ from robot_mbrl.contracts.types import FloatArray, StopCategory
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.calibration import default_path, load_calibration
-from robot_mbrl.drivers.control_tables import control_table
-from robot_mbrl.drivers.dialects import Servo, dialect
+from robot_mbrl.drivers.dialects import arm_servos, dialect
+from robot_mbrl.drivers.torque import release
 
 PATIENT: Final = BusSettings(retries=5, margin=0.02)
 """The line may still carry what the dead process asked for, and the computer may be why it died."""
@@ -71,8 +71,8 @@ class ServoStop:
         self._arm = load_arm(robot.arm)
         calibration = load_calibration(robot.calibration or default_path(self._arm), self._arm)
         self._maps = [calibration.joints[name].joint_map for name in self._arm.joint_names]
-        self._servos = [Servo(joint.name, joint.id, control_table(joint.servo)) for joint in self._arm.joints]
-        self._position_register = dialect(self._arm.protocol).position
+        self._servos = arm_servos(self._arm)
+        self._dialect = dialect(self._arm.protocol)
         self._errors: list[str] = []
 
     def perform(self) -> StopReport:
@@ -115,7 +115,7 @@ class ServoStop:
             done=self._describe(torque, at_rest=at_rest),
             complete=complete,
             torque=torque,
-            position=self._angles(bus, self._position_register),
+            position=self._angles(bus, self._dialect.position),
             goal=self._angles(bus, "goal_position"),
             at_rest=at_rest,
             errors=tuple(self._errors),
@@ -132,23 +132,18 @@ class ServoStop:
         return f"the arm is {rest}, but the torque of {', '.join(odd)} is not {'on' if wanted else 'off'}"
 
     def _torque_off(self, bus: ServoBus) -> None:
-        """All at once, then each servo again that still has torque or did not tell."""
-        register = self._servos[0].register("torque_enable")
-        bus.sync_write(register.address, {servo.id: register.encode(0) for servo in self._servos})
-        torque = self._torque(bus)
-        for servo in self._servos:
-            if torque[servo.joint] is not False:
-                try:
-                    bus.write_register(servo.id, servo.register("torque_enable"), 0)
-                except BusError as error:
-                    self._errors.append(f"{servo.label}: {error}")
+        """Let go of all servos; what did not hear it is found out by reading, and told."""
+        try:
+            release(bus, self._dialect, self._servos)
+        except BusError as error:
+            self._errors.append(str(error))
 
     def _await_rest(self, bus: ServoBus) -> bool:
         """Read positions until all joints that answer rest, or patience ends."""
         end_ns = self._clock.now_ns() + to_ns(REST_PATIENCE)
         window: list[tuple[int, FloatArray]] = []
         while self._clock.now_ns() < end_ns:
-            now_ns, angles = self._clock.now_ns(), self._angles(bus, self._position_register)
+            now_ns, angles = self._clock.now_ns(), self._angles(bus, self._dialect.position)
             known = [np.nan if angle is None else angle for angle in angles.values()]
             window.append((now_ns, np.array(known)))
             # One sample older than the window stays, so that the window is covered whole.

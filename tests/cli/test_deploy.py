@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from robot_mbrl.runtime.settings import TwinSettings
 from tests.cli.deployment import deployed, session_processes, shared_memory
@@ -34,8 +35,18 @@ def nothing_is_left(session: str) -> None:
     until(lambda: not shared_memory(session), "its shared memory is taken away")
 
 
-def test_a_run_ends_in_time_parked_and_without_torque(so101: Standing, tmp_path: Path) -> None:
-    with deployed(robot_settings(so101), tmp_path, "--seconds", "4", "--park", "--release") as deployment:
+def trajectory(standing: Standing, folder: Path) -> str:
+    """A policy that swings the first joint to and fro, from the park pose."""
+    park = {joint.name: joint.park_position for joint in standing.arm.joints}
+    waypoints = [{"duration": 1.0, "position": park | {"shoulder_pan": angle}} for angle in (0.3, -0.3)]
+    path = folder / "trajectory.yaml"
+    path.write_text(yaml.safe_dump({"waypoints": waypoints, "repeat": True}), encoding="utf-8")
+    return f"scripted:{path}"
+
+
+def test_a_trajectory_ends_in_time_parked_and_without_torque(so101: Standing, tmp_path: Path) -> None:
+    flags = ("--policy", trajectory(so101, tmp_path), "--seconds", "4", "--park", "--release")
+    with deployed(robot_settings(so101), tmp_path, *flags) as deployment:
         deployment.await_word("the torque goes on, then policy")
         deployment.await_motion(so101)
         assert all(torque(so101))
