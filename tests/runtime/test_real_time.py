@@ -3,10 +3,19 @@
 import gc
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from robot_mbrl.runtime.real_time import BEST_LATENESS, STEPS, RealTime, RealTimeSettings, Step, choose_cpu
+from robot_mbrl.runtime.real_time import (
+    BEST_LATENESS,
+    STEPS,
+    RealTime,
+    RealTimeSettings,
+    Step,
+    choose_cpu,
+    unbound_workers,
+)
 
 
 def state() -> tuple[object, ...]:
@@ -114,3 +123,25 @@ def test_a_core_that_does_not_exist_is_refused() -> None:
 )
 def test_an_isolated_core_is_preferred(allowed: set[int], isolated: str, chosen: int) -> None:
     assert choose_cpu(allowed, isolated) == chosen
+
+
+def test_only_worker_threads_that_no_core_owns_are_found(tmp_path: Path) -> None:
+    for pid, name in {
+        7: "kworker/u8:1-events_unbound",
+        12: "kworker/0:2-events",
+        3: "kworker/u9:0",
+        44: "python3",
+    }.items():
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "comm").write_text(f"{name}\n", encoding="utf-8")
+    assert unbound_workers(tmp_path) == [3, 7]
+
+
+def test_worker_threads_are_hastened_and_given_back() -> None:
+    with RealTime(RealTimeSettings(serial_priority=3), [step("prompt serial ports")]) as claim:
+        if claim.warnings:
+            pytest.skip(claim.warnings[0])
+        workers = [pid for pid in unbound_workers() if Path(f"/proc/{pid}").exists()]
+        hastened = [pid for pid in workers if os.sched_getscheduler(pid) == os.SCHED_FIFO]
+        assert hastened
+    assert all(os.sched_getscheduler(pid) == os.SCHED_OTHER for pid in hastened if Path(f"/proc/{pid}").exists())
