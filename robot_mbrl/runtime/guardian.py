@@ -42,6 +42,8 @@ KILL_PATIENCE: Final = 1.0
 """How long a killed process may take to be gone [s]."""
 WORD_PATIENCE: Final = 1.0
 """How long the supervisor may take to say that a control process that ended at rest was to end [s]."""
+END_PATIENCE: Final = 1.0
+"""How long a control process that has stopped its arm may be silent [s]: it gives everything back before it ends."""
 HIGHEST_PRIORITY: Final = 99
 """Of SCHED_FIFO (sched(7))."""
 COMMANDING: Final = frozenset(
@@ -141,7 +143,8 @@ class Guardian:
         """Guard with `stop` (None for the twin); frames may stay away for `bound` [s]."""
         self._frames = frames
         self._stop = stop
-        self._heartbeat = Heartbeat(bound, 1.0 / RATE)
+        self._heartbeat = Heartbeat(1.0 / RATE)
+        self._bound_ns = to_ns(bound)
         self._clock = clock
         self._state: ControlState | None = None
         self._armed = False
@@ -164,10 +167,11 @@ class Guardian:
         if frame is not None:
             self._state = ControlState(int(frame["state"][0]))
             self._armed = self._state in COMMANDING or (self._armed and self._state is not ControlState.IDLE)
-        silent = self._heartbeat.look(self._clock.now_ns(), beat=frame is not None)
+        silence_ns = self._heartbeat.look(self._clock.now_ns(), beat=frame is not None)
         if not alive:
             return Cause.DEAD
-        return Cause.SILENT if silent and self._armed else None
+        bound_ns = self._bound_ns if self._state in COMMANDING else max(self._bound_ns, to_ns(END_PATIENCE))
+        return Cause.SILENT if silence_ns > bound_ns and self._armed else None
 
     def act(self, cause: Cause, watch: Watch) -> GuardianReport:
         """Kill the control process and stop the arm. An arm that was not armed is left as it is."""

@@ -13,19 +13,18 @@ class Heartbeat:
 
     LONGEST_LOOK = 2
 
-    def __init__(self, bound: float, period: float) -> None:
-        """Watch for silence of more than `bound` [s], looking every `period` [s]."""
-        self._bound_ns = to_ns(bound)
+    def __init__(self, period: float) -> None:
+        """Look every `period` [s]."""
         self._longest_ns = self.LONGEST_LOOK * to_ns(period)
         self._looked_ns: int | None = None
         self.silence_ns = 0
         """How long no frame has come [ns]."""
 
-    def look(self, now_ns: int, *, beat: bool) -> bool:
-        """Say at `now_ns` [ns] whether a frame has come since the last look; returns whether silence is too long."""
+    def look(self, now_ns: int, *, beat: bool) -> int:
+        """Say at `now_ns` [ns] whether a frame has come since the last look; returns the silence so far [ns]."""
         if beat or self._looked_ns is None:
             self.silence_ns = 0
         else:
             self.silence_ns += min(now_ns - self._looked_ns, self._longest_ns)
         self._looked_ns = now_ns
-        return self.silence_ns > self._bound_ns
+        return self.silence_ns

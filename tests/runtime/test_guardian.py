@@ -26,20 +26,22 @@ from tests.runtime.arm_stand import PATIENCE, moves, robot_settings, standing_ar
 # -- the decision ------------------------------------------------------------------------------------------------
 
 
-def test_silence_is_too_long_beyond_the_bound_and_a_frame_ends_it() -> None:
-    heartbeat = Heartbeat(bound=0.1, period=0.01)
-    beats = [heartbeat.look(tick * 10_000_000, beat=False) for tick in range(13)]
-    # The first look begins the count; 11 looks later 110 ms have passed.
-    assert beats == [False] * 11 + [True, True]
-    assert not heartbeat.look(130_000_000, beat=True)
-    assert heartbeat.silence_ns == 0
+def test_silence_adds_up_until_a_frame_ends_it() -> None:
+    heartbeat = Heartbeat(period=0.01)
+    assert [heartbeat.look(tick * 10_000_000, beat=False) for tick in range(4)] == [
+        0,
+        10_000_000,
+        20_000_000,
+        30_000_000,
+    ]
+    assert heartbeat.look(40_000_000, beat=True) == 0
+    assert heartbeat.look(45_000_000, beat=False) == 5_000_000
 
 
 def test_a_machine_that_stood_still_is_not_held_against_the_control_process() -> None:
-    heartbeat = Heartbeat(bound=0.1, period=0.01)
+    heartbeat = Heartbeat(period=0.01)
     heartbeat.look(0, beat=True)
-    assert not heartbeat.look(60_000_000_000, beat=False)
-    assert heartbeat.silence_ns == 20_000_000
+    assert heartbeat.look(60_000_000_000, beat=False) == 20_000_000
 
 
 class Channel:
@@ -108,7 +110,20 @@ def test_silence_matters_while_the_arm_has_torque_by_the_control_process(
         channel.send(state)
         clock.advance(0.01)
         assert guardian.look(watch) is None
-    assert look_for(guardian, watch, clock, 0.5) is cause
+    assert look_for(guardian, watch, clock, 2.0) is cause
+
+
+@pytest.mark.parametrize(("state", "patience"), [(ControlState.RUNNING, 0.1), (ControlState.STOPPED, 1.0)])
+def test_a_stopped_arm_gives_the_control_process_time_to_end(
+    sleeper: "subprocess.Popen[bytes]", state: ControlState, patience: float
+) -> None:
+    channel, clock = Channel(), ManualClock()
+    guardian = Guardian(channel, Counted(), 0.1, clock)
+    for sent in (ControlState.RUNNING, state):
+        channel.send(sent)
+        assert guardian.look(Watch(sleeper.pid)) is None
+    assert look_for(guardian, Watch(sleeper.pid), clock, patience) is None
+    assert look_for(guardian, Watch(sleeper.pid), clock, 0.02) is Cause.SILENT
 
 
 @pytest.mark.parametrize("frozen", [False, True])
