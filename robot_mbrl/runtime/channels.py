@@ -275,6 +275,19 @@ class Session:
         self.close()
 
 
+def clear_abandoned() -> list[str]:
+    """Take away what sessions of this user left whose processes were all killed; returns the names of all sessions.
+
+    Those that are still running lose nothing by it.
+    """
+    prefix = f"robot_mbrl-{os.getuid()}-"
+    names = sorted(path.name.removeprefix(prefix) for path in _SHARED_MEMORY.glob(f"{prefix}*") if path.is_dir())
+    for name in names:
+        with Session(name):
+            pass
+    return names
+
+
 @contextlib.contextmanager
 def _gate(operation: int) -> Iterator[None]:
     """Hold an advisory lock on the shared memory's folder itself, which leaves no lock file behind.

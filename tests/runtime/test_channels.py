@@ -13,7 +13,7 @@ import pytest
 
 from robot_mbrl.contracts.errors import ChannelError, ConfigError
 from robot_mbrl.contracts.frame import ACTION_DTYPE, FRAME_DTYPE, REQUEST_DTYPE, Record, Request, empty
-from robot_mbrl.runtime.channels import CHANNELS, ChannelName, Session
+from robot_mbrl.runtime.channels import CHANNELS, ChannelName, Session, clear_abandoned
 
 CHILD = """
 import os, signal, sys, time
@@ -159,6 +159,16 @@ def test_a_session_whose_only_process_was_killed_is_begun_anew(name: str) -> Non
         publisher, subscriber = session.publisher("frame"), session.subscriber("frame")
         publisher.send(numbered(3))
         assert [int(frame["tick"][0]) for frame in subscriber.drain()] == [3]
+
+
+def test_abandoned_sessions_are_cleared_and_running_ones_are_not(name: str) -> None:
+    assert run_child(f"{name}-dead", "frame", "kill") == -9
+    with Session(f"{name}-alive") as session:
+        publisher, subscriber = session.publisher("frame"), session.subscriber("frame")
+        assert {f"{name}-dead", f"{name}-alive"} <= set(clear_abandoned())
+        assert leftovers(f"{name}-dead") == []
+        publisher.send(numbered(1))
+        assert len(subscriber.drain()) == 1
 
 
 def test_who_leaves_first_takes_nothing_from_those_who_stay(name: str) -> None:
