@@ -1,4 +1,4 @@
-"""What a deployment is told: which arm, which policy, at what pace, and how it stops. All of its processes read this."""
+"""What a deployment is told: which arm, which policy, at what pace, and how it stops. All its processes read this."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
