@@ -217,15 +217,16 @@ class Supervisor:
                     return ending
                 self._operator.tell(f"{ending.told}; keys: r resets, then g arms and goes on, q ends")
             told = latched
-            if latched and RESET_KEY in self._keys:
+            # Only the newest key: one that was pressed before the arm could obey it must not be obeyed later.
+            key, self._keys = self._keys[-1:], ""
+            if latched and key == RESET_KEY:
                 self._reset(link)
-            if link.state is ControlState.IDLE and GO_KEY in self._keys:
+            elif link.state is ControlState.IDLE and key == GO_KEY:
                 refusal = self._go(link)
                 if refusal is not None:
                     return refusal
             if self._seconds is not None and not latched and self._running_time() > self._seconds:
                 return Ending(f"the run's {self._seconds:g} s are over", 0)
-            self._keys = ""
             self._clock.sleep_until_ns(self._clock.now_ns() + to_ns(LOOK))
 
     def _running_time(self) -> float:

@@ -43,7 +43,7 @@ class Deployment:
             session=self.session,
             robot=robot,
             policy=f"sine:{folder / 'swing.yaml'}",
-            loop=LoopSettings(rate=100.0, policy_rate=10.0, missed_limit=1.0, bus_patience=20),
+            loop=LoopSettings(rate=100.0, policy_rate=5.0, missed_limit=1.0, bus_patience=20),
             real_time=RealTimeSettings(priority=0, lock_memory=False, spin=0.0),
             safety=FORGIVING,
             log=self.logs,
@@ -73,7 +73,10 @@ class Deployment:
 
     def await_motion(self, standing: Standing) -> None:
         """Wait until the arm moves."""
-        until(lambda: moves(standing) or self.process.poll() is not None, "the arm moves")
+        try:
+            until(lambda: moves(standing) or self.process.poll() is not None, "the arm moves")
+        except AssertionError as error:
+            raise AssertionError(self.output()) from error
         assert self.process.poll() is None, self.output()
 
     def press(self, key: str) -> None:
