@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from robot_mbrl.contracts.config import dump_settings
+from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.real_time import RealTimeSettings
+from robot_mbrl.runtime.session_record import remove_record
 from robot_mbrl.runtime.settings import AnyRobot, DeploySettings, LoopSettings
 from tests.cli.program import PROGRAM, Standing, environment
 from tests.runtime.arm_stand import PATIENCE, moves, until
@@ -108,6 +110,8 @@ class Deployment:
         self.process.wait()
         for pid in session_processes(self.session):
             os.kill(pid, signal.SIGKILL)
+        Session(self.session).close()
+        remove_record(self.session)
         assert self.process.stdin is not None
         self.process.stdin.close()
         self._output.close()
