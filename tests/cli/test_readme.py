@@ -1,13 +1,12 @@
 """The README's commands do what it says: each is run as it stands there, with another path for the port.
 
 What cannot be run as it stands is held to something else: a `make` target to the Makefile, `sudo` to the remedy that
-`doctor` names. `make demo` runs beside the quick start, as both take their time.
+`doctor` names.
 """
 
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -84,22 +83,6 @@ def test_the_remedy_against_a_locked_port_is_doctors() -> None:
     assert PERMISSION.startswith("sudo usermod -aG dialout $USER")
 
 
-@pytest.fixture(scope="module")
-def demo(folder: Path) -> Iterator["subprocess.Popen[str]"]:
-    """`make demo`, started early."""
-    process = subprocess.Popen(
-        [str(PROGRAM), "demo"],
-        env={**environment(folder), "TMPDIR": str(folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    yield process
-    process.terminate()
-    process.communicate()
-
-
-@pytest.mark.usefixtures("demo")
 def test_the_quick_start(folder: Path) -> None:
     server, *clients = EMULATED
     arm = load_arm("so101_follower")
@@ -188,9 +171,16 @@ def test_calibrate_asks_for_hands(folder: Path) -> None:
     assert outcome.code == 4, "a joint that nobody moved is not calibrated"
 
 
-def test_make_demo(demo: "subprocess.Popen[str]", folder: Path) -> None:
-    out, err = demo.communicate(timeout=PATIENCE)
-    assert demo.returncode == 0, err
-    assert re.findall(r"^(\d)\. ", out, re.MULTILINE) == ["1", "2", "3", "4", "5"]
-    assert "parked, torque off" in out
+def test_make_demo(folder: Path) -> None:
+    done = subprocess.run(
+        [str(PROGRAM), "demo"],
+        env={**environment(folder), "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE) == ["1", "2", "3", "4", "5"]
+    assert "parked, torque off" in done.stdout
     assert not list(folder.glob("robot-mbrl-demo-*"))
