@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from robot_mbrl.benchmarks.stop_proof.kinds import Kind, Make
 from robot_mbrl.benchmarks.stop_proof.stage import Stage
-from robot_mbrl.drivers.arms import ArmDefinition
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.drivers.arms import RAD_PER_TICK, ArmDefinition
 
 JOINT: Final = "elbow_flex"
 """That the faults of single servos hit: it carries forearm, wrist and gripper."""
@@ -25,11 +26,23 @@ def on_arm(**fault: Any) -> Make:
     return make
 
 
-def overheated(arm: ArmDefinition, frames: NDArray[np.void]) -> NDArray[np.bool_]:
+def overheated(arm: ArmDefinition, _before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.bool_]:
     """Frames in which a servo has been read to be too hot."""
-    hot: NDArray[np.bool_] = frames["temperature"][:, : len(arm.joints)] > arm.temperature_limit
+    hot: NDArray[np.bool_] = after["temperature"][:, : len(arm.joints)] > arm.temperature_limit
     any_hot: NDArray[np.bool_] = np.any(hot, axis=1)
     return any_hot
+
+
+def beyond_normal_lag(arm: ArmDefinition, before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Frames in which a joint is farther from its goal than it ever was before; less is the servo's own lag."""
+    n = len(arm.joints)
+
+    def lag(frames: NDArray[np.void]) -> FloatArray:
+        behind: FloatArray = np.abs(frames["goal_position"][:, :n] - frames["position"][:, :n])
+        return behind
+
+    farther: NDArray[np.bool_] = np.any(lag(after) > lag(before).max(axis=0) + RAD_PER_TICK, axis=1)
+    return farther
 
 
 _WIRE: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
@@ -66,20 +79,40 @@ _TORQUE_LOST: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 SERVO: Final = (
     *(Kind(name, "servo", what, on_arm(**fault)) for name, (what, fault) in _SERVO.items()),
     *(Kind(name, "servo", what, on_arm(**fault), physics=FALLS) for name, (what, fault) in _TORQUE_LOST.items()),
-    Kind("overheat", "servo", f"{JOINT} gets 90 °C hot", on_arm(fault="overheat", servo=JOINT), visible=overheated),
+    Kind(
+        "overheat",
+        "servo",
+        f"{JOINT} gets 90 °C hot, which switches its torque off",
+        on_arm(fault="overheat", servo=JOINT),
+        visible=overheated,
+        physics=FALLS,
+    ),
 )
 
 _SURROUNDINGS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "stuck joint": (f"{JOINT} jams", {"fault": "stuck", "servo": JOINT}),
     "stuck base": ("shoulder_pan jams", {"fault": "stuck", "servo": "shoulder_pan"}),
-    "payload": ("1.5 kg hang at the tool", {"fault": "payload", "mass": 1.5}),
-    "push": (
-        "somebody turns the base with 6 N·m for 0.5 s",
-        {"fault": "push", "servo": "shoulder_pan", "torque": 6.0, "duration": 0.5},
-    ),
     "friction": (f"{JOINT} has 30 times its friction", {"fault": "friction", "servo": JOINT, "scale": 30.0}),
 }
 
-SURROUNDINGS: Final = tuple(
-    Kind(name, "surroundings", what, on_arm(**fault)) for name, (what, fault) in _SURROUNDINGS.items()
+SURROUNDINGS: Final = (
+    *(
+        Kind(name, "surroundings", what, on_arm(**fault), visible=beyond_normal_lag)
+        for name, (what, fault) in _SURROUNDINGS.items()
+    ),
+    Kind(
+        "payload",
+        "surroundings",
+        "1.5 kg hang at the tool",
+        on_arm(fault="payload", mass=1.5),
+        visible=beyond_normal_lag,
+        physics="more than the servos can carry: the arm sinks until something holds it",
+    ),
+    Kind(
+        "push",
+        "surroundings",
+        "somebody turns the base with 6 N·m for 0.5 s",
+        on_arm(fault="push", servo="shoulder_pan", torque=6.0, duration=0.5),
+        physics="more than the servo can hold: the arm moves as long as it is pushed, and springs back",
+    ),
 )

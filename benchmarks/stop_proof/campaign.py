@@ -10,6 +10,7 @@ from typing import Final
 from robot_mbrl.benchmarks.stop_proof.arm_faults import SERVO, SURROUNDINGS, WIRE
 from robot_mbrl.benchmarks.stop_proof.kinds import Kind
 from robot_mbrl.benchmarks.stop_proof.measures import LATCHED, REST_SPEED, Measures, measure
+from robot_mbrl.benchmarks.stop_proof.motion import LEG
 from robot_mbrl.benchmarks.stop_proof.motion_faults import ACTIONS, MOTIONS
 from robot_mbrl.benchmarks.stop_proof.process_faults import PERSONS, PROCESSES
 from robot_mbrl.benchmarks.stop_proof.stage import MOVING, Stage
@@ -25,8 +26,8 @@ AFTERWARDS: Final = 1.0
 """How long the arm is watched after latch and rest [s]."""
 ATTEMPTS: Final = 4
 """How often a run is begun that does not come to its fault, because the machine is too busy for the arm to run."""
-BEFORE: Final = 0.05
-"""How much of the time before the fault belongs to what is measured [s]."""
+BEFORE: Final = 2.0 * LEG
+"""How much of the motion before the fault is looked at, to know what is normal [s]: one whole swing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,8 +14,13 @@ from robot_mbrl.drivers.arms import ArmDefinition
 Continue = Callable[[], None]
 """Keeps a fault going; called at each look."""
 
-Visible = Callable[[ArmDefinition, NDArray[np.void]], NDArray[np.bool_]]
-"""(m,) in which frames a fault shows that has no effect on the host at once."""
+
+class Visible(Protocol):
+    """Tells when a fault shows that has no effect on the host at once."""
+
+    def __call__(self, arm: ArmDefinition, before: NDArray[np.void], after: NDArray[np.void], /) -> NDArray[np.bool_]:
+        """(m,) in which of the m frames `after` the fault it shows; `before` are frames of the motion without it."""
+        ...
 
 
 class Make(Protocol):
@@ -54,6 +59,7 @@ class Kind:
         """When the fault made at `fault_ns` first showed [ns]; when it was made, if it never did."""
         if self.visible is None:
             return fault_ns
-        frames = seen.frames[seen.frames["wake_ns"] >= fault_ns]
-        shows = self.visible(arm, frames)
-        return int(frames["wake_ns"][shows.argmax()]) if shows.any() else fault_ns
+        later = seen.frames["wake_ns"] >= fault_ns
+        before, after = seen.frames[~later], seen.frames[later]
+        shows = self.visible(arm, before, after)
+        return int(after["wake_ns"][shows.argmax()]) if shows.any() else fault_ns

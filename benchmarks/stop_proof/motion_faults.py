@@ -19,8 +19,8 @@ from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.sim.geometry import MujocoGeometry
 
-SPEED: Final = 1.5
-"""Of the fastest joint of a wrong motion [rad/s]."""
+SPEED: Final = 1.25
+"""Of the fastest joint of a wrong motion [rad/s], the base's in the swing."""
 BEYOND: Final = 0.4
 """How far past a limit a wrong motion goes [rad]."""
 JUMP: Final = 1.2
@@ -126,18 +126,18 @@ def past_limit(joint: int) -> Plan:
 def limit_crossed(joint: int) -> Visible:
     """Frames whose action is past a limit of `joint`."""
 
-    def visible(arm: ArmDefinition, frames: NDArray[np.void]) -> NDArray[np.bool_]:
+    def visible(arm: ArmDefinition, _before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.bool_]:
         low, high = arm.joints[joint].position_limits
-        goal: FloatArray = frames["action_position"][:, joint]
+        goal: FloatArray = after["action_position"][:, joint]
         return (goal < low) | (goal > high)
 
     return visible
 
 
-def collision_ahead(arm: ArmDefinition, frames: NDArray[np.void]) -> NDArray[np.bool_]:
+def collision_ahead(arm: ArmDefinition, _before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.bool_]:
     """Frames whose action is a pose with less clearance than `NEAR`."""
     geometry = MujocoGeometry(arm)
-    goals = frames["action_position"][:, : len(arm.joints)]
+    goals = after["action_position"][:, : len(arm.joints)]
     return np.array([geometry.clearance(goal).distance < NEAR for goal in goals], bool)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_mbrl.benchmarks.stop_proof.kinds import Continue, Kind, Make
-from robot_mbrl.benchmarks.stop_proof.motion_faults import commanded
 from robot_mbrl.benchmarks.stop_proof.stage import PROGRAM, Stage
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.errors import SimulationError
@@ -20,7 +19,7 @@ from robot_mbrl.drivers.arms import ArmDefinition
 HEARTBEAT: Final = 0.2
 """That a console must not be silent for [s]."""
 FLOOD: Final = 500
-"""Requests and actions that are sent at each look."""
+"""Requests that are sent at each look."""
 FLOOD_TIME: Final = 0.3
 """After which somebody asks for an emergency stop amid the flood [s]."""
 
@@ -52,16 +51,14 @@ def fill_disk(stage: Stage) -> None:
 
 
 def flood(stage: Stage) -> Continue:
-    """Flood request and action channels, and ask for an emergency stop amid the flood."""
+    """Flood the request channel, and ask for an emergency stop amid the flood."""
     stop_ns = time.monotonic_ns() + to_ns(FLOOD_TIME)
     stopped = False
 
     def go_on() -> None:
         nonlocal stopped
-        goal = commanded(stage)
         for _ in range(FLOOD):
             stage.send_request(Request.HEARTBEAT)
-            stage.send_action(goal)
         if not stopped and time.monotonic_ns() >= stop_ns:
             stage.send_request(Request.EMERGENCY_STOP)
             stopped = True
@@ -80,15 +77,15 @@ def stop_command(stage: Stage) -> None:
     )
 
 
-def emergency(_arm: ArmDefinition, frames: NDArray[np.void]) -> NDArray[np.bool_]:
+def emergency(_arm: ArmDefinition, _before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.bool_]:
     """Frames after an emergency stop was asked for."""
-    asked: NDArray[np.bool_] = frames["stop_cause"] == StopCause.EMERGENCY
+    asked: NDArray[np.bool_] = after["stop_cause"] == StopCause.EMERGENCY
     return asked
 
 
-def silent_console(_arm: ArmDefinition, frames: NDArray[np.void]) -> NDArray[np.bool_]:
+def silent_console(_arm: ArmDefinition, _before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.bool_]:
     """Frames whose last heartbeat is too old."""
-    late: NDArray[np.bool_] = frames["wake_ns"] - frames["heartbeat_ns"] > to_ns(HEARTBEAT)
+    late: NDArray[np.bool_] = after["wake_ns"] - after["heartbeat_ns"] > to_ns(HEARTBEAT)
     return late
 
 
@@ -107,7 +104,7 @@ PROCESSES: Final = (
     Kind(
         "channel flood",
         "process",
-        f"{FLOOD} requests and actions every 4 ms, and an emergency stop amid them",
+        f"{FLOOD} requests every 4 ms, and an emergency stop amid them",
         flood,
         visible=emergency,
     ),

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from robot_mbrl.benchmarks.stop_proof.motion import APPROACH, write_swing
+from robot_mbrl.benchmarks.stop_proof.motion import APPROACH, LEG, write_swing
 from robot_mbrl.benchmarks.stop_proof.observation import Observer
 from robot_mbrl.contracts.clock import MonotonicClock, to_ns
 from robot_mbrl.contracts.config import BusSettings, RobotSettings, dump_settings
@@ -180,7 +180,7 @@ class Stage:
         running = self.wait(lambda: self.observer.state in MOVING or self.ended, START_PATIENCE)
         if not running or self.ended:
             raise SimulationError(f"the deployment did not start: {self.last_words()}")
-        start_ns = time.monotonic_ns() + to_ns(APPROACH + float(self.random.uniform(0.0, 1.6)))
+        start_ns = time.monotonic_ns() + to_ns(APPROACH + float(self.random.uniform(0.0, 2.0 * LEG)))
         self.wait(lambda: time.monotonic_ns() > start_ns, patience=10.0)
         if self.observer.state not in MOVING:
             raise SimulationError(f"the arm stopped before there was a fault: {self.last_words()}")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from robot_mbrl.benchmarks.stop_proof.arm_faults import SERVO, SURROUNDINGS, WIRE, overheated
+from robot_mbrl.benchmarks.stop_proof.arm_faults import SERVO, SURROUNDINGS, WIRE, beyond_normal_lag, overheated
 from robot_mbrl.benchmarks.stop_proof.kinds import Kind
 from robot_mbrl.benchmarks.stop_proof.motion import LEG, MIDDLE, SWING, write_swing
 from robot_mbrl.benchmarks.stop_proof.motion_faults import (
@@ -114,19 +114,22 @@ def test_the_swing_is_clear_of_everything_and_within_limits(tmp_path: Any) -> No
 
 
 def test_a_fault_shows_in_the_first_frame_that_has_it() -> None:
-    frames = np.zeros(4, FRAME_DTYPE)
-    frames["wake_ns"] = np.arange(4) * PERIOD_NS
-    frames["temperature"][:, :N] = 30.0
-    frames["temperature"][2:, 3] = ARM_DEFINITION.temperature_limit + 1.0
-    assert overheated(ARM_DEFINITION, frames).tolist() == [False, False, True, True]
-    frames["action_position"][3, 1] = ARM_DEFINITION.joints[1].position_limits[0] - 0.01
-    assert limit_crossed(1)(ARM_DEFINITION, frames).tolist() == [False, False, False, True]
-    frames["action_position"][:, :N] = MIDDLE
-    frames["action_position"][1, :N] = TABLE_POSE
-    assert collision_ahead(ARM_DEFINITION, frames).tolist() == [False, True, False, False]
-    frames["heartbeat_ns"] = frames["wake_ns"]
-    frames["heartbeat_ns"][3] -= round(HEARTBEAT * 1e9) + 1
-    assert silent_console(ARM_DEFINITION, frames).tolist() == [False, False, False, True]
+    before, after = np.zeros(3, FRAME_DTYPE), np.zeros(4, FRAME_DTYPE)
+    after["wake_ns"] = np.arange(4) * PERIOD_NS
+    after["temperature"][:, :N] = 30.0
+    after["temperature"][2:, 3] = ARM_DEFINITION.temperature_limit + 1.0
+    assert overheated(ARM_DEFINITION, before, after).tolist() == [False, False, True, True]
+    after["action_position"][3, 1] = ARM_DEFINITION.joints[1].position_limits[0] - 0.01
+    assert limit_crossed(1)(ARM_DEFINITION, before, after).tolist() == [False, False, False, True]
+    after["action_position"][:, :N] = MIDDLE
+    after["action_position"][1, :N] = TABLE_POSE
+    assert collision_ahead(ARM_DEFINITION, before, after).tolist() == [False, True, False, False]
+    after["heartbeat_ns"] = after["wake_ns"]
+    after["heartbeat_ns"][3] -= round(HEARTBEAT * 1e9) + 1
+    assert silent_console(ARM_DEFINITION, before, after).tolist() == [False, False, False, True]
+    before["goal_position"][:, 2] = 0.0, 0.1, 0.05
+    after["goal_position"][:, 2] = 0.1, 0.099, 0.103, 0.2
+    assert beyond_normal_lag(ARM_DEFINITION, before, after).tolist() == [False, False, True, True]
 
 
 def test_another_policy_sends_at_the_policy_s_rate() -> None:
