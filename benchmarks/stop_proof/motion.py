@@ -14,6 +14,8 @@ SWING: Final = (0.4, 0.2, -0.2, 0.25, 0.5, 0.3)
 LEG: Final = 1.2
 """From one end of the swing to the other [s]. The base peaks at 1.25 rad/s, the tool at 0.29 m/s: a little more than
 the 0.25 m/s that ISO 10218-1:2025 grants an arm of class I."""
+BRISK: Final = 1.0
+"""An arm whose fastest joint is faster than that is in full swing [rad/s]."""
 APPROACH_SPEED: Final = 1.0
 """[rad/s]."""
 APPROACH: Final = 4.0

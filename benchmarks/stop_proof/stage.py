@@ -12,7 +12,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from robot_mbrl.benchmarks.stop_proof.motion import APPROACH, LEG, write_swing
+from robot_mbrl.benchmarks.stop_proof.motion import APPROACH, BRISK, LEG, write_swing
 from robot_mbrl.benchmarks.stop_proof.observation import Observer
 from robot_mbrl.contracts.clock import MonotonicClock, to_ns
 from robot_mbrl.contracts.config import BusSettings, RobotSettings, dump_settings
@@ -172,7 +172,7 @@ class Stage:
         return True
 
     def await_swing(self) -> None:
-        """Wait until the arm swings, and then for up to one whole swing more.
+        """Wait until the arm swings, then for up to one whole swing more, and then until it is in full swing.
 
         Raises:
             SimulationError: the deployment did not get that far; what it said is in the message.
@@ -181,7 +181,7 @@ class Stage:
         if not running or self.ended:
             raise SimulationError(f"the deployment did not start: {self.last_words()}")
         start_ns = time.monotonic_ns() + to_ns(APPROACH + float(self.random.uniform(0.0, 2.0 * LEG)))
-        self.wait(lambda: time.monotonic_ns() > start_ns, patience=10.0)
+        self.wait(lambda: time.monotonic_ns() > start_ns and self.observer.speed > BRISK, patience=10.0)
         if self.observer.state not in MOVING:
             raise SimulationError(f"the arm stopped before there was a fault: {self.last_words()}")
 
