@@ -51,6 +51,13 @@ def test_disagreement_of_one_dissenter_among_five(tmp_path: Path) -> None:
     assert step.disagreement == pytest.approx(math.sqrt(0.5), rel=1e-6)
 
 
+def test_a_step_leaves_the_processors_arithmetic_as_it_was(tmp_path: Path) -> None:
+    """A run-time that flushes small numbers to zero does so for the whole thread: then no verdict could be replayed."""
+    ensemble(tmp_path / "agree.onnx", np.zeros((5, 2))).step(STATE, ACTION)
+    smallest = np.array([5e-324, 1e-310])
+    assert (smallest * 1.0 > 0.0).all()
+
+
 def test_the_residual_counts_predicted_standard_deviations(tmp_path: Path) -> None:
     """Off by 3 and 4 of them: sqrt((9 + 16) / 2)."""
     loaded = ensemble(tmp_path / "agree.onnx", np.zeros((5, 2)))
