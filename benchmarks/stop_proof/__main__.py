@@ -9,6 +9,7 @@ a kind of fault does not stop as it must.
 import argparse
 import json
 import platform
+import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -40,6 +41,8 @@ def main() -> int:
         arguments.out.with_suffix(".json").write_text(json.dumps(as_json(kinds, runs), indent=2), encoding="utf-8")
         arguments.out.with_suffix(".html").write_text(as_html(kinds, runs, platform.platform()), encoding="utf-8")
 
+    # A terminated campaign must not leave its arm and deployment behind any more than an interrupted one.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run_campaign(kinds, seeds, done)
     except KeyboardInterrupt:
