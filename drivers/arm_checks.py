@@ -100,14 +100,8 @@ def check_calibration(bus: ServoBus, servos: Sequence[Servo], calibration: ArmCa
         CalibrationStale: the first register that differs.
     """
     for servo in servos:
-        joint = calibration.joints[servo.joint]
-        expected = {
-            "homing_offset": joint.homing_offset,
-            "min_position_limit": joint.range_min,
-            "max_position_limit": joint.range_max,
-        }
-        for name, value in expected.items():
-            found = bus.read_register(servo.id, servo.register(name))
+        for name, value in calibration.joints[servo.joint].registers.items():
+            found = _read(bus, servo, name)
             if found != value:
                 raise CalibrationStale(
                     f"{servo.label}: {name} is {found}, the calibration file says {value}: "

@@ -12,10 +12,9 @@ from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.drivers.bus import bus_protocol
 from robot_mbrl.drivers.control_tables import control_table
 from robot_mbrl.drivers.dialects import dialect
+from robot_mbrl.drivers.line import BITS_PER_BYTE
 from robot_mbrl.drivers.units import servo_units
 
-BITS_PER_BYTE: Final = 10
-"""Start bit, eight data bits, stop bit."""
 TURNAROUND: Final = 95e-6
 """Between an instruction, or the answer before, and a servo's answer [s]; derived from a log of real servos."""
 
