@@ -64,26 +64,30 @@ class Child:
         )
 
     def await_line(self, ready: str, meanwhile: Callable[[], None] = lambda: None) -> list[str]:
-        """Wait for a line that begins with `ready`; returns all lines so far.
+        """Wait until it has printed a line that begins with `ready`; returns what `lines` would.
 
         Args:
             ready: how the line begins.
-            meanwhile: called again and again while waiting; what it raises ends the wait.
+            meanwhile: called again and again while waiting; what it raises ends the wait. It may call `lines`.
 
         Raises:
             ProcessFailed: it ended first, or took too long.
         """
         deadline = time.monotonic() + START_PATIENCE
-        lines: list[str] = []
-        while not any(line.startswith(ready) for line in lines):
+        while not self._has_printed(ready):
             if not self.alive:
                 raise ProcessFailed(f"the {self.name} process did not start: {self.last_words()}")
             if time.monotonic() > deadline:
                 raise ProcessFailed(f"the {self.name} process was not ready within {START_PATIENCE} s: try again")
             meanwhile()
             time.sleep(POLL)
-            lines += self.lines()
-        return lines
+        return self.lines()
+
+    def _has_printed(self, beginning: str) -> bool:
+        if self._out is None:
+            return False
+        *lines, _ = os.pread(self._out.fileno(), 1 << 20, 0).split(b"\n")
+        return any(line.startswith(beginning.encode()) for line in lines)
 
     def lines(self) -> list[str]:
         """Whole lines that it has printed since the last call."""

@@ -2,6 +2,9 @@
 
 import itertools
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -289,3 +292,22 @@ def test_weights_that_do_not_fit_are_refused() -> None:
         ensemble_model(weights, description((1.0,)))
     with pytest.raises(ConfigError, match=r"and 0 actions: give at least"):
         ensemble_model(weights, description((1.0, 1.0, 1.0)))
+
+
+def test_evaluating_keeps_no_file_and_starts_no_thread(tmp_path: Path) -> None:
+    """onnxruntime's event store and its uploader would be both: neither may hold up an arm's control loop."""
+    home = tmp_path / "home"
+    home.mkdir()
+    write_ensemble(tmp_path / "e.onnx", linear_ensemble(np.zeros((5, 2))), description())
+    code = (
+        "import os, sys; from pathlib import Path; import numpy as np\n"
+        "from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "OnnxEnsemble(Path(sys.argv[1])).step(np.zeros(2), np.zeros(1))\n"
+        "print(len(os.listdir('/proc/self/task')) - before)"
+    )
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_CACHE_HOME": str(home)}
+    command = [sys.executable, "-c", code, str(tmp_path / "e.onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=120)
+    assert done.stdout.split() == ["0"]
+    assert list(home.rglob("*")) == []

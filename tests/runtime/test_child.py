@@ -75,6 +75,10 @@ def test_waits_for_the_line_that_says_ready_and_keeps_what_came_before(child: Ch
     assert child.code is None
 
 
+def test_a_ready_line_counts_though_somebody_else_has_heard_it(child: Child) -> None:
+    assert child.await_line("child ready", lambda: heard(child, "child ready at last")) == []
+
+
 def test_its_last_words_are_the_last_line_of_its_complaints(child: Child) -> None:
     child.await_line("child ready")
     child.tell("fail")
