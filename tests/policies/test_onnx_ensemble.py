@@ -295,7 +295,7 @@ def test_weights_that_do_not_fit_are_refused() -> None:
 
 
 def test_evaluating_keeps_no_file_and_starts_no_thread(tmp_path: Path) -> None:
-    """onnxruntime's event store and its uploader would be both: neither may hold up an arm's control loop."""
+    """Onnxruntime's event store and its uploader would be both: neither may hold up an arm's control loop."""
     home = tmp_path / "home"
     home.mkdir()
     write_ensemble(tmp_path / "e.onnx", linear_ensemble(np.zeros((5, 2))), description())
