@@ -1,0 +1,1 @@
+"""Training: collecting, fitting, evaluating, and what a learner leaves for the robot."""
