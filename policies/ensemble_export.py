@@ -6,7 +6,8 @@ of the description's scale s:
     x = ((state, action) - input_mean) / input_deviation
     h = silu(... silu(x W_1 + b_1) ...)
     (δ, l) = h W_k + b_k
-    mean = state + s δ,    variance = s² exp(l)
+    l' = max - softplus(max - l),    l'' = min + softplus(l' - min)    (where there are bounds, else l'' = l)
+    mean = state + s δ,    variance = s² exp(l'')
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ from onnx import helper, numpy_helper
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
-from robot_mbrl.policies.ensemble_file import OPSETS, EnsembleDescription, seal
+from robot_mbrl.policies.ensemble_file import EnsembleDescription, seal
+from robot_mbrl.policies.onnx_file import OPSETS
 
 _IR_VERSION = 10
 """ONNX file format that goes with the newest of `OPSETS` and that onnxruntime 1.20 reads."""
@@ -35,12 +37,14 @@ class EnsembleWeights:
         input_deviation: (d + a,) of the inputs, in their units.
         matrices: k arrays (m, inputs of the layer, outputs); d + a inputs at first, 2 d outputs at last.
         biases: k arrays (m, outputs of the layer).
+        log_variance_bounds: min and max (d,) of l; None leaves it unbounded.
     """
 
     input_mean: FloatArray
     input_deviation: FloatArray
     matrices: Sequence[FloatArray]
     biases: Sequence[FloatArray]
+    log_variance_bounds: tuple[FloatArray, FloatArray] | None = None
 
 
 def ensemble_model(weights: EnsembleWeights, description: EnsembleDescription) -> onnx.ModelProto:
@@ -100,6 +104,9 @@ def _check_shapes(weights: EnsembleWeights, states: int, actions: int) -> None:
         raise ConfigError(
             f"ensemble input_deviation {weights.input_deviation.tolist()}: give {states + actions} numbers above 0"
         )
+    for bound in weights.log_variance_bounds or ():
+        if bound.shape != (states,):
+            raise ConfigError(f"ensemble log-variance bound of shape {bound.shape}: give {states} numbers")
 
 
 def _nodes(
@@ -135,13 +142,31 @@ def _nodes(
             ]
     nodes += [
         helper.make_node("Squeeze", [f"sum_{last}", "one"], ["answers"]),
-        helper.make_node("Split", ["answers", "halves"], ["changes", "log_variances"], axis=1),
+        helper.make_node("Split", ["answers", "halves"], ["changes", "free_log_variances"], axis=1),
+        *_bound_nodes(weights.log_variance_bounds, constants),
         helper.make_node("Mul", ["changes", "scale"], ["scaled_changes"]),
         helper.make_node("Add", ["state", "scaled_changes"], ["means"]),
         helper.make_node("Exp", ["log_variances"], ["scaled_variances"]),
         helper.make_node("Mul", ["scaled_variances", "scale_squared"], ["variances"]),
     ]
     return nodes, constants
+
+
+def _bound_nodes(
+    bounds: tuple[FloatArray, FloatArray] | None, constants: dict[str, NDArray[np.float32] | NDArray[np.int64]]
+) -> list[onnx.NodeProto]:
+    """From `free_log_variances` to `log_variances`; adds the bounds to `constants`."""
+    if bounds is None:
+        return [helper.make_node("Identity", ["free_log_variances"], ["log_variances"])]
+    constants["min_log_variance"], constants["max_log_variance"] = (bound.astype(np.float32) for bound in bounds)
+    return [
+        helper.make_node("Sub", ["max_log_variance", "free_log_variances"], ["below_max"]),
+        helper.make_node("Softplus", ["below_max"], ["soft_below_max"]),
+        helper.make_node("Sub", ["max_log_variance", "soft_below_max"], ["capped_log_variances"]),
+        helper.make_node("Sub", ["capped_log_variances", "min_log_variance"], ["above_min"]),
+        helper.make_node("Softplus", ["above_min"], ["soft_above_min"]),
+        helper.make_node("Add", ["min_log_variance", "soft_above_min"], ["log_variances"]),
+    ]
 
 
 def _tensor(name: str, *shape: int) -> onnx.ValueInfoProto:

@@ -15,20 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import numpy_helper
 from pydantic import Field, ValidationError
 
 from robot_mbrl.contracts.config import Settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.policies.onnx_file import (
+    check_opset,
+    check_weights,
+    float_shapes,
+    graph_inputs,
+    parse_model,
+    read_file,
+)
 
 DESCRIPTION_KEY = "robot_mbrl.ensemble"
 SEAL_KEY = "robot_mbrl.seal"
-
-OPSETS = range(17, 23)
-"""Of the default operator set: layer normalisation exists from 17 on, the newest is what onnxruntime 1.20 runs."""
 
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 
@@ -81,18 +83,11 @@ def read_ensemble(path: Path) -> EnsembleFile:
     Raises:
         ConfigError: it cannot be read, is cut short, altered, of another layout, or holds a weight that is not finite.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}): give the path of an ensemble file") from error
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(content)
-    except DecodeError as error:
-        raise ConfigError(f"{path}: not an ONNX file, or cut short: copy or export it again") from error
+    content = read_file(path, "the path of an ensemble file")
+    model = parse_model(path, content)
     description = _check_description(path, model)
-    _check_opset(path, model)
-    _check_weights(path, model)
+    check_opset(path, model)
+    check_weights(path, model)
     return _check_layout(path, content, model, description)
 
 
@@ -114,31 +109,8 @@ def _check_description(path: Path, model: onnx.ModelProto) -> EnsembleDescriptio
         raise ConfigError(f"{one_line(error, f'{path}, metadata {DESCRIPTION_KEY}')}: export it again") from error
 
 
-def _check_opset(path: Path, model: onnx.ModelProto) -> None:
-    for entry in model.opset_import:
-        known = entry.version in OPSETS if entry.domain in ("", "ai.onnx") else False
-        if not known:
-            raise ConfigError(
-                f"{path}: operator set {entry.domain or 'ai.onnx'} {entry.version}: export it with ai.onnx "
-                f"{OPSETS.start} to {OPSETS.stop - 1}, and no other"
-            )
-
-
-def _check_weights(path: Path, model: onnx.ModelProto) -> None:
-    for weight in model.graph.initializer:
-        if weight.data_location == onnx.TensorProto.EXTERNAL:
-            raise ConfigError(f"{path}: weight {weight.name!r} lies in another file: export with weights inside")
-        values = numpy_helper.to_array(weight)
-        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
-            bad = int(np.count_nonzero(~np.isfinite(values)))
-            raise ConfigError(
-                f"{path}: weight {weight.name!r} has {bad} of {values.size} values that are not finite: train it again"
-            )
-
-
 def _check_layout(path: Path, content: bytes, model: onnx.ModelProto, description: EnsembleDescription) -> EnsembleFile:
-    given = {initializer.name for initializer in model.graph.initializer}
-    inputs = _shapes(path, "input", [value for value in model.graph.input if value.name not in given])
+    inputs = _shapes(path, "input", graph_inputs(model))
     outputs = _shapes(path, "output", list(model.graph.output))
     for kind, shapes, wanted in (
         ("inputs", inputs, ("state", "action")),
@@ -163,10 +135,8 @@ def _check_layout(path: Path, content: bytes, model: onnx.ModelProto, descriptio
 
 
 def _shapes(path: Path, kind: str, values: list[onnx.ValueInfoProto]) -> dict[str, tuple[int, ...]]:
-    """Shapes by name; a dimension without a number counts as 0."""
-    for value in values:
-        if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-            raise ConfigError(f"{path}: {kind} {value.name!r} is not float32: export it with float32 tensors")
-        if len(value.type.tensor_type.shape.dim) != 2:
-            raise ConfigError(f"{path}: {kind} {value.name!r} does not have two dimensions: export it again")
-    return {value.name: tuple(int(dim.dim_value) for dim in value.type.tensor_type.shape.dim) for value in values}
+    shapes = float_shapes(path, kind, values)
+    for name, shape in shapes.items():
+        if len(shape) != 2:
+            raise ConfigError(f"{path}: {kind} {name!r} does not have two dimensions: export it again")
+    return shapes

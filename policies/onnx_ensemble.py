@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.policies.ensemble_file import EnsembleDescription, read_ensemble
+from robot_mbrl.policies.onnx_session import Float32Array, bind, open_session
 
 WARM_UP_RUNS = 20
 
@@ -69,8 +68,12 @@ class OnnxEnsemble:
         self._variances = np.zeros_like(self._means)
         self._deviations = np.zeros(self._means.shape)
         try:
-            self._session = onnxruntime.InferenceSession(file.content, _options(), providers=["CPUExecutionProvider"])
-            self._binding = self._bind()
+            self._session = open_session(file.content)
+            self._binding = bind(
+                self._session,
+                {"state": self._state, "action": self._action},
+                {"means": self._means, "variances": self._variances},
+            )
             for _ in range(WARM_UP_RUNS):
                 step = self.step(np.zeros(self.states), np.zeros(self.actions))
         except Exception as error:  # onnxruntime's errors have no other common base
@@ -107,27 +110,11 @@ class OnnxEnsemble:
         square = float(np.add.reduce(error)) / self.states
         return math.sqrt(square) if math.isfinite(square) else math.inf
 
-    def _bind(self) -> onnxruntime.IOBinding:
-        binding = self._session.io_binding()
-        for name, array in (("state", self._state), ("action", self._action)):
-            binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        for name, array in (("means", self._means), ("variances", self._variances)):
-            binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        return binding
-
     @staticmethod
     def _require(name: str, values: FloatArray, length: int) -> None:
         if values.shape != (length,):
             raise ConfigError(f"ensemble {name} of shape {values.shape}: give {length} numbers")
 
 
-def _row(length: int) -> NDArray[np.float32]:
+def _row(length: int) -> Float32Array:
     return np.zeros((1, length), np.float32)
-
-
-def _options() -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
-    return options
