@@ -9,7 +9,6 @@ the arm driver's own, with its slow rota, again at 200 Hz (`driver_loop`).
 """
 
 import argparse
-import gc
 import json
 import os
 import tempfile
@@ -29,12 +28,17 @@ from robot_mbrl.contracts.errors import BusError
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import SerialTransport, ServoBus, open_bus
 from robot_mbrl.drivers.line import BITS_PER_BYTE
+from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
 
 RATE = 200.0
 """Of the paced loop [Hz]."""
 SPIN = 200e-6
 """The loop sleeps until so long before a tick or an answer and spins the rest [s], as a control loop does."""
+REAL_TIME = RealTimeSettings(priority=80, serial_priority=85, spin=SPIN)
+"""The loop claims the machine as the control process does; what is refused is told with the figures."""
+ARM_PRIORITY = 70
+"""Of SCHED_FIFO, of the emulated arm: nothing on the computer would hold up a real one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +105,6 @@ class Loop:
 
 def paced(loop: Loop, bus: ServoBus, seconds: float, clock: MonotonicClock) -> dict[str, Any]:
     """Run at `RATE` for `seconds` [s]; a cycle ends when its last written bit has left the wire."""
-    gc.collect()
-    gc.freeze()
     ticker = Ticker(1.0 / RATE, clock)
     times: list[float] = []
     for _ in range(round(seconds * RATE)):
@@ -134,11 +136,14 @@ def measure_protocol(protocol: str, seconds: float, turnaround: float) -> dict[s
     traffic = TRAFFIC[protocol]
     arm = load_arm(traffic.arm)
     ids = [joint.id for joint in arm.joints]
-    clock = MonotonicClock(SPIN)
     with (
         tempfile.TemporaryDirectory() as folder,
-        VirtualArmProcess(arm=traffic.arm, link=Path(folder) / "port", turnaround=turnaround) as process,
+        VirtualArmProcess(
+            traffic.arm, link=Path(folder) / "port", turnaround=turnaround, priority=ARM_PRIORITY
+        ) as process,
+        RealTime(REAL_TIME) as real_time,
     ):
+        clock = real_time.clock()
         bus = open_bus(process.port, arm.protocol, arm.baud, clock, BusSettings(spin=SPIN))
         for servo_id in ids:
             if protocol == "dynamixel":
@@ -164,6 +169,7 @@ def measure_protocol(protocol: str, seconds: float, turnaround: float) -> dict[s
         "saturated_ratio": fast["cycle_ms"]["p50"] / (formula * 1e3),
         "emulator_cores": cores,
         "emulator": status,
+        "warnings": real_time.warnings,
     }
 
 
@@ -173,8 +179,6 @@ def drive(port: str, arm: ArmDefinition, seconds: float, turnaround: float, cloc
     transport = SerialTransport(port, arm.baud, clock, spin=SPIN)
     loop = driver_loop.hold(arm, transport, settings, clock)
     try:
-        gc.collect()
-        gc.freeze()
         return loop.run(seconds, RATE, turnaround)
     finally:
         loop.robot.close()
@@ -224,6 +228,7 @@ def table(figures: dict[str, Any]) -> Table:
         ),
         "driver: missed ticks, retries": lambda row: f"{row['driver']['missed_ticks']}, {row['driver']['retries']}",
         "emulator at 200 Hz": lambda row: f"{row['emulator_cores']:.2f} cores",
+        "real-time measures refused": lambda row: str(len(row["warnings"])),
         "emulator's real time lost": lambda row: f"{row['emulator']['overruns']['lost']:.3f} s",
     }
     for title, text in rows.items():

@@ -28,6 +28,7 @@ def virtual_arm(  # noqa: PLR0913  (each option of a command is an argument)
     connected: Annotated[
         list[str] | None, typer.Option(help="Joint name or ID whose servo is on the bus; may be repeated.")
     ] = None,
+    priority: Annotated[int, typer.Option(help="Of SCHED_FIFO, 1..99, for a busy computer; 0 asks for none.")] = 0,
 ) -> None:
     """Be an emulated arm on a serial port of its own, in real time, with physics, until Ctrl-C.
 
@@ -48,6 +49,7 @@ def virtual_arm(  # noqa: PLR0913  (each option of a command is an argument)
             payload=payload,
             factory=factory,
             connected=None if connected is None else tuple(connected),
+            priority=priority,
         )
     except ValidationError as error:
         raise ConfigError(one_line(error, "virtual-arm")) from error

@@ -33,6 +33,7 @@ from robot_mbrl.drivers.virtual.pty_latency import delivery_time_ns
 from robot_mbrl.drivers.virtual.pty_port import PtyPort
 from robot_mbrl.drivers.virtual.server import VirtualArmServer
 from robot_mbrl.drivers.virtual.timing import LineTiming
+from robot_mbrl.runtime.real_time import STEPS, RealTime, RealTimeSettings
 from robot_mbrl.sim.plant import MujocoPlant
 from robot_mbrl.sim.truth import ArmTruth, check_truth, draw_truth, load_truth, nominal_truth
 
@@ -57,6 +58,8 @@ class VirtualArmSettings(Settings):
         payload: mass at the tool [kg]; None takes the truth's.
         factory: servos as they come out of the box, all with the same ID, none connected but those in `connected`.
         connected: joints whose servos are on the bus, by name or ID; None for all (with `factory`: none).
+        priority: of SCHED_FIFO, 1..99, so that a busy machine does not hold up the arm as nothing holds up a real one;
+            0 stays with the default scheduler. It should be below the control process's.
     """
 
     arm: str = "so101_follower"
@@ -71,6 +74,7 @@ class VirtualArmSettings(Settings):
     payload: float | None = Field(default=None, ge=0.0, le=10.0)
     factory: bool = False
     connected: tuple[str, ...] | None = None
+    priority: int = Field(default=0, ge=0, le=99)
 
 
 def serve_virtual_arm(
@@ -97,7 +101,7 @@ def serve_virtual_arm(
         store.load(arm.servos)
     _disconnect(settings, arm)
     port = PtyPort(settings.link, definition.baud)
-    with _signals() as signalled, contextlib.ExitStack() as cleanup:
+    with _signals() as signalled, _urgency(settings.priority, report), contextlib.ExitStack() as cleanup:
         server = VirtualArmServer(
             arm, port, control_path(settings.link), store=store, delivery_ns=delivery_time_ns(report), report=report
         )
@@ -114,6 +118,16 @@ def serve_virtual_arm(
             f"{settings.link}, control socket {control_path(settings.link)}; stop it with Ctrl-C"
         )
         server.run(signalled)
+
+
+@contextlib.contextmanager
+def _urgency(priority: int, report: Callable[[str], None]) -> Iterator[None]:
+    """Come before ordinary processes, where the machine allows it; a refusal is reported."""
+    wanted = {"SCHED_FIFO", "sharp timers", "locked memory"} if priority else set()
+    with RealTime(RealTimeSettings(priority=priority), [step for step in STEPS if step.name in wanted]) as real_time:
+        for warning in real_time.warnings:
+            report(f"virtual arm: {warning}")
+        yield
 
 
 def _build_arm(settings: VirtualArmSettings, definition: ArmDefinition, truth: ArmTruth, seed: int) -> VirtualArm:
