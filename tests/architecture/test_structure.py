@@ -22,8 +22,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "commissioning": ("contracts", "drivers", "commissioning"),
     "data": (*FOUNDATION, "data"),
     "runtime": (*FOUNDATION, "commissioning", "data", "runtime"),
-    "benchmarks": (*FOUNDATION, "commissioning", "data", "runtime", "benchmarks"),
-    "cli": (*FOUNDATION, "commissioning", "data", "runtime", "benchmarks", "cli"),
+    "learning": (*FOUNDATION, "data", "learning"),
+    "benchmarks": (*FOUNDATION, "commissioning", "data", "runtime", "learning", "benchmarks"),
+    "cli": (*FOUNDATION, "commissioning", "data", "runtime", "learning", "benchmarks", "cli"),
 }
 """Which parts of robot_mbrl each part may import. A part that is not listed has no place yet."""
 

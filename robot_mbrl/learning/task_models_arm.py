@@ -1,0 +1,171 @@
+"""Task models of the arm's tasks, reach and push: `sim.tasks` as a planner sees it.
+
+A state is the task's observation (see `sim.tasks.layout`). Learned are the joints' positions and velocities, and the
+object's in the table's plane; joint targets follow from the action, the tool's place from the joints, and the goal and
+the object's height stay.
+"""
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.learning.task_models import ObservedTaskModel, as_float32
+from robot_mbrl.learning.tool_kinematics import ToolKinematics
+from robot_mbrl.policies.task_model import Float32Array
+from robot_mbrl.sim.model import build_model
+from robot_mbrl.sim.tasks.push import PushTask
+from robot_mbrl.sim.tasks.reach import ReachTask
+from robot_mbrl.sim.tasks.task import EFFORT_WEIGHT, REWARD_SCALE, Task
+from robot_mbrl.sim.truth import nominal_truth
+
+LOWEST_TOOL = 0.0
+"""Height of the table [m], below which a plan's tool violates the workspace."""
+
+
+class ArmModel(ObservedTaskModel):
+    """What reach and push share.
+
+    The networks see joint positions and velocities, and how far present and next targets are from the positions:
+    a servo answers to that difference, which is small beside the positions themselves.
+
+    Attributes:
+        task: rewards, layout and limits.
+        kinematics: of the tool.
+    """
+
+    def __init__(self, task: Task) -> None:
+        layout, n = task.layout, task.layout.joints
+        super().__init__(gymnasium.spaces.Box(-1.0, 1.0, (n,), np.float64))
+        model = build_model(task.arm, nominal_truth(task.arm).without_backlash())
+        self.task = task
+        self.kinematics = ToolKinematics(model, task.arm.joint_names)
+        self.states, self.inputs, self.outputs = layout.size, 4 * n, 2 * n
+        self._scale = torch.as_tensor(task.action_scale, dtype=torch.float32)
+        self._low, self._high = torch.as_tensor(task.position_limits.T.copy(), dtype=torch.float32)
+
+    def part(self, state: Tensor, name: str) -> Tensor:
+        """View of the part `name` of states, (..., d) -> (..., length)."""
+        return state[..., self.task.layout.slices[name]]
+
+    def state(self, observation: FloatArray) -> Float32Array:
+        """States of observations: the same numbers, (..., d) -> (..., d)."""
+        return as_float32(observation)
+
+    def next_targets(self, state: Tensor, action: Tensor) -> Tensor:
+        """Joint targets [rad] after an action, within the position limits, (..., d) and (..., n) -> (..., n)."""
+        goals = self.part(state, "targets") + action.clamp(-1.0, 1.0) * self._scale
+        return torch.minimum(torch.maximum(goals, self._low), self._high)
+
+    def model_inputs(self, state: Tensor, action: Tensor) -> Tensor:
+        """What the networks see, (..., d) and (..., n) -> (..., i)."""
+        joints = self.part(state, "joints")
+        servos = (self.part(state, "targets") - joints, self.next_targets(state, action) - joints)
+        return torch.cat((joints, self.part(state, "velocities"), *servos), dim=-1)
+
+    def next_state(self, state: Tensor, action: Tensor, output: Tensor) -> Tensor:
+        """State after the action when the networks predict `output`, (..., d), (..., n) and (..., o) -> (..., d)."""
+        moved = self.learned(state) + output
+        n = self.task.layout.joints
+        joints, velocities = moved[..., :n], moved[..., n : 2 * n]
+        targets = self.next_targets(state, action).expand_as(joints)
+        goal = self.part(state, "goal").expand(*moved.shape[:-1], 3)
+        cube = self._next_object(state, moved[..., 2 * n :])
+        return torch.cat((joints, velocities, targets, self.kinematics.place(joints), *cube, goal), dim=-1)
+
+    def targets(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        """What the networks should have predicted, (..., d), (..., n) and (..., d) -> (..., o)."""
+        del action
+        return self.learned(next_state) - self.learned(state)
+
+    def learned(self, state: Tensor) -> Tensor:
+        """The coordinates whose change is learned, (..., d) -> (..., o)."""
+        return torch.cat((self.part(state, "joints"), self.part(state, "velocities")), dim=-1)
+
+    def violation(self, state: Tensor) -> Tensor:
+        """How far each joint is past its limits [rad], and the tool below the table [m], (..., d) -> (..., 2 n + 1)."""
+        joints = self.part(state, "joints")
+        depth = LOWEST_TOOL - self.part(state, "tool")[..., 2:]
+        return torch.cat((self._low - joints, joints - self._high, depth), dim=-1)
+
+    def _next_object(self, state: Tensor, moved: Tensor) -> tuple[Tensor, ...]:
+        """The observation's parts of the object, when its learned coordinates become `moved` (..., o - 2 n)."""
+        del state, moved
+        return ()
+
+
+class ReachModel(ArmModel):
+    """`sim.tasks.reach`: `reward = closeness(|tool - goal|) - effort(action)`."""
+
+    def reward(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        """Reward of a transition, (..., d), (..., n) and (..., d) -> (...)."""
+        del state
+        way = self.part(next_state, "tool") - self.part(next_state, "goal")
+        return closeness(way) - effort(action)
+
+
+class PushModel(ArmModel):
+    """`sim.tasks.push`: `reward = 0.8 closeness(|object - goal|) + 0.2 closeness(|tool - object|) - effort(action)`.
+
+    The networks also see the object's velocity, and tool and next targets' tool place as seen from the object: how it
+    slides does not depend on where on the table it lies.
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.inputs += 8
+        self.outputs += 4
+
+    def model_inputs(self, state: Tensor, action: Tensor) -> Tensor:
+        """What the networks see, (..., d) and (..., n) -> (..., i)."""
+        shared = super().model_inputs(state, action)
+        cube = self.part(state, "object")
+        ahead = self.kinematics.place(self.next_targets(state, action))
+        around = (self.part(state, "object_velocity")[..., :2], self.part(state, "tool") - cube, ahead - cube)
+        return torch.cat((shared, *(part.expand(*shared.shape[:-1], -1) for part in around)), dim=-1)
+
+    def learned(self, state: Tensor) -> Tensor:
+        """The coordinates whose change is learned, (..., d) -> (..., o)."""
+        cube, rate = self.part(state, "object")[..., :2], self.part(state, "object_velocity")[..., :2]
+        return torch.cat((super().learned(state), cube, rate), dim=-1)
+
+    def _next_object(self, state: Tensor, moved: Tensor) -> tuple[Tensor, ...]:
+        """Place and velocity (..., 3) of the object; it stays at its height."""
+        height = self.part(state, "object")[..., 2:].expand(*moved.shape[:-1], 1)
+        return moved[..., :2], height, moved[..., 2:], torch.zeros_like(height)
+
+    def reward(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        """Reward of a transition, (..., d), (..., n) and (..., d) -> (...)."""
+        del state
+        cube = self.part(next_state, "object")
+        delivery = closeness(cube[..., :2] - self.part(next_state, "goal")[..., :2])
+        approach = closeness(self.part(next_state, "tool") - cube)
+        share = PushTask.APPROACH_SHARE
+        return (1.0 - share) * delivery + share * approach - effort(action)
+
+
+ARM_MODELS: dict[str, type[ArmModel]] = {ReachTask.name: ReachModel, PushTask.name: PushModel}
+"""Task model of each task of the arm."""
+
+
+def arm_model(task: Task) -> ArmModel:
+    """The task model of `task`.
+
+    Raises:
+        ConfigError: there is none for it.
+    """
+    if task.name not in ARM_MODELS:
+        raise ConfigError(f"there is no task model for {task.name!r}: there are for {', '.join(ARM_MODELS)}")
+    return ARM_MODELS[task.name](task)
+
+
+def closeness(way: Tensor) -> Tensor:
+    """`1 - tanh(|way| / 0.1 m)` of vectors [m], (..., k) -> (...)."""
+    return 1.0 - torch.tanh(torch.linalg.vector_norm(way, dim=-1) / REWARD_SCALE)
+
+
+def effort(action: Tensor) -> Tensor:
+    """`0.01 mean(a²)` of actions clipped to -1..1, (..., n) -> (...)."""
+    return EFFORT_WEIGHT * action.clamp(-1.0, 1.0).square().mean(dim=-1)

@@ -1,0 +1,98 @@
+"""Where an arm's tool is, in torch, for many poses at once.
+
+A point v in the frame of link k, turned by the hinge and seen from the link before it, is
+
+    v' = C_k Rz(q_k) v + d_k
+
+where each frame is turned so that its hinge axis is z. From the tool's place in the last frame inwards that is a sine,
+a cosine and a 3 x 3 product a joint, without ever building a rotation of the whole chain.
+"""
+
+import mujoco
+import numpy as np
+import torch
+from torch import Tensor
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.sim.names import TOOL_SITE
+
+
+class ToolKinematics:
+    """Forward kinematics of the tool frame's origin, taken from an arm's MuJoCo model.
+
+    Attributes:
+        joints: n, length of a pose.
+    """
+
+    def __init__(self, model: mujoco.MjModel, joint_names: tuple[str, ...]) -> None:
+        """Read the chain from the tool site to the world.
+
+        Args:
+            model: of an arm with rigid gears.
+            joint_names: the joints that a pose gives, in its order.
+
+        Raises:
+            ConfigError: a joint on the way to the tool is not among them, is no hinge, or misses its body's origin.
+        """
+        self.joints = len(joint_names)
+        site = model.site(TOOL_SITE)
+        body, point = int(site.bodyid[0]), np.array(site.pos)
+        # (joint, C, d) from the tool inwards; rotation and offset of bodies that do not move are folded in.
+        self._steps: list[tuple[int, Tensor, Tensor]] = []
+        self._tool = torch.zeros(3, dtype=torch.float64)
+        joint, rotation, offset = -1, np.eye(3), point
+        while body > 0:
+            place, turn = np.array(model.body_pos[body]), _matrix(model.body_quat[body])
+            if model.body_jntnum[body]:
+                index, axis = _hinge(model, body, joint_names)
+                align = _z_to(axis)
+                self._append(joint, align.T @ rotation, align.T @ offset)
+                joint, rotation, offset = index, align, np.zeros(3)
+            rotation, offset = turn @ rotation, turn @ offset + place
+            body = int(model.body_parentid[body])
+        self._append(joint, rotation, offset)
+
+    def place(self, joints: Tensor) -> Tensor:
+        """Tool place [m] in the base frame for joint positions [rad], (..., n) -> (..., 3)."""
+        sine, cosine = torch.sin(joints), torch.cos(joints)
+        point = self._tool.to(joints.dtype).expand(*joints.shape[:-1], 3)
+        for joint, rotation, offset in self._steps:
+            s, c = sine[..., joint], cosine[..., joint]
+            x, y, z = point.unbind(-1)
+            turned = torch.stack((c * x - s * y, s * x + c * y, z), dim=-1)
+            point = turned @ rotation.to(joints.dtype).T + offset.to(joints.dtype)
+        return point
+
+    def _append(self, joint: int, rotation: FloatArray, offset: FloatArray) -> None:
+        """Note what follows the turn of `joint`; before the first joint that is the tool's own place."""
+        if joint < 0:
+            self._tool = torch.as_tensor(offset)
+        else:
+            self._steps.append((joint, torch.as_tensor(rotation.copy()), torch.as_tensor(offset)))
+
+
+def _hinge(model: mujoco.MjModel, body: int, joint_names: tuple[str, ...]) -> tuple[int, FloatArray]:
+    """The pose's index and the axis (3,) of the one hinge of `body`."""
+    joint = model.joint(int(model.body_jntadr[body]))
+    simple = model.body_jntnum[body] == 1 and joint.type[0] == mujoco.mjtJoint.mjJNT_HINGE and not joint.pos.any()
+    if not simple or joint.name not in joint_names:
+        raise ConfigError(
+            f"joint {joint.name!r} carries the tool: it must be one of {', '.join(joint_names)}, a single hinge "
+            "through the origin of its link; build the model with rigid gears"
+        )
+    return joint_names.index(joint.name), np.array(joint.axis)
+
+
+def _matrix(quaternion: FloatArray) -> FloatArray:
+    """Rotation matrix (3, 3) of a unit quaternion w x y z."""
+    matrix = np.zeros(9)
+    mujoco.mju_quat2Mat(matrix, quaternion)
+    return matrix.reshape(3, 3)
+
+
+def _z_to(axis: FloatArray) -> FloatArray:
+    """A rotation matrix (3, 3) that brings z to the unit vector `axis`."""
+    quaternion = np.zeros(4)
+    mujoco.mju_quatZ2Vec(quaternion, axis)
+    return _matrix(quaternion)

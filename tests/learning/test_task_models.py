@@ -1,0 +1,134 @@
+"""Task models agree with their environments: rewards, known coordinates, and targets that undo `next_state`."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.task_models import wrapped
+from robot_mbrl.learning.task_models_arm import ArmModel
+from robot_mbrl.learning.task_models_suite import ReacherModel
+from robot_mbrl.learning.tasks import LearningTask, make_learning_task, task_names
+from robot_mbrl.policies.task_model import TaskModel
+from robot_mbrl.sim.tasks import make_task
+
+STEPS = 60
+
+
+def walk(task: LearningTask, seed: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
+    """Transitions (state, action, next state, reward) of random actions."""
+    random = np.random.default_rng(seed)
+    observation, _ = task.environment.reset(seed=seed)
+    space = task.environment.action_space
+    assert isinstance(space, gymnasium.spaces.Box)
+    found = []
+    for _ in range(STEPS):
+        action = random.uniform(space.low, space.high).astype(np.float32)
+        before = task.model.state(observation)
+        observation, reward, *_ = task.environment.step(action)
+        found.append((before, action, task.model.state(observation), float(reward)))
+    return found
+
+
+def columns(task: LearningTask, seed: int = 0) -> list[torch.Tensor]:
+    return [torch.as_tensor(np.array(column)) for column in zip(*walk(task, seed), strict=True)]
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_the_reward_is_the_environments(name: str) -> None:
+    task = make_learning_task(name)
+    state, action, next_state, reward = columns(task)
+    np.testing.assert_allclose(task.model.reward(state, action, next_state), reward, atol=2e-5)
+    assert reward.std() > 0.0 or name.startswith("dm_control:reacher")
+
+
+def test_reacher_pays_where_finger_and_target_overlap() -> None:
+    task = make_learning_task("dm_control:reacher-easy")
+    rewards = [columns(task, seed) for seed in range(8)]
+    environment = torch.cat([column[3] for column in rewards])
+    model = torch.cat([task.model.reward(*column[:3]) for column in rewards])
+    assert 0 < environment.sum() < len(environment)
+    np.testing.assert_array_equal(model, environment)
+
+
+def test_a_held_action_counts_its_last_reward_for_each_step() -> None:
+    once, held = (make_learning_task("dm_control:cartpole-swingup", repeat=repeat) for repeat in (1, 4))
+    transition = columns(once)[:3]
+    np.testing.assert_allclose(held.model.reward(*transition), 4.0 * once.model.reward(*transition), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_targets_lead_to_the_next_state_and_known_parts_are_exact(name: str) -> None:
+    task = make_learning_task(name)
+    model: TaskModel = task.model
+    state, action, next_state, _ = columns(task)
+    output = model.targets(state, action, next_state)
+    assert output.shape == (STEPS, model.outputs)
+    assert model.model_inputs(state, action).shape == (STEPS, model.inputs)
+    difference = model.next_state(state, action, output) - next_state
+    for angle in getattr(model, "angles", ()):
+        difference[:, angle] = wrapped(difference[:, angle])
+    if name == "push":  # the object is taken to slide: its height stays
+        layout = make_task("push").layout
+        difference[:, [layout.slices["object"].stop - 1, layout.slices["object_velocity"].stop - 1]] = 0.0
+    np.testing.assert_allclose(difference, 0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_leading_axes_broadcast(name: str) -> None:
+    task = make_learning_task(name)
+    model = task.model
+    state, action, next_state, _ = columns(task)
+    output = model.targets(state, action, next_state)
+    many = output.expand(3, *output.shape)
+    stacked = model.next_state(state, action, many)
+    assert stacked.shape == (3, STEPS, model.states)
+    np.testing.assert_array_equal(stacked[1], model.next_state(state, action, output))
+    np.testing.assert_array_equal(model.reward(state, action, stacked)[2], model.reward(state, action, stacked[2]))
+    assert model.violation(stacked).shape[:2] == (3, STEPS)
+
+
+def test_an_angle_is_learned_the_short_way_round() -> None:
+    model = make_learning_task("dm_control:cartpole-swingup").model
+    state, after = torch.tensor([[0.0, 3.1, 0.0, 1.0]]), torch.tensor([[0.0, -3.1, 0.0, 1.0]])
+    output = model.targets(state, torch.zeros(1, 1), after)
+    np.testing.assert_allclose(output[0, 1], 2.0 * np.pi - 6.2, rtol=1e-5)
+
+
+def test_the_finger_of_a_bent_reacher() -> None:
+    model = make_learning_task("dm_control:reacher-easy").model
+    assert isinstance(model, ReacherModel)
+    # Upper link along y, lower one turned back by a right angle: 0.12 m up and 0.12 m to the right.
+    finger = model.finger(torch.tensor([np.pi / 2.0, -np.pi / 2.0]))
+    np.testing.assert_allclose(finger, [0.12, 0.12], atol=1e-9)
+
+
+def test_limits_are_violated_by_the_angle_past_them_and_the_depth_below_the_table() -> None:
+    model = make_learning_task("reach").model
+    assert isinstance(model, ArmModel)
+    n = model.task.layout.joints
+    low, high = model.task.position_limits.T
+    state = torch.zeros(model.states)
+    state[model.task.layout.slices["joints"]] = torch.as_tensor((low + high) / 2.0, dtype=torch.float32)
+    state[0] = high[0] + 0.1
+    state[model.task.layout.slices["tool"]] = torch.tensor([0.2, 0.0, -0.03])
+    violation = model.violation(state)
+    assert violation.shape == (2 * n + 1,)
+    np.testing.assert_allclose(violation[[n, -1]], [0.1, 0.03], atol=1e-6)
+    assert (violation[:n] < 0.0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "repeat", "parts"),
+    [
+        ("fly", 1, "'fly'.*reach.*gymnasium:Pendulum-v1"),
+        ("dm_control:cartpole-fly", 1, "cartpole-fly"),
+        ("reach", 2, "reach: repeat = 2.*give 1"),
+        ("gymnasium:Pendulum-v1", 3, "repeat = 3"),
+        ("dm_control:reacher-easy", 0, "0"),
+    ],
+)
+def test_what_does_not_exist_is_refused(name: str, repeat: int, parts: str) -> None:
+    with pytest.raises(ConfigError, match=parts):
+        make_learning_task(name, repeat=repeat)

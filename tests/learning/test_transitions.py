@@ -1,0 +1,92 @@
+"""Transitions: bounded in memory, complete on disk, readable after a write that broke off."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.transitions import TransitionFile, Transitions, read_transitions
+
+
+def filled(count: int, capacity: int = 100) -> Transitions:
+    """Transitions whose every number tells which one it is."""
+    found = Transitions(3, 2, capacity)
+    for index in range(count):
+        found.add(np.full(3, index, np.float32), np.full(2, -index, np.float32), np.full(3, index + 1), index / 2)
+    return found
+
+
+def test_the_newest_are_kept_in_order() -> None:
+    transitions = filled(7, capacity=4)
+    assert (len(transitions), transitions.total) == (4, 7)
+    np.testing.assert_array_equal(transitions.states[:, 0], [3, 4, 5, 6])
+    np.testing.assert_array_equal(transitions.next_states[:, 2], [4, 5, 6, 7])
+    np.testing.assert_array_equal(transitions.actions[:, 1], [-3, -4, -5, -6])
+    np.testing.assert_array_equal(transitions.rewards, [1.5, 2.0, 2.5, 3.0])
+
+
+def test_a_number_that_is_not_finite_is_refused_and_not_kept() -> None:
+    transitions = filled(2)
+    with pytest.raises(ConfigError, match=r"transition 2 .*nan"):
+        transitions.add(np.zeros(3, np.float32), np.full(2, np.nan, np.float32), np.zeros(3, np.float32), 0.0)
+    assert len(transitions) == 2
+
+
+def test_the_file_holds_all_and_memory_the_newest(tmp_path: Path) -> None:
+    path = tmp_path / "transitions.bin"
+    transitions = filled(7, capacity=4)
+    with TransitionFile(path, 3, 2) as file:
+        file.append(filled(4), 0)
+        file.append(transitions, 4)
+        again = file.read(7, capacity=4)
+    np.testing.assert_array_equal(again.states, transitions.states)
+    assert again.total == 7
+    np.testing.assert_array_equal(read_transitions(path).states, filled(7).states)
+
+
+def test_what_a_checkpoint_does_not_count_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "transitions.bin"
+    with TransitionFile(path, 3, 2) as file:
+        file.append(filled(9), 0)
+        assert len(file.read(5, capacity=100)) == 5
+        file.append(filled(6), 5)
+    np.testing.assert_array_equal(read_transitions(path).states, filled(6).states)
+
+
+@pytest.mark.parametrize("missing", [1, 17, 35])
+def test_a_record_that_broke_off_is_left_out(tmp_path: Path, missing: int) -> None:
+    path = tmp_path / "transitions.bin"
+    with TransitionFile(path, 3, 2) as file:
+        file.append(filled(5), 0)
+    path.write_bytes(path.read_bytes()[:-missing])
+    np.testing.assert_array_equal(read_transitions(path).states, filled(4).states)
+    with TransitionFile(path, 3, 2) as file:
+        assert len(file.read(4, capacity=100)) == 4
+        with pytest.raises(ConfigError, match="holds 4 transitions, not 5"):
+            file.read(5, capacity=100)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b'{"format": "other"}\n', b"[1]\n" + bytes(100)])
+def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "transitions.bin"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"transitions\.bin"):
+        read_transitions(path)
+
+
+def test_transitions_of_another_task_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "transitions.bin"
+    TransitionFile(path, 3, 2).close()
+    with pytest.raises(ConfigError, match="4 states"):
+        TransitionFile(path, 4, 2)
+
+
+def test_rows_that_were_overwritten_are_not_given() -> None:
+    with pytest.raises(ConfigError, match="newest 4"):
+        filled(7, capacity=4).rows(2)
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_transitions(tmp_path / "none")
