@@ -17,7 +17,8 @@ Bounding spheres tell which shapes can be the nearest: only these are measured e
 """
 
 import math
-from typing import NamedTuple
+from operator import sub
+from typing import Final, NamedTuple
 
 import mujoco
 import numpy as np
@@ -40,6 +41,9 @@ PARKED_RANGE = 0.35
 
 _FAR = 10.0
 """Beyond any distance within an arm [m]."""
+
+_ONES: Final = np.ones(3)
+"""A row of squares times this is their sum."""
 
 
 class LinkPair(NamedTuple):
@@ -98,16 +102,25 @@ class MujocoGeometry:
         self._names = [f"{pair.first} - {pair.second}" for pair in self.pairs]
         self._model = build_model(arm, nominal_truth(arm).without_backlash())
         self._data = mujoco.MjData(self._model)
-        addresses = Addresses(self._model, arm)
-        self._joints, self._tool = addresses.position, addresses.tool
-        self._shapes = [(k, a, b) for k, pair in enumerate(self.pairs) for a, b in self._shapes_of(pair)]
-        self._first: IntArray = np.array([first for _, first, _ in self._shapes])
-        self._second: IntArray = np.array([second for _, _, second in self._shapes])
-        on_table = self._first == self._model.geom(TABLE).id
-        self._on_table, self._over_table = np.flatnonzero(on_table), self._second[on_table]
+        # The bare arm has no coordinates but its joints, in its own order. The data's arrays stay where they are.
+        self._qpos, self._places = self._data.qpos, self._data.geom_xpos
+        self._tool: FloatArray = self._data.site_xpos[Addresses(self._model, arm).tool]
+        self._posed = b""
+        shapes = [(k, a, b) for k, pair in enumerate(self.pairs) for a, b in self._shapes_of(pair)]
+        table = self._model.geom(TABLE).id
+        # Shapes over the table first, so that each kind is a slice.
+        self._shapes = sorted(shapes, key=lambda shape: shape[1] != table)
+        first: IntArray = np.array([first for _, first, _ in self._shapes])
+        second: IntArray = np.array([second for _, _, second in self._shapes])
+        over = int(np.count_nonzero(first == table))
+        self._over_table, self._first, self._second = second[:over], first[over:], second[over:]
         radius: FloatArray = self._model.geom_rbound
-        self._radii = np.where(on_table, 0.0, radius[self._first]) + radius[self._second]
+        self._radii = np.where(first == table, 0.0, radius[first]) + radius[second]
+        self._bounds = np.zeros(len(shapes))
+        self._heights, self._distances = self._bounds[:over], self._bounds[over:]
+        self._apart, self._other = np.zeros((2, len(self._first), 3))
         self._parked = np.array([joint.park_position for joint in arm.joints])
+        self._park_angles = self._parked.tolist()
         self._resting = self._resting_pairs()
 
     def tool_position(self, position: FloatArray) -> FloatArray:
@@ -117,7 +130,7 @@ class MujocoGeometry:
             ConfigError: `position` has another shape.
         """
         self._pose(position)
-        return np.array(self._data.site_xpos[self._tool])
+        return self._tool.copy()
 
     def clearance(self, position: FloatArray) -> Clearance:
         """Smallest distance among `pairs` at joint angles `position` (n,) [rad]; minus infinity if one is not finite.
@@ -126,12 +139,14 @@ class MujocoGeometry:
             ConfigError: `position` has another shape.
         """
         self._pose(position)
-        if not math.isfinite(np.add.reduce(position)):
+        angles: list[float] = position.tolist()
+        if not math.isfinite(sum(angles)):
             return Clearance(-math.inf, "joint angles that are not finite")
         bounds = self._lower_bounds()
-        gains = {pair: self._allowance(pair, position) for pair in self._resting}
+        gains = {pair: self._allowance(pair, angles) for pair in self._resting}
         for pair, gain in gains.items():
-            bounds[self._resting[pair].shapes] += gain
+            if gain > 0.0:
+                bounds[self._resting[pair].shapes] += gain
         measure, model, data = mujoco.mj_geomDistance, self._model, self._data
         nearest, nearest_pair = math.inf, 0
         for index in bounds.argsort(kind="stable").tolist():
@@ -145,25 +160,34 @@ class MujocoGeometry:
         return Clearance(nearest, self._names[nearest_pair])
 
     def _pose(self, position: FloatArray) -> None:
-        if np.shape(position) != self._parked.shape:
-            raise ConfigError(f"{self._name}: joint angles of shape {np.shape(position)}: give {len(self._parked)}")
-        self._data.qpos[self._joints] = position
-        mujoco.mj_kinematics(self._model, self._data)
+        """Put the links where `position` has them, unless that is where the last question had them."""
+        if position.shape != self._qpos.shape:
+            raise ConfigError(f"{self._name}: joint angles of shape {position.shape}: give {len(self._qpos)}")
+        wanted = position.tobytes()
+        if wanted != self._posed:
+            self._qpos[:] = position
+            mujoco.mj_kinematics(self._model, self._data)
+            self._posed = wanted
 
     def _lower_bounds(self) -> FloatArray:
-        """(shapes,) distances of the bounding spheres from each other or from the table [m]."""
-        places: FloatArray = self._data.geom_xpos
-        between = places.take(self._first, axis=0)
-        between -= places.take(self._second, axis=0)
-        bounds: FloatArray = np.sqrt(np.einsum("ij,ij->i", between, between))
-        bounds[self._on_table] = places[self._over_table, 2]
-        bounds -= self._radii
-        return bounds
+        """(shapes,) distances of the bounding spheres from the table or from each other [m]; a buffer that is kept.
 
-    def _allowance(self, pair: int, position: FloatArray) -> float:
-        """What the distance of a resting pair gains at `position` [m]."""
+        Written for few and cheap calls: this runs in every tick. `mode` lets NumPy write to `out` directly.
+        """
+        places, apart, other = self._places, self._apart, self._other
+        places[:, 2].take(self._over_table, out=self._heights, mode="clip")
+        places.take(self._first, axis=0, out=apart, mode="clip")
+        places.take(self._second, axis=0, out=other, mode="clip")
+        np.subtract(apart, other, out=apart)
+        np.multiply(apart, apart, out=apart)
+        np.dot(apart, _ONES, out=self._distances)
+        np.sqrt(self._distances, out=self._distances)
+        return np.subtract(self._bounds, self._radii, out=self._bounds)
+
+    def _allowance(self, pair: int, angles: list[float]) -> float:
+        """What the distance of a resting pair gains at joint `angles` [m]."""
         joints = self.pairs[pair].joints
-        away = max(map(abs, (position[joints] - self._parked[joints]).tolist()))
+        away = max(map(abs, map(sub, angles[joints], self._park_angles[joints])))
         share: float = max(0.0, 1.0 - away / PARKED_RANGE)
         return self._resting[pair].lacking * share
 

@@ -164,6 +164,15 @@ def test_the_same_angles_give_the_same_bits_whatever_came_before() -> None:
     assert forwards == backwards[::-1]
 
 
+def test_angles_that_change_in_place_are_looked_at_anew() -> None:
+    arm = load_arm("so101_follower")
+    geometry, angles = MujocoGeometry(arm), np.zeros(6)
+    before = geometry.tool_position(angles)
+    angles[0] = 0.5
+    np.testing.assert_array_equal(geometry.tool_position(angles), MujocoGeometry(arm).tool_position(angles.copy()))
+    assert np.linalg.norm(geometry.tool_position(angles) - before) > 0.1
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_unknown_angles_are_never_clear(bad: float) -> None:
     geometry = MujocoGeometry(load_arm("so101_follower"))
