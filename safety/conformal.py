@@ -77,7 +77,7 @@ def conformal_rank(episodes: int, alpha: float) -> int:
     if episodes < needed:
         raise ConfigError(
             f"{episodes} nominal episodes cannot promise a false-stop rate of {alpha:g} an episode: "
-            f"{needed - episodes} more are missing, {needed} are needed, or give a rate of {1 / (episodes + 1):.3g} or more"
+            f"{needed - episodes} more are missing, {needed} are needed, or allow a rate of {1 / (episodes + 1):.3g}"
         )
     return math.ceil((episodes + 1) * (1 - _exact(alpha)))
 
@@ -96,8 +96,8 @@ def conformal_threshold(scores: Sequence[float], alpha: float) -> float:
     threshold = sorted(scores)[rank - 1] if not any(map(math.isnan, scores)) else math.nan
     if not math.isfinite(threshold):
         raise ConfigError(
-            f"score number {rank} of {len(scores)} nominal episodes is {threshold}: leave out episodes shorter than the "
-            "persistence, and train the model on all that nominal episodes do"
+            f"score number {rank} of {len(scores)} nominal episodes is {threshold}: leave out episodes shorter than "
+            "the persistence, and train the model on all that nominal episodes do"
         )
     return threshold
 

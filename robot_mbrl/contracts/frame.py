@@ -87,9 +87,11 @@ FRAME_DTYPE = np.dtype(
         ("value", np.float64),
         ("limit", np.float64),
         ("speed_scale", np.float64),
-        # What the policy knows of itself.
+        # What the policy knows of itself, and what the model beside it says: where there is no such model, the policy's
+        # own disagreement is the one that is judged.
         ("action_ns", np.int64),  # when the action was made, -1 before the first
         ("action_expires_ns", np.int64),
+        ("policy_disagreement", np.float64),
         ("disagreement", np.float64),
         ("residual", np.float64),
         # The bus, counted since it was opened, and the operator's heartbeat (-1 when none is asked for).

@@ -43,12 +43,12 @@ class Judge(Protocol):
 
 
 class Doubts(Protocol):
-    """What knows how far the models can be believed; `model_watch.ModelWatch` is one."""
+    """What knows how far the models can be believed; `policies.model_watch.ModelWatch` is one."""
 
     def update(
-        self, stamp_ns: int, position: FloatArray, velocity: FloatArray, goal: FloatArray
+        self, stamp_ns: int, position: FloatArray, velocity: FloatArray, held: FloatArray, requested: FloatArray
     ) -> tuple[float, float]:
-        """Disagreement and residual now."""
+        """Disagreement and residual now, with the goals that the servos held and those that this tick asks for."""
         ...
 
 
@@ -237,6 +237,8 @@ class ControlLoop:
         """Where the policy, or a stop, asks the arm to be. A cycle that could not be read proposes no motion."""
         drive, now_ns = self._conductor.drive, int(frame["wake_ns"][0])
         self._actions.tell(frame)
+        if self._doubts is None:
+            frame["disagreement"] = frame["policy_disagreement"]
         if drive is Drive.FOLLOW and self._action is not None and self._actions.finite:
             self._motion.accept(self._actions.position, self._actions.expires_ns)
         if drive is Drive.NOTHING:
@@ -244,8 +246,8 @@ class ControlLoop:
         requested = self._motion.executed if self._link.failed else self._motion.propose(drive, now_ns)
         frame["requested_position"] = requested
         if self._doubts is not None and drive is Drive.FOLLOW:
-            stamp_ns, position, velocity = int(frame["stamp_ns"][0]), frame["position"], frame["velocity"]
-            frame["disagreement"], frame["residual"] = self._doubts.update(stamp_ns, position, velocity, requested)
+            measured = int(frame["stamp_ns"][0]), frame["position"], frame["velocity"], frame["goal_position"]
+            frame["disagreement"], frame["residual"] = self._doubts.update(*measured, requested)
 
     def _check(self, frame: FrameBuffer) -> None:
         """The monitor's verdict on all of it, and what follows."""

@@ -25,6 +25,7 @@ from robot_mbrl.contracts.frame import ControlState
 from robot_mbrl.contracts.robot import Robot
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.serial_arm import open_arm
+from robot_mbrl.policies.model_watch import ModelWatch
 from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
 from robot_mbrl.runtime.arm_link import ArmLink, BusCounts
 from robot_mbrl.runtime.bus_rate import check_rate
@@ -33,7 +34,6 @@ from robot_mbrl.runtime.conductor import Conductor
 from robot_mbrl.runtime.control_loop import ControlLoop, Wires
 from robot_mbrl.runtime.departure import Departure
 from robot_mbrl.runtime.inbox import ActionBox, RequestBox
-from robot_mbrl.runtime.model_watch import ModelWatch
 from robot_mbrl.runtime.monitor_setup import build_monitor
 from robot_mbrl.runtime.motion import Motion, MotionLimits
 from robot_mbrl.runtime.parent import end_with_parent

@@ -77,7 +77,7 @@ class ActionBox:
         action = self._action
         frame["action_ns"] = action["stamp_ns"]
         frame["action_expires_ns"] = action["expires_ns"]
-        frame["disagreement"] = action["disagreement"]
+        frame["policy_disagreement"] = action["disagreement"]
         frame["action_position"] = self.position
 
     @property

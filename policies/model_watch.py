@@ -1,0 +1,92 @@
+"""The ensemble beside the policy: how much the learned models differ about what comes next, and how wrong they were."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from robot_mbrl.contracts.clock import to_ns
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.policies.dynamics_window import WindowHistory
+from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
+
+FORGOTTEN_PERIODS: Final = 2.0
+"""After a pause of so many periods nothing that was known before counts any more."""
+
+
+class Doubt(NamedTuple):
+    """What the models say; NaN before they said anything."""
+
+    disagreement: float
+    residual: float
+
+
+class ModelWatch:
+    """Asks the ensemble once a tick, in turn about the period to come and about the one that has just passed.
+
+    The period to come begins with the state that was just measured, and its action is what this tick asks for, moved
+    on as far as the goals have moved in the last period: how much the members differ about it is the disagreement. The
+    past period is a `dynamics_window`, and the residual holds its prediction against the state that came of it. As the
+    periods overlap, both scores are fresh every other tick, and not only once a period.
+    """
+
+    def __init__(self, ensemble: OnnxEnsemble, joint_names: tuple[str, ...]) -> None:
+        """Watch an arm with `joint_names`.
+
+        Raises:
+            ConfigError: the ensemble is another arm's, or its state is not positions and velocities.
+        """
+        n = len(joint_names)
+        theirs = ensemble.description.joint_names
+        if theirs != joint_names or (ensemble.states, ensemble.actions) != (2 * n, n):
+            raise ConfigError(
+                f"ensemble of {', '.join(theirs)} with {ensemble.states} states, {ensemble.actions} actions: this arm "
+                f"has {', '.join(joint_names)} and needs {2 * n} and {n}: give one that was trained on it"
+            )
+        self._ensemble = ensemble
+        self._history = WindowHistory(n, ensemble.description.period)
+        self._forgotten_ns = FORGOTTEN_PERIODS * to_ns(ensemble.description.period)
+        self._state = np.zeros(2 * n)
+        self._joints = n
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was measured."""
+        self._history.clear()
+        self._looks_back = False
+        self._doubt = Doubt(np.nan, np.nan)
+
+    def update(
+        self, stamp_ns: int, position: FloatArray, velocity: FloatArray, held: FloatArray, requested: FloatArray
+    ) -> Doubt:
+        """Doubt at `stamp_ns` [ns], all arrays (n,).
+
+        Args:
+            stamp_ns: when the state was measured; one that is not newer than the last one changes nothing.
+            position: measured [rad].
+            velocity: estimated [rad/s].
+            held: goals that the servos held when the state was measured [rad].
+            requested: goals that this tick asks for [rad].
+        """
+        before_ns = self._history.newest_ns
+        if before_ns is not None and stamp_ns <= before_ns:
+            return self._doubt
+        if before_ns is not None and stamp_ns - before_ns > self._forgotten_ns:
+            self.reset()
+        self._history.append(stamp_ns, position, velocity, held)
+        self._state[: self._joints], self._state[self._joints :] = position, velocity
+        beginning = self._history.beginning()
+        self._looks_back = beginning is not None and not self._looks_back
+        if self._looks_back and beginning is not None:
+            self._doubt = self._doubt._replace(residual=self._look_back(beginning, held))
+        else:
+            self._doubt = self._doubt._replace(disagreement=self._look_ahead(beginning, held, requested))
+        return self._doubt
+
+    def _look_back(self, beginning: FloatArray, held: FloatArray) -> float:
+        predicted = self._ensemble.step(beginning[: 2 * self._joints], held)
+        return self._ensemble.residual(predicted.mean, self._state, predicted.variance)
+
+    def _look_ahead(self, beginning: FloatArray | None, held: FloatArray, requested: FloatArray) -> float:
+        moved = 0.0 if beginning is None else held - beginning[2 * self._joints :]
+        return self._ensemble.step(self._state, requested + moved).disagreement

@@ -1,0 +1,132 @@
+"""The ensemble beside the policy is asked once a tick, and its predictions are held against what came of them."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robot_mbrl.contracts.clock import to_ns
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.policies.model_watch import Doubt, ModelWatch
+from robot_mbrl.policies.onnx_ensemble import EnsembleStep
+
+PERIOD = 0.05
+NAMES = ("a", "b")
+
+
+class Description:
+    """Of the ensemble below."""
+
+    joint_names = NAMES
+    period = PERIOD
+
+
+class Believer:
+    """Predicts that joints are at their goals one period later, with disagreement 0.1, 0.2, ... as it is asked."""
+
+    description = Description()
+    states, actions = 4, 2
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[FloatArray, FloatArray]] = []
+
+    def step(self, state: FloatArray, action: FloatArray) -> EnsembleStep:
+        """Goals, at rest."""
+        self.asked.append((state.copy(), action.copy()))
+        return EnsembleStep(np.concatenate([action, np.zeros(2)]), np.full(4, 0.01), 0.1 * len(self.asked))
+
+    def residual(self, predicted: FloatArray, observed: FloatArray, variance: FloatArray) -> float:
+        """In standard deviations."""
+        return float(np.sqrt(np.mean((predicted - observed) ** 2 / variance)))
+
+
+TICK = 0.01
+STILL = np.zeros(2)
+
+
+def watch() -> tuple[ModelWatch, Believer]:
+    believer: Any = Believer()
+    return ModelWatch(believer, NAMES), believer
+
+
+def measured(watched: ModelWatch, time: float, position: FloatArray = STILL, **others: FloatArray) -> Doubt:
+    """An update at `time` [s]; what is not given is zero."""
+    rest = {"velocity": STILL, "held": STILL, "requested": STILL} | others
+    return watched.update(to_ns(time), position, **rest)
+
+
+def test_it_is_asked_once_a_tick_ahead_until_a_period_has_passed_then_in_turn() -> None:
+    watched, believer = watch()
+    for tick in range(9):
+        ahead, back = np.array([2.0, 2.0]), np.array([1.0, 1.0])
+        measured(watched, TICK * tick, held=back, requested=ahead)
+    assert [action[0] for _, action in believer.asked] == [2.0, 2.0, 2.0, 2.0, 2.0, 1.0, 2.0, 1.0, 2.0]
+
+
+def test_ahead_it_asks_for_the_present_state_and_goals_that_go_on_at_their_pace() -> None:
+    watched, believer = watch()
+    for tick in range(7):
+        held = np.array([0.1 * tick, 0.0])
+        measured(watched, TICK * tick, np.array([tick, 0.0]), held=held, requested=held + np.array([0.1, 0.0]))
+    # Of the last period, five ticks, in which the goal has moved by 0.5.
+    state, action = believer.asked[-1]
+    assert state.tolist() == [6.0, 0.0, 0.0, 0.0]
+    assert action.tolist() == pytest.approx([0.6 + 0.1 + 0.5, 0.0])
+
+
+def test_back_it_asks_for_the_state_of_a_period_ago_and_the_goals_that_were_held_last() -> None:
+    watched, believer = watch()
+    for tick in range(6):
+        held = np.array([0.1 * tick, 0.0])
+        measured(watched, TICK * tick, np.array([tick, 7.0]), velocity=np.array([0.0, tick]), held=held)
+    state, action = believer.asked[-1]
+    assert state.tolist() == [0.0, 7.0, 0.0, 0.0]
+    assert action.tolist() == pytest.approx([0.5, 0.0])
+
+
+def test_the_residual_holds_a_prediction_against_what_came_of_it() -> None:
+    watched, _ = watch()
+    doubts = [measured(watched, TICK * tick, np.array([0.1 if tick == 5 else 0.0, 0.0])) for tick in range(7)]
+    assert math.isnan(doubts[4].residual)
+    # One of four state variables is off by one standard deviation.
+    assert doubts[5].residual == pytest.approx(0.5)
+    assert doubts[6].residual == pytest.approx(0.5)
+    assert [round(doubt.disagreement, 1) for doubt in doubts] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.7]
+
+
+def test_a_measurement_that_is_not_new_changes_nothing() -> None:
+    watched, believer = watch()
+    first = measured(watched, 1.0)
+    assert measured(watched, 1.0, np.ones(2)) == first
+    assert measured(watched, 0.9, np.ones(2)) == first
+    assert len(believer.asked) == 1
+
+
+def test_after_a_gap_nothing_is_compared_but_the_last_residual_stays() -> None:
+    watched, _ = watch()
+    for tick in range(6):
+        measured(watched, TICK * tick, np.array([0.1 if tick == 5 else 0.0, 0.0]))
+    assert measured(watched, TICK * 5 + 0.06, np.ones(2)).residual == pytest.approx(0.5)
+
+
+def test_after_a_pause_or_a_reset_nothing_is_known() -> None:
+    watched, _ = watch()
+    for tick in range(6):
+        measured(watched, TICK * tick)
+    paused = measured(watched, TICK * 5 + 2.1 * PERIOD, np.ones(2))
+    assert math.isnan(paused.residual)
+    assert paused.disagreement > 0.0
+    watched.reset()
+    assert math.isnan(measured(watched, 1.0).residual)
+
+
+@pytest.mark.parametrize(("field", "value"), [("states", 3), ("actions", 3)])
+def test_an_ensemble_of_another_arm_is_refused(field: str, value: int) -> None:
+    believer: Any = Believer()
+    setattr(believer, field, value)
+    with pytest.raises(ConfigError, match="this arm has a, b and needs 4 and 2"):
+        ModelWatch(believer, NAMES)
+    with pytest.raises(ConfigError, match="ensemble of a, b"):
+        ModelWatch(believer, ("a", "c"))
