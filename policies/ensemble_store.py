@@ -1,0 +1,101 @@
+"""Training state on disk, as safetensors: weights, optimizer, scalers, random state and a fit under way. No pickle.
+
+The file's metadata holds the settings and the names of inputs and outputs as JSON under `robot_mbrl.training`.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from robot_mbrl.contracts.config import Settings, one_line
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
+from robot_mbrl.policies.ensemble_training import EnsembleTrainer
+
+TRAINING_KEY: Final = "robot_mbrl.training"
+
+
+class _Header(Settings):
+    """What the tensors alone do not tell."""
+
+    settings: EnsembleSettings
+    input_names: tuple[str, ...] = Field(min_length=1)
+    output_names: tuple[str, ...] = Field(min_length=1)
+
+
+def save_training(path: Path, trainer: EnsembleTrainer) -> None:
+    """Write all of `trainer`'s state to `path`; a reader or a crash finds the old file or the new one, never half.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    ensemble = trainer.ensemble
+    header = _Header(settings=trainer.settings, input_names=ensemble.input_names, output_names=ensemble.output_names)
+    content = save(trainer.state_dict(), {TRAINING_KEY: header.model_dump_json()})
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def load_training(
+    path: Path, *, input_names: tuple[str, ...] | None = None, output_names: tuple[str, ...] | None = None
+) -> EnsembleTrainer:
+    """The trainer whose state `save_training` wrote, with its ensemble; it goes on as the saved one would have.
+
+    Names that are given must be the file's, in its order.
+
+    Raises:
+        ConfigError: the file cannot be read, is damaged or of something else, or names differ.
+    """
+    header, state = _read(path)
+    for kind, wanted, found in (
+        ("inputs", input_names, header.input_names),
+        ("outputs", output_names, header.output_names),
+    ):
+        if wanted is not None and wanted != found:
+            raise ConfigError(
+                f"{path}: {kind} {', '.join(found)}: {', '.join(wanted)} are needed; give a model that was fitted to "
+                "those, in this order"
+            )
+    generator = torch.Generator()
+    ensemble = ProbabilisticEnsemble(
+        len(header.input_names),
+        len(header.output_names),
+        header.settings,
+        generator,
+        input_names=header.input_names,
+        output_names=header.output_names,
+    )
+    trainer = EnsembleTrainer(ensemble, header.settings, generator)
+    try:
+        trainer.load_state_dict(state)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return trainer
+
+
+def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            names = file.keys()
+            state = {name: file.get_tensor(name) for name in names}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error}): give the path of an ensemble's training state") from error
+    except SafetensorError as error:
+        raise ConfigError(f"{path}: not a safetensors file, or cut short ({error}): give another one") from error
+    if TRAINING_KEY not in metadata:
+        raise ConfigError(f"{path}: has no metadata {TRAINING_KEY!r}: give the path of an ensemble's training state")
+    try:
+        return _Header.model_validate_json(metadata[TRAINING_KEY]), state
+    except ValidationError as error:
+        raise ConfigError(f"{one_line(error, f'{path}, metadata {TRAINING_KEY}')}: train it again") from error
