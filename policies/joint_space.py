@@ -7,9 +7,12 @@ An observation holds float64 arrays, n joints in the order of the arm's definiti
     velocity    (n,) estimated [rad/s]
     commanded   (n,) goals that were last sent to the servos [rad]: where a motion has to begin, since under gravity
                 the measured angles are a little below them
+    goal        (3,) where the task's tool or object shall come to, in the arm's base frame [m]; only where the
+                deployment gives one
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -17,24 +20,33 @@ from robot_mbrl.contracts.clock import Clock, to_ns
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import Action, FloatArray
 
+OBSERVED: Final = ("time", "position", "velocity", "commanded")
+"""What every deployment observes."""
+
 
 @dataclass(frozen=True, slots=True)
 class JointSpace:
     """The joints that a policy commands, and how long its actions are good for.
 
     Attributes:
+        arm: kinematic model of the arm, such as `so101`.
         names: of the n joints.
         position_limits: (n, 2) lowest and highest angle [rad].
         velocity_limits: (n,) [rad/s].
+        period: between two actions [s].
         lifetime: from the making of an action to its expiry [s].
         clock: what the expiry is stamped with.
+        observed: what observations hold.
     """
 
+    arm: str
     names: tuple[str, ...]
     position_limits: FloatArray
     velocity_limits: FloatArray
+    period: float
     lifetime: float
     clock: Clock
+    observed: tuple[str, ...] = OBSERVED
 
     def index(self, joint: str, source: str) -> int:
         """Where a joint stands in arrays.

@@ -8,6 +8,7 @@ from robot_mbrl.contracts.config import load_settings
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.policy import Policy
 from robot_mbrl.policies.joint_space import JointSpace
+from robot_mbrl.policies.onnx_policy import load_policy
 from robot_mbrl.policies.scripted import ScriptedPolicy, load_trajectory
 from robot_mbrl.policies.sine import SinePolicy, SineSettings
 
@@ -22,7 +23,17 @@ def _scripted(path: Path | None, space: JointSpace) -> Policy:
     return ScriptedPolicy(load_trajectory(path), space, str(path))
 
 
-POLICIES: Final[dict[str, Callable[[Path | None, JointSpace], Policy]]] = {"scripted": _scripted, "sine": _sine}
+def _bundle(path: Path | None, space: JointSpace) -> Policy:
+    if path is None:
+        raise ConfigError("policy bundle needs a folder: give bundle:FOLDER, as `robot-mbrl export` makes it")
+    return load_policy(path, space)
+
+
+POLICIES: Final[dict[str, Callable[[Path | None, JointSpace], Policy]]] = {
+    "bundle": _bundle,
+    "scripted": _scripted,
+    "sine": _sine,
+}
 """Builders by name; each gets the file that was named after the colon, if any."""
 
 

@@ -18,7 +18,7 @@ from robot_mbrl.contracts.frame import ACTION_DTYPE, ControlState, Record, empty
 from robot_mbrl.contracts.policy import Policy
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
-from robot_mbrl.policies.joint_space import JointSpace
+from robot_mbrl.policies.joint_space import OBSERVED, JointSpace
 from robot_mbrl.policies.registry import build_policy
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.parent import end_with_parent
@@ -34,14 +34,18 @@ ASKED: Final = MOVING | {ControlState.ARMED, ControlState.HOLDING}
 """States in which an action is wanted: to run with, or to be there when the arm may run."""
 
 
-def joint_space(arm: ArmDefinition, rate: float, clock: Clock) -> JointSpace:
-    """What a policy that steps `rate` times a second [Hz] has to know of `arm`."""
+def joint_space(arm: ArmDefinition, settings: DeploySettings, clock: Clock) -> JointSpace:
+    """What a policy of the deployment that `settings` describe has to know of `arm`."""
+    period = 1.0 / settings.loop.policy_rate
     return JointSpace(
+        arm=arm.model,
         names=arm.joint_names,
         position_limits=np.array([joint.position_limits for joint in arm.joints]),
         velocity_limits=np.array([joint.velocity_limit for joint in arm.joints]),
-        lifetime=LIFETIME_PERIODS / rate,
+        period=period,
+        lifetime=LIFETIME_PERIODS * period,
         clock=clock,
+        observed=OBSERVED if settings.goal is None else (*OBSERVED, "goal"),
     )
 
 
@@ -52,10 +56,11 @@ class Episode:
     while it is slowed, so that no trajectory goes on without its arm.
     """
 
-    def __init__(self, policy: Policy, joints: int) -> None:
-        """Run `policy` on an arm of `joints` joints."""
+    def __init__(self, policy: Policy, joints: int, goal: FloatArray | None = None) -> None:
+        """Run `policy` on an arm of `joints` joints, towards `goal` (3,) [m] where there is one."""
         self._policy = policy
         self._joints = joints
+        self._goal: dict[str, FloatArray] = {} if goal is None else {"goal": goal}
         self._time = 0.0
         self._stamp_ns: int | None = None
         self._sequence = 0
@@ -63,12 +68,16 @@ class Episode:
     def step(self, frame: Record) -> Record | None:
         """The action for `frame`, a record of `ACTION_DTYPE`; None in states that want none, and without torque.
 
+        A cycle in which the arm could not be read gets none either: what a policy remembers must stay finite.
+
         Raises:
             NonFiniteCommand: the policy answered with a goal that is not finite.
         """
         state = ControlState(int(frame["state"][0]))
         if state not in ASKED or not np.isfinite(frame["goal_position"][0, : self._joints]).all():
             self._stamp_ns = None
+            return None
+        if not np.isfinite((frame["position"][0, : self._joints], frame["velocity"][0, : self._joints])).all():
             return None
         stamp_ns = int(frame["stamp_ns"][0])
         if state is ControlState.ARMED:
@@ -96,6 +105,7 @@ class Episode:
             "position": frame["position"][0, : self._joints].copy(),
             "velocity": frame["velocity"][0, : self._joints].copy(),
             "commanded": frame["goal_position"][0, : self._joints].copy(),
+            **self._goal,
         }
 
 
@@ -108,14 +118,13 @@ def serve(settings: DeploySettings, clock: Clock) -> None:
     """
     if settings.policy is None:
         raise ConfigError("the policy process was started without a policy: name one")
-    rate = settings.loop.policy_rate
     arm = load_arm(settings.robot.arm)
-    policy = build_policy(settings.policy, joint_space(arm, rate, clock))
-    episode = Episode(policy, len(arm.joints))
+    policy = build_policy(settings.policy, joint_space(arm, settings, clock))
+    episode = Episode(policy, len(arm.joints), None if settings.goal is None else np.array(settings.goal))
     with Session(settings.session) as session:
         frames, actions = session.subscriber("frame"), session.publisher("action")
         print(READY, flush=True)
-        ticker = Ticker(1.0 / rate, clock)
+        ticker = Ticker(1.0 / settings.loop.policy_rate, clock)
         while True:
             ticker.wait()
             frame = frames.newest()

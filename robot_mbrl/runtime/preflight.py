@@ -38,7 +38,7 @@ def check_deployment(settings: DeploySettings, clock: Clock) -> LogHeader:
     _check_session(settings.session)
     header = flight_header(settings)
     if settings.policy is not None:
-        build_policy(settings.policy, joint_space(arm, settings.loop.policy_rate, clock))
+        build_policy(settings.policy, joint_space(arm, settings, clock))
     if settings.ensemble is not None:
         OnnxEnsemble(settings.ensemble)
     _check_log(settings)

@@ -57,6 +57,7 @@ class DeploySettings(Settings):
         session: name of the processes' channels.
         robot: the arm, or its twin.
         policy: `NAME` or `NAME:FILE`, see `policies.registry`; None holds the arm and waits for requests.
+        goal: where the task's tool or object shall come to, in the arm's base frame [m]; for policies that observe one.
         loop: the control loop.
         real_time: what the control process asks of the machine.
         stop: what a stop ends with: 0 torque off at once, 1 brake and torque off, 2 brake and hold.
@@ -71,6 +72,7 @@ class DeploySettings(Settings):
     session: str = Field(default="arm", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     robot: AnyRobot
     policy: str | None = None
+    goal: tuple[float, float, float] | None = None
     loop: LoopSettings = LoopSettings()
     real_time: RealTimeSettings = RealTimeSettings()
     stop: StopCategory = StopCategory.HOLD

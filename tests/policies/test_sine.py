@@ -14,7 +14,7 @@ from robot_mbrl.policies.sine import SinePolicy, SineSettings
 
 LIMITS = np.array([[-1.0, 1.0], [-0.5, 0.5]])
 CLOCK = ManualClock(start_ns=7_000_000_000)
-SPACE = JointSpace(("pan", "lift"), LIMITS, np.array([2.0, 1.0]), lifetime=0.15, clock=CLOCK)
+SPACE = JointSpace("two_joints", ("pan", "lift"), LIMITS, np.array([2.0, 1.0]), 0.05, lifetime=0.15, clock=CLOCK)
 
 
 def observe(time: float, commanded: FloatArray) -> dict[str, FloatArray]:

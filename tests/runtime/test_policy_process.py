@@ -92,6 +92,24 @@ def test_an_arm_without_goals_gets_no_action() -> None:
     assert Episode(Echo(), N).step(bare) is None
 
 
+@pytest.mark.parametrize("name", ["position", "velocity"])
+def test_a_cycle_that_was_not_read_gets_no_action_and_costs_no_time(name: str) -> None:
+    """What a policy remembers would not be finite any more; the action before it is still good for a while."""
+    policy = Echo()
+    unread = frame(ControlState.RUNNING, 2.0)
+    unread[name][0, 1] = np.nan
+    frames = [frame(ControlState.RUNNING, 1.0), unread, frame(ControlState.RUNNING, 3.0)]
+    assert times(Episode(policy, N), frames) == [0.0, None, 2.0]
+
+
+def test_a_goal_is_observed_where_there_is_one() -> None:
+    policy = Echo()
+    Episode(policy, N).step(frame(ControlState.ARMED, 1.0))
+    assert "goal" not in policy.seen
+    Episode(policy, N, np.array([0.2, 0.0, 0.1])).step(frame(ControlState.ARMED, 1.0))
+    assert_allclose(policy.seen["goal"], [0.2, 0.0, 0.1])
+
+
 def test_observation_and_action_carry_what_they_should() -> None:
     policy = Echo()
     episode = Episode(policy, N)
@@ -139,7 +157,8 @@ def test_answers_frames_with_actions_until_it_is_told_to_end(child: Child) -> No
     with Session(settings("sine").session) as session:
         frames, actions = session.publisher("frame"), session.subscriber("action")
         armed = frame(ControlState.ARMED, 1.0)
-        armed["goal_position"][0, :6] = 0.1
+        for name in ("goal_position", "position", "velocity"):
+            armed[name][0, :6] = 0.1
         received: list[Record] = []
 
         def exchanged() -> bool:
