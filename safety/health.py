@@ -88,7 +88,9 @@ class HealthAge:
         """Grade the oldest reading [s]; what was never read counts from the first tick."""
         if self._start_ns is None:
             self._start_ns = view.now_ns
-        stamps = [stamp if stamp >= 0 else self._start_ns for stamp in view.health_ns]
+        stamps = view.health_ns
+        if min(stamps) < 0:
+            stamps = [stamp if stamp >= 0 else self._start_ns for stamp in stamps]
         oldest = min(stamps)
         return self._grader.judge((view.now_ns - oldest) / NANOSECONDS, view.now_ns, stamps.index(oldest))
 

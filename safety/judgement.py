@@ -1,5 +1,6 @@
 """What a check says, and the grading that most checks share."""
 
+from collections.abc import Sequence
 from operator import truediv
 from typing import NamedTuple, Protocol
 
@@ -56,6 +57,10 @@ class Grader:
 
     Between `slow` and the next grade the scale falls in a straight line from 1 to the least scale. A value that is
     not a number exceeds every grade.
+
+    Attributes:
+        least: no value up to this one has any consequence.
+        exceeded: whether the last value was above that.
     """
 
     def __init__(self, grades: Grades, min_scale: float) -> None:
@@ -64,16 +69,16 @@ class Grader:
         given = ((VerdictLevel.HOLD, grades.hold), (VerdictLevel.STOP, grades.stop))
         self._hard = [(level, limit, Persistence(grades.persistence)) for level, limit in given if limit is not None]
         self._full = self._hard[0][1] if self._hard else None
-        self._least = min(limit for limit in (grades.slow, self._full) if limit is not None)
-        self._exceeded = False
+        self.least = min(limit for limit in (grades.slow, self._full) if limit is not None)
+        self.exceeded = False
 
     def judge(self, value: float, now_ns: int, joint: int = -1, unit: float = 1.0) -> Judgement:
         """Judge `value` at `now_ns` [ns]; the report gives value and limit times `unit`."""
-        exceeded = not value <= self._least
+        exceeded = not value <= self.least
         # A quiet value has nothing to start and, unless it has just become quiet, no persistence to end.
-        if not exceeded and not self._exceeded:
+        if not exceeded and not self.exceeded:
             return PASS
-        self._exceeded = exceeded
+        self.exceeded = exceeded
         judgement = PASS
         if self._slow is not None and not value <= self._slow:
             judgement = Judgement(VerdictLevel.SLOW, self._scale(value), value * unit, self._slow * unit, joint)
@@ -89,8 +94,21 @@ class Grader:
         return 1.0 - (1.0 - self._min_scale) * (value - self._slow) / (self._full - self._slow)
 
 
-def largest_ratio(values: list[float], limits: list[float]) -> tuple[float, int]:
-    """The largest |value| / limit and its joint."""
-    ratios = [*map(truediv, map(abs, values), limits)]
-    worst = max(ratios)
-    return worst, ratios.index(worst)
+class JointGrader:
+    """Grades the largest |value| of n joints as a share of each joint's limit; reports that joint's value and limit."""
+
+    def __init__(self, grades: Grades, min_scale: float, limits: Sequence[float]) -> None:
+        """Take shares of `limits` (n,), positive."""
+        self._grader = Grader(grades, min_scale)
+        self._limits = limits
+        self._quiet = self._grader.least * min(limits)
+
+    def judge(self, values: Sequence[float], now_ns: int) -> Judgement:
+        """Judge `values` (n,) at `now_ns` [ns]."""
+        # Nearly always nothing is anywhere near a limit: then the largest value of all says so, at a third of the cost.
+        if not self._grader.exceeded and max(map(abs, values)) <= self._quiet:
+            return PASS
+        shares = [*map(truediv, map(abs, values), self._limits)]
+        worst = max(shares)
+        joint = shares.index(worst)
+        return self._grader.judge(worst, now_ns, joint, self._limits[joint])

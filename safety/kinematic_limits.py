@@ -1,11 +1,13 @@
 """Limits of joint motion and effort: measured, and as requested for this tick before it reaches the servos."""
 
-from robot_mbrl.contracts.clock import NANOSECONDS
+from collections.abc import Sequence
+from operator import le, sub
+
 from robot_mbrl.contracts.monitor_settings import Grades, MonitorSettings
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.safety.frame_view import FrameView
-from robot_mbrl.safety.judgement import PASS, Grader, Judgement, largest_ratio
-from robot_mbrl.safety.motion_history import Span
+from robot_mbrl.safety.judgement import PASS, Grader, JointGrader, Judgement
+from robot_mbrl.safety.motion_history import Span, quotient
 
 
 class _Overtravel:
@@ -14,8 +16,15 @@ class _Overtravel:
     def __init__(self, settings: MonitorSettings, grades: Grades) -> None:
         self._limits = [joint.position for joint in settings.joints]
         self._grader = Grader(grades, settings.min_speed_scale)
+        self._low = [low - self._grader.least for low, _ in self._limits]
+        self._high = [high + self._grader.least for _, high in self._limits]
 
-    def judge(self, positions: list[list[float]], now_ns: int) -> Judgement:
+    def within(self, position: Sequence[float]) -> bool:
+        return all(map(le, self._low, position)) and all(map(le, position, self._high))
+
+    def judge(self, positions: Sequence[Sequence[float]], now_ns: int) -> Judgement:
+        if not self._grader.exceeded and all(map(self.within, positions)):
+            return PASS
         worst, joint, angle = 0.0, 0, 0.0
         for position in positions:
             for index, (value, (low, high)) in enumerate(zip(position, self._limits, strict=True)):
@@ -63,13 +72,12 @@ class MeasuredVelocity:
     name = "measured_velocity"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self._limits = [joint.velocity for joint in settings.joints]
-        self._grader = Grader(settings.kinematics.measured_velocity, settings.min_speed_scale)
+        limits = [joint.velocity for joint in settings.joints]
+        self._grader = JointGrader(settings.kinematics.measured_velocity, settings.min_speed_scale, limits)
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the largest share of a velocity limit [rad/s]."""
-        ratio, joint = largest_ratio(view.measured.velocity, self._limits)
-        return self._grader.judge(ratio, view.now_ns, joint, self._limits[joint])
+        return self._grader.judge(view.measured.velocity, view.now_ns)
 
 
 class MeasuredAcceleration:
@@ -78,13 +86,12 @@ class MeasuredAcceleration:
     name = "measured_acceleration"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self._limits = [joint.acceleration for joint in settings.joints]
-        self._grader = Grader(settings.kinematics.measured_acceleration, settings.min_speed_scale)
+        limits = [joint.acceleration for joint in settings.joints]
+        self._grader = JointGrader(settings.kinematics.measured_acceleration, settings.min_speed_scale, limits)
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the largest share of an acceleration limit [rad/s²]."""
-        ratio, joint = largest_ratio(view.measured.acceleration, self._limits)
-        return self._grader.judge(ratio, view.now_ns, joint, self._limits[joint])
+        return self._grader.judge(view.measured.acceleration, view.now_ns)
 
 
 class MeasuredJerk:
@@ -93,13 +100,12 @@ class MeasuredJerk:
     name = "measured_jerk"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self._limits = [joint.jerk for joint in settings.joints]
-        self._grader = Grader(settings.kinematics.measured_jerk, settings.min_speed_scale)
+        limits = [joint.jerk for joint in settings.joints]
+        self._grader = JointGrader(settings.kinematics.measured_jerk, settings.min_speed_scale, limits)
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the largest share of the jerk limit [rad/s³]."""
-        ratio, joint = largest_ratio(view.measured.jerk, self._limits)
-        return self._grader.judge(ratio, view.now_ns, joint, self._limits[joint])
+        return self._grader.judge(view.measured.jerk, view.now_ns)
 
 
 class CommandVelocity:
@@ -108,18 +114,15 @@ class CommandVelocity:
     name = "command_velocity"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self._limits = [joint.velocity for joint in settings.joints]
-        self._grader = Grader(settings.kinematics.command_velocity, settings.min_speed_scale)
+        limits = [joint.velocity for joint in settings.joints]
+        self._grader = JointGrader(settings.kinematics.command_velocity, settings.min_speed_scale, limits)
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the faster of the two [rad/s]."""
         if not view.commanding:
             return PASS
-        ratio, joint = largest_ratio(view.request_velocity, self._limits)
-        executed, other = largest_ratio(view.goal_velocity, self._limits)
-        if executed > ratio:
-            ratio, joint = executed, other
-        return _slowed(self._grader.judge(ratio, view.now_ns, joint, self._limits[joint]), order=1)
+        faster = [*map(max, map(abs, view.request_velocity), map(abs, view.goal_velocity))]
+        return _slowed(self._grader.judge(faster, view.now_ns), order=1)
 
 
 class CommandAcceleration:
@@ -131,19 +134,15 @@ class CommandAcceleration:
     name = "command_acceleration"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self._limits = [joint.acceleration for joint in settings.joints]
-        self._grader = Grader(settings.kinematics.command_acceleration, settings.min_speed_scale)
+        limits = [joint.acceleration for joint in settings.joints]
+        self._grader = JointGrader(settings.kinematics.command_acceleration, settings.min_speed_scale, limits)
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the acceleration of the requests [rad/s²]."""
         if not view.commanding:
             return PASS
-        ratio, joint = largest_ratio(view.command.acceleration, self._limits)
-        judgement = self._grader.judge(ratio, view.now_ns, joint, self._limits[joint])
-        speeding_up = view.command.acceleration[joint] * view.command.velocity[joint] > 0.0
-        if judgement.level == VerdictLevel.SLOW and not speeding_up:
-            return PASS
-        return _slowed(judgement, order=2)
+        judgement = self._grader.judge(view.command.acceleration, view.now_ns)
+        return _slowed_down(judgement, view.command.acceleration, view.command.velocity, order=2)
 
 
 class CommandJerk:
@@ -152,26 +151,30 @@ class CommandJerk:
     name = "command_jerk"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self._limits = [joint.jerk for joint in settings.joints]
-        self._grader = Grader(settings.kinematics.command_jerk, settings.min_speed_scale)
+        limits = [joint.jerk for joint in settings.joints]
+        self._grader = JointGrader(settings.kinematics.command_jerk, settings.min_speed_scale, limits)
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the jerk of the requests [rad/s³]."""
         if not view.commanding:
             return PASS
-        ratio, joint = largest_ratio(view.command.jerk, self._limits)
-        judgement = self._grader.judge(ratio, view.now_ns, joint, self._limits[joint])
-        speeding_up = view.command.jerk[joint] * view.command.velocity[joint] > 0.0
-        if judgement.level == VerdictLevel.SLOW and not speeding_up:
-            return PASS
-        return _slowed(judgement, order=3)
+        judgement = self._grader.judge(view.command.jerk, view.now_ns)
+        return _slowed_down(judgement, view.command.jerk, view.command.velocity, order=3)
 
 
 def _slowed(judgement: Judgement, order: int) -> Judgement:
     """`judgement` with the scale that mends it: a path slowed by s has its `order`-th derivative scaled by s^order."""
-    if judgement.level != VerdictLevel.SLOW:
+    if judgement is PASS or judgement.level != VerdictLevel.SLOW:
         return judgement
     return judgement._replace(scale=(judgement.limit / judgement.value) ** (1.0 / order))
+
+
+def _slowed_down(judgement: Judgement, derivative: Sequence[float], velocity: Sequence[float], order: int) -> Judgement:
+    """The same where the `derivative` speeds the joint up; what brakes it is not slowed for."""
+    if judgement is PASS or judgement.level != VerdictLevel.SLOW:
+        return judgement
+    speeding_up = derivative[judgement.joint] * velocity[judgement.joint] > 0.0
+    return _slowed(judgement, order) if speeding_up else PASS
 
 
 class ActionJump:
@@ -180,21 +183,19 @@ class ActionJump:
     name = "action_jump"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self._limits = [joint.velocity for joint in settings.joints]
-        self._grader = Grader(settings.kinematics.action_jump, settings.min_speed_scale)
+        limits = [joint.velocity for joint in settings.joints]
+        self._grader = JointGrader(settings.kinematics.action_jump, settings.min_speed_scale, limits)
+        self._still = [0.0] * len(limits)
         self._stamp_ns = -1
-        self._action: list[float] = []
+        self._action: Sequence[float] = ()
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the speed from one action to the next [rad/s]; nothing is known before the second."""
         stamp_ns, action = self._stamp_ns, self._action
         self._stamp_ns, self._action = view.action_ns, view.action
         if not view.running or stamp_ns < 0 or view.action_ns < 0 or view.action == action:
-            return self._grader.judge(0.0, view.now_ns)
-        rate = NANOSECONDS / max(view.action_ns - stamp_ns, 1)
-        speeds = [(b - a) * rate for b, a in zip(view.action, action, strict=True)]
-        ratio, joint = largest_ratio(speeds, self._limits)
-        return self._grader.judge(ratio, view.now_ns, joint, self._limits[joint])
+            return self._grader.judge(self._still, view.now_ns)
+        return self._grader.judge(quotient(view.action, action, max(view.action_ns - stamp_ns, 1)), view.now_ns)
 
 
 class TrackingError:
@@ -210,7 +211,11 @@ class TrackingError:
         """Grade the distance from the span of the goals of the last moments [rad]."""
         if not (view.commanding and view.has_goal):
             return self._grader.judge(0.0, view.now_ns)
-        lows, highs = self._goals.update(view.now_ns, view.goal)
+        self._goals.add(view.now_ns, view.goal)
+        # Who is near the newest goal is near the span, which holds it.
+        if not self._grader.exceeded and max(map(abs, map(sub, view.goal, view.position))) <= self._grader.least:
+            return PASS
+        lows, highs = self._goals.ends()
         worst, joint = 0.0, 0
         for index, (low, position, high) in enumerate(zip(lows, view.position, highs, strict=True)):
             if not low - worst <= position <= high + worst:
@@ -224,13 +229,12 @@ class Load:
     name = "load"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self._unit = [1.0] * len(settings.joints)
-        self._grader = Grader(settings.kinematics.load, settings.min_speed_scale)
+        unit = [1.0] * len(settings.joints)
+        self._grader = JointGrader(settings.kinematics.load, settings.min_speed_scale, unit)
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the largest share of a servo's maximum effort."""
-        load, joint = largest_ratio(view.load, self._unit)
-        return self._grader.judge(load, view.now_ns, joint)
+        return self._grader.judge(view.load, view.now_ns)
 
 
 class Current:

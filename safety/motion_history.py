@@ -1,6 +1,9 @@
 """Joint motion over the last moments: derivatives of sampled angles, and the span that goals have covered."""
 
 from collections import deque
+from collections.abc import Sequence
+from itertools import repeat
+from operator import mul, sub
 from typing import NamedTuple
 
 from robot_mbrl.contracts.clock import NANOSECONDS, to_ns
@@ -12,9 +15,9 @@ _PER_WINDOW = 4
 class Derivatives(NamedTuple):
     """(n,) each: velocity [rad/s], acceleration [rad/s²] and jerk [rad/s³]."""
 
-    velocity: list[float]
-    acceleration: list[float]
-    jerk: list[float]
+    velocity: Sequence[float]
+    acceleration: Sequence[float]
+    jerk: Sequence[float]
 
 
 class MotionHistory:
@@ -30,10 +33,10 @@ class MotionHistory:
     def __init__(self, joints: int, window: float) -> None:
         self._zeros = [0.0] * joints
         self._spacing_ns = to_ns(window / _PER_WINDOW)
-        self._samples: deque[tuple[int, list[float]]] = deque(maxlen=3 * _PER_WINDOW)
-        self._d12 = self._d123 = self._zeros
+        self._samples: deque[tuple[int, Sequence[float]]] = deque(maxlen=3 * _PER_WINDOW)
+        self._d12 = self._twice_d123 = self._zeros
 
-    def append(self, stamp_ns: int, position: list[float]) -> None:
+    def append(self, stamp_ns: int, position: Sequence[float]) -> None:
         """Keep `position` [rad] of `stamp_ns` [ns] when a quarter of a window has passed since the last one kept."""
         samples = self._samples
         if samples and stamp_ns - samples[-1][0] < self._spacing_ns:
@@ -44,9 +47,9 @@ class MotionHistory:
             self._d12 = quotient(q1, q2, t1 - t2)
         if len(samples) == 3 * _PER_WINDOW:
             t3, q3 = samples[0]
-            self._d123 = quotient(self._d12, quotient(q2, q3, t2 - t3), t1 - t3)
+            self._twice_d123 = quotient(self._d12, quotient(q2, q3, t2 - t3), t1 - t3, 2.0)
 
-    def derivatives(self, stamp_ns: int, position: list[float]) -> Derivatives:
+    def derivatives(self, stamp_ns: int, position: Sequence[float]) -> Derivatives:
         """Derivatives on reaching `position` [rad] at `stamp_ns` [ns], later than what was kept."""
         samples, zeros = self._samples, self._zeros
         if len(samples) < _PER_WINDOW or stamp_ns <= samples[-1][0]:
@@ -58,14 +61,12 @@ class MotionHistory:
         acceleration = quotient(d01, self._d12, stamp_ns - samples[-2 * _PER_WINDOW][0], 2.0)
         if len(samples) < 3 * _PER_WINDOW:
             return Derivatives(d01, acceleration, zeros)
-        d123 = [2.0 * value for value in self._d123]
-        return Derivatives(d01, acceleration, quotient(acceleration, d123, stamp_ns - samples[0][0], 3.0))
+        return Derivatives(d01, acceleration, quotient(acceleration, self._twice_d123, stamp_ns - samples[0][0], 3.0))
 
 
-def quotient(later: list[float], earlier: list[float], span_ns: int, factor: float = 1.0) -> list[float]:
+def quotient(later: Sequence[float], earlier: Sequence[float], span_ns: int, factor: float = 1.0) -> list[float]:
     """(n,) `factor` times the change from `earlier` to `later` over `span_ns` [ns], per second."""
-    rate = factor * NANOSECONDS / span_ns
-    return [(b - a) * rate for b, a in zip(later, earlier, strict=True)]
+    return [*map(mul, map(sub, later, earlier), repeat(factor * NANOSECONDS / span_ns))]
 
 
 class Span:
@@ -74,28 +75,27 @@ class Span:
     _BLOCKS = 6
 
     def __init__(self, duration: float) -> None:
+        """A span that has no ends until something is added."""
         self._block_ns = to_ns(duration / self._BLOCKS)
-        self._blocks: deque[tuple[list[float], list[float]]] = deque(maxlen=self._BLOCKS)
+        self._blocks: deque[tuple[Sequence[float], Sequence[float]]] = deque(maxlen=self._BLOCKS)
         self._start_ns: int | None = None
-        self._past: tuple[list[float], list[float]] = ([], [])
-        self._low: list[float] = []
-        self._high: list[float] = []
+        self._low: Sequence[float] = ()
+        self._high: Sequence[float] = ()
 
-    def update(self, stamp_ns: int, values: list[float]) -> tuple[list[float], list[float]]:
-        """Add the `values` of `stamp_ns` [ns]; (lowest, highest) of each joint."""
+    def add(self, stamp_ns: int, values: Sequence[float]) -> None:
+        """Cover the `values` (n,) of `stamp_ns` [ns]."""
         age_ns = None if self._start_ns is None else stamp_ns - self._start_ns
-        if age_ns is None or age_ns >= self._block_ns * self._BLOCKS or age_ns < 0:
+        if age_ns is not None and 0 <= age_ns < self._block_ns:
+            self._low, self._high = [*map(min, self._low, values)], [*map(max, self._high, values)]
+            return
+        if age_ns is None or age_ns < 0 or age_ns >= self._block_ns * self._BLOCKS:
             self._blocks.clear()
-            self._past = (values, values)
-            self._low = self._high = values
-            self._start_ns = stamp_ns
-        elif age_ns >= self._block_ns:
-            self._blocks.append((self._low, self._high))
-            lows, highs = zip(*self._blocks, strict=True)
-            self._past = ([*map(min, *lows, values)], [*map(max, *highs, values)])
-            self._low = self._high = values
-            self._start_ns = stamp_ns
         else:
-            self._low = [*map(min, self._low, values)]
-            self._high = [*map(max, self._high, values)]
-        return [*map(min, self._past[0], self._low)], [*map(max, self._past[1], self._high)]
+            self._blocks.append((self._low, self._high))
+        self._low = self._high = values
+        self._start_ns = stamp_ns
+
+    def ends(self) -> tuple[list[float], list[float]]:
+        """(lowest, highest) of each joint, once something was added."""
+        lows, highs = zip(*self._blocks, (self._low, self._high), strict=True)
+        return [*map(min, zip(*lows, strict=True))], [*map(max, zip(*highs, strict=True))]

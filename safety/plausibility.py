@@ -1,12 +1,14 @@
 """Whether the numbers can be believed: the first thing to know about them."""
 
 import math
+from collections.abc import Sequence
+from operator import sub
 
 from robot_mbrl.contracts.clock import NANOSECONDS
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.safety.frame_view import FrameView
-from robot_mbrl.safety.judgement import PASS, Grader, Judgement, Persistence, largest_ratio
+from robot_mbrl.safety.judgement import PASS, Grader, JointGrader, Judgement, Persistence
 from robot_mbrl.safety.rate_window import RateWindow
 
 
@@ -41,19 +43,19 @@ class NonFinite:
     def judge(self, view: FrameView) -> Judgement:
         """Stop for the first number that is not one, and say which joint's and what it is."""
         for values in (view.position, view.velocity, view.reported_velocity, view.load):
-            if not all(map(math.isfinite, values)):
+            if not _all_finite(values):
                 return _not_finite(values)
         for values in (view.goal, view.requested):
-            if not all(map(math.isfinite, values)) and (view.running or not all(map(math.isnan, values))):
+            if not _all_finite(values) and (view.running or not all(map(math.isnan, values))):
                 return _not_finite(values)
-        if view.has_action and not all(map(math.isfinite, view.action)):
+        if view.has_action and not _all_finite(view.action):
             return _not_finite(view.action)
         if any(map(math.isinf, view.current)):
             return _not_finite([value if math.isinf(value) else 0.0 for value in view.current])
         for values in (view.temperature, view.voltage):
-            if not all(map(math.isfinite, values)):
+            if not _all_finite(values):
                 read = [value if stamp >= 0 else 0.0 for value, stamp in zip(values, view.health_ns, strict=True)]
-                if not all(map(math.isfinite, read)):
+                if not _all_finite(read):
                     return _not_finite(read)
         return self._judge_scores(view)
 
@@ -73,13 +75,14 @@ class NonFinite:
         return PASS
 
 
-def _not_finite(values: list[float]) -> Judgement:
+def _all_finite(values: Sequence[float]) -> bool:
+    # One number that is not finite makes the sum so, too: only a sum that is not has to be looked at number by number.
+    return math.isfinite(sum(values)) or all(map(math.isfinite, values))
+
+
+def _not_finite(values: Sequence[float]) -> Judgement:
     joint = next(index for index, value in enumerate(values) if not math.isfinite(value))
     return Judgement(VerdictLevel.STOP, 0.0, values[joint], math.nan, joint)
-
-
-_LEAST_ADVANCE = (1, 1, 0)
-"""Of tick, tick's time and measurement's time between two frames."""
 
 
 class TimeStamps:
@@ -98,9 +101,10 @@ class TimeStamps:
         """Stop when a tick stands still or a stamp goes back [s]; grade the distance of measurement and tick [s]."""
         before, self._before = self._before, (view.tick, view.now_ns, view.stamp_ns)
         if before is not None:
-            for now, then, least in zip(self._before, before, _LEAST_ADVANCE, strict=True):
-                if now - then < least:
-                    return Judgement(VerdictLevel.STOP, 0.0, (now - then) / NANOSECONDS, 0.0)
+            tick, now_ns, stamp_ns = before
+            if view.tick <= tick or view.now_ns <= now_ns or view.stamp_ns < stamp_ns:
+                advances = view.tick - tick, view.now_ns - now_ns, view.stamp_ns - stamp_ns
+                return Judgement(VerdictLevel.STOP, 0.0, min(advances) / NANOSECONDS, 0.0)
         return self._grader.judge(abs(view.now_ns - view.stamp_ns) / NANOSECONDS, view.now_ns)
 
 
@@ -112,7 +116,7 @@ class Jump:
     def __init__(self, settings: MonitorSettings) -> None:
         self._velocity = [joint.velocity for joint in settings.joints]
         self._grader = Grader(settings.plausibility.jump, settings.min_speed_scale)
-        self._before: tuple[int, list[float]] | None = None
+        self._before: tuple[int, Sequence[float]] | None = None
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the step beyond what the velocity limit allows since the last reading [rad]."""
@@ -120,6 +124,9 @@ class Jump:
         if before is None:
             return PASS
         stamp_ns, position = before
+        # A step that is small enough for an arm at rest is small enough.
+        if not self._grader.exceeded and max(map(abs, map(sub, view.position, position))) <= self._grader.least:
+            return PASS
         seconds = max(view.stamp_ns - stamp_ns, 0) / NANOSECONDS
         worst, joint = 0.0, 0
         for index, velocity in enumerate(self._velocity):
@@ -162,14 +169,12 @@ class VelocityAgainstDifference:
     name = "velocity_against_difference"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self._unit = [1.0] * len(settings.joints)
-        self._grader = Grader(settings.plausibility.velocity_mismatch, settings.min_speed_scale)
+        unit = [1.0] * len(settings.joints)
+        self._grader = JointGrader(settings.plausibility.velocity_mismatch, settings.min_speed_scale, unit)
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the largest disagreement [rad/s]."""
-        pairs = zip(view.reported_velocity, view.measured.velocity, strict=True)
-        mismatch, joint = largest_ratio([a - b for a, b in pairs], self._unit)
-        return self._grader.judge(mismatch, view.now_ns, joint)
+        return self._grader.judge([*map(sub, view.reported_velocity, view.measured.velocity)], view.now_ns)
 
 
 class BusErrors:

@@ -5,13 +5,16 @@ side. An arm that is on the wrong side already may lead away from it, slowly: it
 angles differ from them by what the arm sags.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from robot_mbrl.contracts.geometry import ArmGeometry
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.safety.frame_view import FrameView, Pose
 from robot_mbrl.safety.judgement import PASS, Judgement
+
+Point = Sequence[float]
+"""x, y, z [m], arm base frame."""
 
 RETREAT = 1e-6
 """A motion whose end is nearer to the right side than the held goals, by more than rounding, leads away [m]."""
@@ -20,7 +23,7 @@ RETREAT = 1e-6
 class _ToolLimit:
     """Grades how deep the tool is on the wrong side [m]."""
 
-    def __init__(self, settings: MonitorSettings, geometry: ArmGeometry, depth: Callable[[list[float]], float]) -> None:
+    def __init__(self, settings: MonitorSettings, geometry: ArmGeometry, depth: Callable[[Point], float]) -> None:
         self._stop = settings.workspace.stop_depth
         self._min_scale = settings.min_speed_scale
         self._geometry = geometry
@@ -51,7 +54,7 @@ class ToolBox:
         """Grade how far outside it is [m]."""
         return self._limit.judge(view)
 
-    def _outside(self, point: list[float]) -> float:
+    def _outside(self, point: Point) -> float:
         (x, y, z), low, high = point, self._box.low, self._box.high
         return max(low[0] - x, x - high[0], low[1] - y, y - high[1], low[2] - z, z - high[2])
 
@@ -69,7 +72,7 @@ class ToolFloor:
         """Grade how far below it is [m]."""
         return self._limit.judge(view)
 
-    def _below(self, point: list[float]) -> float:
+    def _below(self, point: Point) -> float:
         return self._floor - point[2]
 
 
@@ -86,7 +89,7 @@ class ToolKeepOuts:
         """Grade how deep inside one it is [m]."""
         return self._limit.judge(view) if self._boxes else PASS
 
-    def _inside(self, point: list[float]) -> float:
+    def _inside(self, point: Point) -> float:
         return max(
             min(min(value - low, high - value) for low, value, high in zip(box.low, point, box.high, strict=True))
             for box in self._boxes

@@ -85,6 +85,14 @@ def stopping_distance(velocity: float, acceleration: float, acceleration_limit: 
     return way + fall * (velocity + fall * (peak / 2.0 - fall * jerk / 6.0))
 
 
+def steady_stopping_distance(velocity: float, acceleration_limit: float, jerk_limit: float) -> float:
+    """`stopping_distance` from a steady motion, by the last line of the module's formulas."""
+    speed = abs(velocity)
+    if speed * jerk_limit >= acceleration_limit * acceleration_limit:
+        return 0.5 * velocity * (speed / acceleration_limit + acceleration_limit / jerk_limit)
+    return velocity * math.sqrt(speed / jerk_limit)
+
+
 def _phases(velocity: float, start: float, limit: float, jerk: float) -> tuple[float, float, float, float]:
     """Jerk of the first phase, with its sign, and the duration of each."""
     # Velocity that would remain if the acceleration did nothing but fall to 0: it tells which way to push.

@@ -6,7 +6,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from robot_mbrl.contracts.braking import BrakingPlan, Profile, plan_braking, stopping_distance, stopping_profile
+from robot_mbrl.contracts.braking import (
+    BrakingPlan,
+    Profile,
+    plan_braking,
+    steady_stopping_distance,
+    stopping_distance,
+    stopping_profile,
+)
 
 WIDE = 1e9
 A, J = 40.0, 2000.0
@@ -137,6 +144,15 @@ def test_the_distance_alone_is_that_of_the_profile(velocity: float, share: float
     start = 1.5 * share * limit[0]
     distance = stopping_profile(velocity, start, *limit).distance
     assert stopping_distance(velocity, start, *limit) == pytest.approx(distance, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("velocity", [0.0, 0.2, -0.5, 1.6, -3.0])
+def test_from_a_steady_motion_the_way_is_known_without_its_phases(velocity: float) -> None:
+    """A²/J is 1.6: below it the acceleration limit is not reached. At 3 it takes 3/8 + 8/40 s, at 1.5 on average."""
+    assert steady_stopping_distance(velocity, 8.0, 40.0) == pytest.approx(
+        stopping_distance(velocity, 0.0, 8.0, 40.0), rel=1e-9, abs=1e-12
+    )
+    assert steady_stopping_distance(3.0, 8.0, 40.0) == pytest.approx(1.5 * (3.0 / 8.0 + 8.0 / 40.0))
 
 
 @given(speeds, limits, st.floats(1.05, 3.0))

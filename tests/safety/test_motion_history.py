@@ -53,8 +53,12 @@ def test_fast_loops_do_not_shorten_the_window() -> None:
 
 def test_a_span_forgets_after_its_duration() -> None:
     span = Span(0.06)
-    assert span.update(0, [5.0, 1.0]) == ([5.0, 1.0], [5.0, 1.0])
-    results = [span.update(to_ns(0.002 * k), [0.0, 2.0]) for k in range(1, 60)]
+    span.add(0, [5.0, 1.0])
+    assert span.ends() == ([5.0, 1.0], [5.0, 1.0])
+    results = []
+    for k in range(1, 60):
+        span.add(to_ns(0.002 * k), [0.0, 2.0])
+        results.append(span.ends())
     assert results[0] == ([0.0, 1.0], [5.0, 2.0])
     assert results[29] == ([0.0, 1.0], [5.0, 2.0])
     assert results[36] == ([0.0, 2.0], [0.0, 2.0])
@@ -63,5 +67,6 @@ def test_a_span_forgets_after_its_duration() -> None:
 def test_a_span_does_not_remember_across_a_gap_or_a_step_back() -> None:
     for later in (to_ns(1.0), -to_ns(1.0)):
         span = Span(0.06)
-        span.update(0, [5.0])
-        assert span.update(later, [0.0]) == ([0.0], [0.0])
+        span.add(0, [5.0])
+        span.add(later, [0.0])
+        assert span.ends() == ([0.0], [0.0])
