@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -19,23 +20,27 @@ def available() -> bool:
     return shutil.which("cyclictest") is not None
 
 
-def run(seconds: int, period: float, priority: int, cpu: int) -> IntArray:
-    """Wake up every `period` [s] for `seconds` [s] on core `cpu` under SCHED_FIFO `priority`, with locked memory.
+def run(seconds: int, period: float, priority: int, cpus: Collection[int]) -> IntArray:
+    """Wake up every `period` [s] for `seconds` [s] on each of `cpus` under SCHED_FIFO `priority`, with locked memory.
 
     Returns:
-        (k,) lateness of each wake-up [µs]; those later than `LONGEST` are given as `LONGEST`, the latest in full.
+        (k,) lateness of each wake-up [µs], core by core; those later than `LONGEST` are given as `LONGEST`, a core's
+        latest in full. Wake-ups that a core slept through are left out.
 
     Raises:
         ConfigError: it is refused; the message is its own.
     """
     command = ["cyclictest", "--mlockall", "--quiet", f"--priority={priority}", f"--interval={round(period * 1e6)}"]
-    command += [f"--affinity={cpu}", f"--histogram={LONGEST}", f"--duration={seconds}"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise ConfigError(
-            f"cyclictest ended with {result.returncode}: {' '.join(result.stderr.split())}: run it as root"
-        )
-    return parse(result.stdout)
+    command += [f"--histogram={LONGEST}", f"--duration={seconds}"]
+    processes = [
+        subprocess.Popen([*command, f"--affinity={cpu}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for cpu in cpus
+    ]
+    ended = [(process.communicate(), process.returncode) for process in processes]
+    for (_, complaint), code in ended:
+        if code:
+            raise ConfigError(f"cyclictest ended with {code}: {' '.join(complaint.split())}: run it as root")
+    return np.concatenate([parse(printed) for (printed, _), _ in ended])
 
 
 def parse(text: str) -> IntArray:

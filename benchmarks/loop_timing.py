@@ -4,9 +4,15 @@ The whole loop runs in real time, with channels, monitor and a motion to follow,
 Windows of it take turns with windows of cyclictest at the same period, priority and core: what the machine itself does
 to a program that only wakes up. A wake-up's lateness is the time from its deadline to the moment it is noticed.
 
-A tick is missed when the next one is due before it has ended. The machine imposes that whenever it wakes a program too
-late: a tick of period T that wakes up L late and works for w costs `⌈(L + w)/T⌉ - 1` ticks. With the loop's median w,
-the sum over cyclictest's wake-ups is what the machine imposes on the loop in the same time.
+A tick is missed when the next one is due before it has ended: one of period T that is delayed by d and works for w
+costs N(d) = max(0, ⌈(d + w)/T⌉ - 1). The machine imposes that whenever it stands still for a while, as a virtual one
+does. A stall of length s that begins during the work delays it by s; one that begins a time u before the next tick is
+due delays that one by s - u. So at an unknown moment it costs, on the average,
+
+    w/T N(s) + 1/T ∫ N(s - u) du,  u from 0 to T - w
+
+ticks. Stalls are what cyclictest sees at a period that no stall of interest fits into, on every core that the tick's
+work needs: on the loop's own, and on the emulated arm's, which stands for hardware that would not stall.
 """
 
 import argparse
@@ -29,7 +35,7 @@ from robot_mbrl.contracts.config import BusSettings, RobotSettings
 from robot_mbrl.contracts.errors import ProcessFailed
 from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Request, empty
 from robot_mbrl.contracts.robot import Robot
-from robot_mbrl.contracts.types import FloatArray, IntArray
+from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arm_checks import write_registers
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import open_bus
@@ -48,12 +54,15 @@ WINDOW: Final = 15.0
 """Of ours, and then as much of cyclictest [s]."""
 SPIN: Final = 200e-6
 """The driver watches the port for so long around an answer [s]."""
-EMULATOR_PRIORITY: Final = 50
-"""Of SCHED_FIFO: the emulated servos stand for hardware, which waits for no processor."""
-SERIAL_PRIORITY: Final = 40
-"""Of SCHED_FIFO for the kernel's threads that hand over the port's bytes: without it the busy core delays answers."""
+ARM_PRIORITY: Final = 70
+"""Of SCHED_FIFO, of the emulated arm: nothing on the computer would hold up a real one."""
+SERIAL_PRIORITY: Final = 85
+"""Of SCHED_FIFO for the kernel's threads that hand over the port's bytes: without it the busy core delays answers, and
+below the loop's or the arm's own they would wait for who waits for them."""
 ALLOWED: Final = 1e-5
 """Share of ticks that may be missed beyond what the machine imposes."""
+STALL_PERIOD: Final = 250e-6
+"""At which cyclictest looks for stalls of the machine [s]."""
 START_TICKS: Final = 5000
 """In which the loop must be running, at the latest."""
 QUANTILES: Final = (50.0, 99.0, 99.9, 100.0)
@@ -162,9 +171,10 @@ def twin_at_1khz() -> Iterator[tuple[DeploySettings, Robot, ArmDefinition]]:
 @contextlib.contextmanager
 def so101_at_200hz() -> Iterator[tuple[DeploySettings, Robot, ArmDefinition]]:
     """The emulated SO-101 behind a serial port, its process on the core that the loop leaves."""
-    with tempfile.TemporaryDirectory() as folder, VirtualArmProcess(ARM, link=Path(folder) / "port") as process:
-        with contextlib.suppress(PermissionError):
-            os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(EMULATOR_PRIORITY))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        VirtualArmProcess(ARM, link=Path(folder) / "port", priority=ARM_PRIORITY) as process,
+    ):
         os.sched_setaffinity(process.pid, {_other_cpu()})
         calibration = Path(folder) / "calibration.yaml"
         _calibrate(process.port, calibration)
@@ -222,10 +232,48 @@ def _other_cpu() -> int:
     return min(allowed - {choose_cpu(allowed)} or allowed)
 
 
+class Floor(NamedTuple):
+    """What the machine does to cyclictest.
+
+    Attributes:
+        lateness: (k,) of wake-ups at the loop's period on its core [µs].
+        stalls: (j,) latenesses at `STALL_PERIOD` on all cores in use [µs].
+        seconds: for how long stalls were looked for [s].
+    """
+
+    lateness: FloatArray
+    stalls: FloatArray
+    seconds: float
+
+
+def floor_window(settings: DeploySettings, seconds: float) -> Floor:
+    """Let cyclictest run for `seconds` [s]: half of them at the loop's period, half in search of stalls."""
+    half, priority = max(1, round(seconds / 2.0)), settings.real_time.priority
+    own = choose_cpu(os.sched_getaffinity(0))
+    cores = {own} if isinstance(settings.robot, TwinSettings) else {own, _other_cpu()}
+    lateness = cyclictest.run(half, 1.0 / settings.loop.rate, priority, {own})
+    stalls = cyclictest.run(half, STALL_PERIOD, priority, cores)
+    return Floor(lateness.astype(np.float64), stalls.astype(np.float64), half)
+
+
+def imposed_ticks(stalls: FloatArray, work: float, period: float) -> float:
+    """How many ticks of `period` that work for `work` the `stalls` (k,) cost on the average, all in one unit."""
+    pause = max(0.0, period - work)
+    steps = 50
+    leads = pause * (np.arange(steps) + 0.5) / steps
+
+    def cost(delay: FloatArray) -> FloatArray:
+        lost: FloatArray = np.where(delay > 0.0, np.maximum(np.ceil((delay + work) / period) - 1.0, 0.0), 0.0)
+        return lost
+
+    during, before = cost(stalls), cost(stalls[:, None] - leads).mean(axis=1)
+    return float((during * min(work, period) + before * pause).sum() / period)
+
+
 def measure_scenario(name: str, minutes: float, announce: Announce) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     """Figures of one scenario, and the latenesses behind them [µs]."""
     windows: list[Window] = []
-    floor: list[IntArray] = []
+    floor: list[Floor] = []
     warnings: list[str] = []
     with burner(), SCENARIOS[name]() as (settings, robot, arm):
         rounds = max(1, round(minutes * 60.0 / WINDOW))
@@ -234,26 +282,24 @@ def measure_scenario(name: str, minutes: float, announce: Announce) -> tuple[dic
             window, warnings = our_window(settings, robot, arm, seconds)
             windows.append(window)
             if cyclictest.available():
-                period, cpu = 1.0 / settings.loop.rate, choose_cpu(os.sched_getaffinity(0))
-                floor.append(cyclictest.run(max(1, round(seconds)), period, settings.real_time.priority, cpu))
+                floor.append(floor_window(settings, seconds))
             announce(f"{name}: window {index + 1} of {rounds}, {window.missed} of {len(window.work)} ticks missed")
         robot.stop()
         robot.close()
     ours = np.concatenate([window.lateness for window in windows])
-    theirs = np.concatenate(floor).astype(np.float64) if floor else None
-    latenesses = {"ours": ours} if theirs is None else {"ours": ours, "cyclictest": theirs}
-    cycles = len(floor) * max(1, round(seconds)) * settings.loop.rate
-    return {**figures(windows, theirs, settings.loop.rate, cycles), "refused": warnings}, latenesses
+    latenesses = {"ours": ours}
+    if floor:
+        latenesses["cyclictest"] = np.concatenate([window.lateness for window in floor])
+    return {**figures(windows, floor, settings.loop.rate), "refused": warnings}, latenesses
 
 
-def figures(windows: list[Window], theirs: FloatArray | None, rate: float, cycles: float = 0.0) -> dict[str, Any]:
+def figures(windows: list[Window], floor: list[Floor], rate: float) -> dict[str, Any]:
     """What was measured comes to.
 
     Args:
         windows: of the loop.
-        theirs: (k,) cyclictest's latenesses [µs]; None without cyclictest.
-        rate: of both [Hz].
-        cycles: wake-ups that cyclictest should have had; it leaves out those that it slept through.
+        floor: cyclictest's; empty without cyclictest.
+        rate: of the loop [Hz].
     """
     ours = np.concatenate([window.lateness for window in windows])
     work = np.concatenate([window.work for window in windows])
@@ -266,10 +312,15 @@ def figures(windows: list[Window], theirs: FloatArray | None, rate: float, cycle
         "work_us": _quantiles(work),
         "cyclictest": None,
     }
-    if theirs is not None:
-        period = 1e6 / rate
-        imposed = int((np.ceil((theirs + np.median(work)) / period) - 1.0).sum())
-        found["cyclictest"] = {"cycles": round(cycles), "lateness_us": _quantiles(theirs), "imposed_ticks": imposed}
+    if floor:
+        stalls, cycles = np.concatenate([window.stalls for window in floor]), sum(w.seconds for w in floor) * rate
+        imposed = imposed_ticks(stalls, float(np.median(work)), 1e6 / rate)
+        found["cyclictest"] = {
+            "lateness_us": _quantiles(np.concatenate([window.lateness for window in floor])),
+            "stalls_us": _quantiles(stalls),
+            "cycles": round(cycles),
+            "imposed_ticks": imposed,
+        }
         found["missed_allowed"] = (imposed / cycles + ALLOWED) * len(ours)
     return found
 
@@ -309,13 +360,14 @@ def table(found: dict[str, Any]) -> str:
         ]
         if floor is not None:
             lines.append(
-                f"  the machine    imposes {floor['imposed_ticks']} in {floor['cycles']} by cyclictest's wake-ups; so "
-                f"{row['missed_allowed']:.1f} may be missed"
+                f"  the machine    imposes {floor['imposed_ticks']:.1f} in {floor['cycles']} by the stalls that "
+                f"cyclictest saw; so {row['missed_allowed']:.1f} may be missed"
             )
         lines.append(f"  {'':14} {'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>9}  [µs]")
         rows = {
             "lateness": row["lateness_us"],
             "cyclictest": floor and floor["lateness_us"],
+            "  its stalls": floor and floor["stalls_us"],
             "tick's work": row["work_us"],
         }
         for title, quantiles in rows.items():

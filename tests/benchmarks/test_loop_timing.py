@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robot_mbrl.benchmarks import cyclictest, loop_histogram, loop_timing
-from robot_mbrl.benchmarks.loop_timing import Window
+from robot_mbrl.benchmarks.loop_timing import Floor, Window
 from robot_mbrl.contracts.errors import ConfigError
 
 PRINTED = """# /dev/cpu_dma_latency set to 0us
@@ -34,22 +34,50 @@ def test_output_without_overflows_is_an_error() -> None:
         cyclictest.parse("000001 000002\n")
 
 
-def test_the_machine_imposes_what_a_late_wake_up_costs() -> None:
-    """Of a tick of 1000 µs with 400 µs of work, 600 can be lost: 601 late costs a tick, 3601 late costs four."""
+def test_stalls_cost_what_they_cost_at_a_random_moment() -> None:
+    """Of a tick of 1000 with 400 of work, 600 can be lost.
+
+    A stall of 700 costs a tick if it begins in the work (400 of 1000) or less than 100 before the next is due (100):
+    0.5 on the average. One of 500 costs nothing; one of 1700 two ticks in the work, or up to 100 before a tick, and
+    one at any other moment.
+    """
+    assert loop_timing.imposed_ticks(np.array([700.0]), 400.0, 1000.0) == pytest.approx(0.5, abs=0.01)
+    assert loop_timing.imposed_ticks(np.array([500.0, 0.0]), 400.0, 1000.0) == 0.0
+    assert loop_timing.imposed_ticks(np.array([1700.0]), 400.0, 1000.0) == pytest.approx(0.5 * 2 + 0.5, abs=0.01)
+    assert loop_timing.imposed_ticks(np.full(10, 700.0), 400.0, 1000.0) == pytest.approx(5.0, abs=0.1)
+
+
+def test_random_stalls_of_a_simulated_machine_cost_what_is_computed() -> None:
+    """Ticks of 5 ms that work for 2.9 ms on a machine with a stall of 3.5 ms each second, at random."""
+    rng = np.random.default_rng(0)
+    period, work, stall, ticks = 5.0, 2.9, 3.5, 400_000
+    begins = np.arange(0.0, ticks * period, 1000.0) + rng.uniform(100.0, 900.0, ticks * 5 // 1000)
+    missed = 0
+    for begin in begins:
+        tick = np.floor(begin / period)
+        phase = begin - tick * period
+        end = phase + stall if phase >= work else work + stall
+        late = max(0.0, end - period) + work if phase >= work else end
+        missed += max(0, int(np.ceil(late / period)) - 1)
+    computed = loop_timing.imposed_ticks(np.full(len(begins), stall), work, period)
+    assert missed == pytest.approx(computed, rel=0.05)
+
+
+def test_what_may_be_missed_is_what_the_machine_imposes_and_one_in_a_hundred_thousand() -> None:
     windows = [
         Window(np.full(500, 3.0), np.full(500, 400.0), 4, 500),
         Window(np.ones(500), np.full(500, 400.0), 1, 400),
     ]
-    theirs = np.array([5.0] * 92 + [600.0, 601.0, 3601.0])
-    found = loop_timing.figures(windows, theirs, 1000.0, 100.0)
+    floor = [Floor(np.array([5.0, 7.0]), np.full(20, 700.0), 0.5), Floor(np.array([6.0]), np.zeros(5), 0.5)]
+    found = loop_timing.figures(windows, floor, 1000.0)
     assert (found["ticks"], found["missed_ticks"], found["running_ticks"]) == (1000, 5, 900)
-    assert found["lateness_us"]["p100"] == 3.0
-    assert found["cyclictest"]["imposed_ticks"] == 1 + 4
-    assert found["missed_allowed"] == pytest.approx(1000 * (0.05 + 1e-5))
+    assert (found["lateness_us"]["p100"], found["cyclictest"]["lateness_us"]["p100"]) == (3.0, 7.0)
+    assert found["cyclictest"]["imposed_ticks"] == pytest.approx(10.0, abs=0.2)
+    assert found["missed_allowed"] == pytest.approx(10.0 + 0.01, abs=0.2)
 
 
 def test_without_cyclictest_there_is_nothing_to_compare_with() -> None:
-    found = loop_timing.figures([Window(np.ones(10), np.ones(10), 0, 10)], None, 200.0)
+    found = loop_timing.figures([Window(np.ones(10), np.ones(10), 0, 10)], [], 200.0)
     assert found["cyclictest"] is None
     text = loop_timing.table({"arm": {**found, "refused": ["no spoon"], "histogram": "bars"}})
     assert "missed ticks   0 of 10" in text
