@@ -1,0 +1,313 @@
+"""`Dreamer`: DreamerV3 (Hafner et al. 2023, revised 2025), learning all its parts from replay in one update.
+
+An update: observe the sequences; learn to predict what was seen, the rewards and the ends; imagine on from every state
+that was seen; learn actor and critic from what was imagined, and the critic from what was replayed too.
+
+Rows: sequences b of t steps. What is imagined has n = t * b rows (time first) of h + 1 steps, also time first.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.policies.dreamer_encoding import IMAGE, VECTOR, Observation
+from robot_mbrl.policies.dreamer_losses import (
+    actor_loss,
+    binary_loss,
+    continue_target,
+    critic_loss,
+    imagination_weights,
+    kl_losses,
+    lambda_returns,
+    return_percentiles,
+    return_scale,
+    two_hot_loss,
+    two_hot_mean,
+)
+from robot_mbrl.policies.dreamer_model import ActingStep, DreamerModel, LatentState, choose_latent
+from robot_mbrl.policies.dreamer_optimizer import LaProp
+from robot_mbrl.policies.dreamer_sampling import action_noise
+from robot_mbrl.policies.dreamer_scan import ScanSteps, scan, scan_steps
+from robot_mbrl.policies.dreamer_settings import DreamerSettings, DreamerSpaces
+
+Batch = Mapping[str, Tensor]
+"""Replayed sequences.
+
+    observation  (b, t, o)             with image (b, t, channels, 64, 64) where the spaces have one
+    action       (b, t, a)             that led to the observation
+    reward       (b, t)                that came with the observation
+    is_first, is_last, is_terminal     (b, t)
+    deter, stoch (b, ...)              stored latent of the step before the first (replay context 1)
+"""
+
+
+class TrainingStep(NamedTuple):
+    """What an update gives.
+
+    Attributes:
+        metrics: losses and other figures by name, each ().
+        latents: (b, t, ...) of every step of the batch, to be stored with them.
+    """
+
+    metrics: dict[str, Tensor]
+    latents: LatentState
+
+
+class Imagined(NamedTuple):
+    """Steps imagined from n states; step 0 is the state itself. Nothing in it has a gradient.
+
+    Attributes:
+        features: (h + 1, n, f).
+        actions: (h + 1, n, a) chosen at each step.
+    """
+
+    features: Tensor
+    actions: Tensor
+
+
+class Dreamer:
+    """Acts and learns.
+
+    Attributes:
+        model: the networks; what is exported.
+        settings: sizes and constants.
+        spaces: what goes in and out.
+        device: where it computes.
+    """
+
+    def __init__(
+        self,
+        spaces: DreamerSpaces,
+        settings: DreamerSettings,
+        generator: torch.Generator,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        """Random weights and all further chance come from `generator`, the processor's."""
+        self.spaces, self.settings, self.device = spaces, settings, torch.device(device)
+        self.model = DreamerModel(spaces, settings, generator).to(self.device)
+        self._generator = generator
+        self._parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self._optimizer = LaProp(self._parameters, settings)
+        self._precision = compute_precision(settings, self.device)
+        compiler = _compiler(settings)
+        self._scan: ScanSteps = scan_steps(self.model.world.dynamics, compiler)
+        self._prepare = compiler(self._prepare_inputs)
+        self._world_losses = compiler(self._losses_of_world)
+        self._behaviour_losses = compiler(self._losses_of_behaviour)
+        self._imagine_step = compiler(self._imagine_one)
+
+    @property
+    def updates(self) -> int:
+        """How many were made."""
+        return self._optimizer.updates
+
+    def initial(self, batch: int) -> LatentState:
+        """The state before an episode's first observation: zeros (b, ...)."""
+        return self.model.initial(batch)
+
+    @torch.no_grad()
+    def step(
+        self,
+        state: LatentState,
+        observation: Tensor | Observation,
+        previous_action: Tensor,
+        is_first: Tensor,
+        *,
+        sample: bool = True,
+    ) -> ActingStep:
+        """`DreamerModel.step`, with latent and action drawn at random unless `sample` is false."""
+        noise = self.model.acting_noise(previous_action.shape[0], self._generator) if sample else None
+        return self.model.step(state, observation, previous_action, is_first, noise)
+
+    def train_step(self, batch: Batch) -> TrainingStep:
+        """Make one update from `batch`.
+
+        Raises:
+            ConfigError: the batch lacks a field, or one has another shape than the spaces say.
+        """
+        self._require(batch)
+        steps, rows = batch["reward"].shape[1], batch["reward"].shape[0]
+        settings = self.settings
+        noise = self._random(steps, rows, settings.latents)
+        keep, drive, evidence = self._prepare(batch)
+        states, posterior = scan(self._scan, LatentState(batch["deter"], batch["stoch"]), keep, drive, evidence, noise)
+        features = torch.cat(states, -1)
+        losses = self._world_losses(batch, features, states.deter, posterior)
+        imagined = self._imagine(LatentState(*(value.detach().flatten(0, 1) for value in states)))
+        behaviour, figures, percentiles = self._behaviour_losses(batch, features, imagined, self.model.percentiles)
+        losses |= behaviour
+        gradients = torch.autograd.grad(sum(losses.values()), self._parameters)
+        self.model.percentiles.copy_(percentiles)
+        figures["gradient_norm"] = self._optimizer.step(gradients)
+        self.model.behaviour.follow()
+        metrics = {f"loss/{name}": value.detach() for name, value in losses.items()} | figures
+        return TrainingStep(metrics, LatentState(*(value.detach().transpose(0, 1) for value in states)))
+
+    def _random(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self._generator).to(self.device)
+
+    def _prepare_inputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """What the scan needs of all steps, time first: keep, drive, evidence."""
+        world = self.model.world
+        keep = 1.0 - batch["is_first"].float().transpose(0, 1).unsqueeze(-1)
+        drive = world.dynamics.drive(batch["action"].transpose(0, 1) * keep)
+        evidence = world.dynamics.evidence(world.encoder(_observations(batch)))
+        return keep, drive, evidence
+
+    def _losses_of_world(self, batch: Batch, features: Tensor, deter: Tensor, posterior: Tensor) -> dict[str, Tensor]:
+        """Means over all steps, scaled, of what teaches the world model and its doubt; everything time first."""
+        world, settings = self.model.world, self.settings
+        narrow = features.to(self._precision)
+        prior = world.dynamics.prior(deter.to(self._precision))
+        kl = kl_losses(posterior, prior, settings.free_nats)
+        target = continue_target(_time_first(batch, "is_terminal"), settings.discount)
+        within = 1.0 - _time_first(batch, "is_first")[1:]
+        action = batch["action"].transpose(0, 1)[1:]
+        probabilities = posterior.exp().flatten(-2)
+        doubt = world.doubt.loss(narrow[:-1].flatten(0, 1), action.flatten(0, 1), probabilities[1:].flatten(0, 1))
+        return {
+            "reconstruction": world.decoder.loss(narrow, _observations(batch)).mean(),
+            "reward": two_hot_loss(world.reward(narrow), _time_first(batch, "reward"), self.model.bins).mean(),
+            "continue": binary_loss(world.going_on(narrow).squeeze(-1), target).mean(),
+            "dynamics": settings.dynamics_scale * kl.dynamics.mean(),
+            "representation": settings.representation_scale * kl.representation.mean(),
+            "doubt": (within.flatten() * doubt).mean(),
+        }
+
+    @torch.no_grad()
+    def _imagine(self, state: LatentState) -> Imagined:
+        """Imagine on from `state` (n, ...), the actor choosing."""
+        settings, rows = self.settings, state.deter.shape[0]
+        state = LatentState(*(value.to(self._precision) for value in state))
+        latent_noise = self._random(settings.imagination, rows, settings.latents)
+        chance = action_noise((settings.imagination + 1, rows), self.spaces, self._generator).to(self.device)
+        features, actions = [], []
+        for latent, choice in zip(latent_noise, chance, strict=False):
+            feature, action, *state = self._imagine_step(*state, latent, choice)
+            features.append(feature)
+            actions.append(action)
+        last = torch.cat(list(state), -1)
+        features.append(last)
+        actions.append(self.model.behaviour.policy(last).choose(chance[-1]))
+        return Imagined(torch.stack(features), torch.stack(actions))
+
+    def _imagine_one(
+        self, deter: Tensor, stoch: Tensor, latent: Tensor, chance: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        dynamics = self.model.world.dynamics
+        features = torch.cat([deter, stoch], -1)
+        action = self.model.behaviour.policy(features).choose(chance)
+        deter = dynamics.advance(deter, stoch, dynamics.drive(action.to(deter.dtype)))
+        stoch = choose_latent(dynamics.prior(deter), latent).to(deter.dtype)
+        return features, action, deter, stoch
+
+    def _losses_of_behaviour(
+        self, batch: Batch, features: Tensor, imagined: Imagined, percentiles: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """Losses of actor and critic, figures, and the running percentiles with these returns in them."""
+        model, settings, behaviour = self.model, self.settings, self.model.behaviour
+        with torch.no_grad():
+            rewards = two_hot_mean(model.world.reward(imagined.features), model.bins)
+            continues = torch.sigmoid(model.world.going_on(imagined.features).squeeze(-1).float())
+            slow = two_hot_mean(behaviour.slow_critic(imagined.features[:-1]), model.bins)
+        logits = behaviour.critic(imagined.features)
+        values = two_hot_mean(logits.detach(), model.bins)
+        returns = lambda_returns(rewards.T, continues.T, values.T, settings.trace).T
+        weights = imagination_weights(continues.T).T[:-1]
+        percentiles = percentiles.lerp(return_percentiles(returns), settings.return_rate)
+        advantage = (returns - values[:-1]) / return_scale(percentiles)
+        policy = behaviour.policy(imagined.features[:-1])
+        entropy = policy.entropy()
+        probability = policy.log_probability(imagined.actions[:-1])
+        losses = {
+            "actor": actor_loss(probability, entropy, advantage, weights, settings.entropy).mean(),
+            "critic": critic_loss(logits[:-1], returns, slow, weights, model.bins, settings.slow_scale).mean(),
+            "replay_critic": settings.replay_value_scale * self._replay_critic_loss(batch, features, returns[0]),
+        }
+        figures = {
+            "return": returns.mean(),
+            "value": values.mean(),
+            "imagined_reward": rewards.mean(),
+            "entropy": entropy.mean().detach(),
+            "advantage": advantage.abs().mean(),
+            "return_scale": return_scale(percentiles),
+        }
+        return losses, figures, percentiles
+
+    def _replay_critic_loss(self, batch: Batch, features: Tensor, imagined_returns: Tensor) -> Tensor:
+        """The critic on replayed states (t, b, f), whose gradient reaches the world model.
+
+        Its λ-returns have replayed rewards and are bootstrapped by `imagined_returns` (t * b,) from each state.
+        """
+        model, settings = self.model, self.settings
+        narrow = features.to(self._precision)
+        logits = model.behaviour.critic(narrow)[:-1]
+        bootstrap = imagined_returns.view(features.shape[:2])
+        continues = continue_target(_time_first(batch, "is_terminal"), settings.discount)
+        unbroken = 1.0 - _time_first(batch, "is_last")
+        rewards = _time_first(batch, "reward")
+        returns = lambda_returns(rewards.T, continues.T, bootstrap.T, (settings.trace * unbroken).T).T
+        with torch.no_grad():
+            slow = two_hot_mean(model.behaviour.slow_critic(narrow[:-1]), model.bins)
+        return critic_loss(logits, returns, slow, unbroken[:-1], model.bins, settings.slow_scale).mean()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that a resumed run needs: model, optimizer, and the generator's state; tensors only."""
+        state = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        state |= {f"optimizer.{name}": value for name, value in self._optimizer.state_dict().items()}
+        return state | {"generator": self._generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises:
+            ConfigError: it is of a model of another size.
+        """
+        weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
+        try:
+            self.model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ConfigError(f"Dreamer's weights do not fit these settings: {' '.join(str(error).split())}") from error
+        prefix = "optimizer."
+        self._optimizer.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        self._generator.set_state(state["generator"].cpu())
+
+    def _require(self, batch: Batch) -> None:
+        if "reward" not in batch or batch["reward"].ndim != 2:
+            raise ConfigError("Dreamer's batch has no reward of shape (b, t): give one")
+        b, t = batch["reward"].shape
+        wanted: dict[str, tuple[int, ...]] = dict.fromkeys(("is_first", "is_last", "is_terminal"), (b, t))
+        wanted |= {"action": (b, t, self.spaces.actions)}
+        wanted |= {"deter": (b, self.settings.deter), "stoch": (b, self.settings.stoch)}
+        if self.spaces.vector:
+            wanted["observation"] = (b, t, self.spaces.vector)
+        for name, shape in wanted.items():
+            if name not in batch or batch[name].shape != shape:
+                found = tuple(batch[name].shape) if name in batch else "nothing"
+                raise ConfigError(f"Dreamer's batch has {found} for {name}: give a tensor of shape {shape}")
+
+
+def compute_precision(settings: DreamerSettings, device: torch.device) -> torch.dtype:
+    """bfloat16 where it is asked for, or left open and native to the processor; else float32."""
+    if settings.precision == "auto":
+        native = device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+        return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+
+
+def _compiler(settings: DreamerSettings) -> Callable[[Any], Any]:
+    if not settings.compiled:
+        return lambda function: function
+    return lambda function: torch.compile(function, fullgraph=True, dynamic=False)
+
+
+def _observations(batch: Batch) -> dict[str, Tensor]:
+    names = {VECTOR: "observation", IMAGE: IMAGE}
+    return {key: batch[name].transpose(0, 1) for key, name in names.items() if name in batch}
+
+
+def _time_first(batch: Batch, name: str) -> Tensor:
+    return batch[name].float().transpose(0, 1)
