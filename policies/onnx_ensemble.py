@@ -62,17 +62,17 @@ class OnnxEnsemble:
         self.members, self.states, self.actions = file.members, file.states, file.actions
         scale = np.array(file.description.scale)
         self._least_variance = np.square(_LEAST_DEVIATION * scale)
-        self._shares = 1.0 / np.square(scale) / self.states
+        self._shares = 1.0 / np.square(scale) / self.states / self.members
         self._state, self._action = _row(self.states), _row(self.actions)
-        self._means = np.zeros((self.members, self.states), np.float32)
-        self._variances = np.zeros_like(self._means)
-        self._deviations = np.zeros(self._means.shape)
+        self._answers = np.zeros((2, self.members, self.states), np.float32)
+        self._means, self._variances = np.zeros(self._answers.shape)
+        self._ones = np.ones(self.members)
         try:
             self._session = open_session(file.content)
             self._binding = bind(
                 self._session,
                 {"state": self._state, "action": self._action},
-                {"means": self._means, "variances": self._variances},
+                {"means": self._answers[0], "variances": self._answers[1]},
             )
             for _ in range(WARM_UP_RUNS):
                 step = self.step(np.zeros(self.states), np.zeros(self.actions))
@@ -92,22 +92,25 @@ class OnnxEnsemble:
         self._require("action", action, self.actions)
         self._state[0], self._action[0] = state, action
         self._session.run_with_iobinding(self._binding)
-        if not np.isfinite(self._means).all():
+        means, variances, ones = self._means, self._variances, self._ones
+        means[:], variances[:] = self._answers
+        # Products with ones are sums over the members, in half the time that `sum` takes for so few numbers.
+        mean = np.dot(ones, means)
+        mean /= self.members
+        if not math.isfinite(sum(mean.tolist())):
             unknown = np.full(self.states, np.nan)
             return EnsembleStep(unknown, unknown.copy(), math.inf)
-        deviations = self._deviations
-        deviations[:] = self._means
-        mean = np.add.reduce(deviations, axis=0) / self.members
-        deviations -= mean
-        deviations *= deviations
-        spread = np.add.reduce(deviations, axis=0) / self.members
-        variance = np.add.reduce(self._variances, axis=0, dtype=np.float64) / self.members + spread
+        means -= mean
+        means *= means
+        spread = np.dot(ones, means)
+        variance = spread + np.dot(ones, variances)
+        variance /= self.members
         return EnsembleStep(mean, variance, math.sqrt(np.dot(spread, self._shares)))
 
     def residual(self, predicted: FloatArray, observed: FloatArray, variance: FloatArray) -> float:
         """How far `observed` (d,) is from `predicted` (d,), in predicted standard deviations; infinity if unknown."""
-        error = np.square(observed - predicted) / np.maximum(variance, self._least_variance)
-        square = float(np.add.reduce(error)) / self.states
+        error = observed - predicted
+        square = float(np.dot(error, error / np.maximum(variance, self._least_variance))) / self.states
         return math.sqrt(square) if math.isfinite(square) else math.inf
 
     @staticmethod
