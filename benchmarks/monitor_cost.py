@@ -3,7 +3,7 @@
 The frames are those of a smooth motion of all joints at 1 kHz, with the noise of real encoders, in which nothing is
 wrong: a tick that is stopped early would leave checks out. They come at their pace, to one thread with the real-time
 settings of a control process. The ensemble has 5 members of 4 layers of 200, random weights; its cost does not depend
-on them.
+on them. It is asked as the control process asks it, once a tick.
 
     python -m robot_mbrl.benchmarks.monitor_cost [--seconds 20] [--json]
 """
@@ -26,6 +26,7 @@ from robot_mbrl.contracts.types import FloatArray, VerdictLevel
 from robot_mbrl.drivers.arms import RAD_PER_TICK, ArmDefinition, load_arm
 from robot_mbrl.policies.ensemble_export import EnsembleWeights, write_ensemble
 from robot_mbrl.policies.ensemble_file import EnsembleDescription
+from robot_mbrl.policies.model_watch import ModelWatch
 from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
 from robot_mbrl.runtime.monitor_setup import build_monitor
 from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings
@@ -36,6 +37,8 @@ ARM = "so101_follower"
 RATE = 1000.0
 """Ticks a second of the frames [Hz]."""
 MEMBERS, LAYERS, WIDTH = 5, 4, 200
+PERIOD = 0.05
+"""Of the model [s]."""
 BOUND = 150e-6
 """What all of it may take at the 99th percentile [s]."""
 UNCERTAINTY = {"disagreement": {"stop": 1e9}, "residual": {"stop": 1e9}}
@@ -44,6 +47,7 @@ UNCERTAINTY = {"disagreement": {"stop": 1e9}, "residual": {"stop": 1e9}}
 BURST = 500
 IN_BURSTS, AT_PACE = "in bursts", "at their pace"
 
+_ASKED = "position", "velocity", "goal_position", "requested_position"
 _LAG = 0.02
 """By which the measured angles follow the requested ones [s]."""
 _WARM_UP = 500
@@ -59,7 +63,7 @@ def random_ensemble(path: Path, arm: ArmDefinition, random: np.random.Generator)
         matrices=[random.normal(0.0, n**-0.5, (MEMBERS, n, m)) for n, m in itertools.pairwise(widths)],
         biases=[np.zeros((MEMBERS, m)) for m in widths[1:]],
     )
-    description = EnsembleDescription(joint_names=arm.joint_names, period=1.0 / RATE, scale=2 * joints * (0.1,))
+    description = EnsembleDescription(joint_names=arm.joint_names, period=PERIOD, scale=2 * joints * (0.1,))
     write_ensemble(path, weights, description)
     return OnnxEnsemble(path)
 
@@ -126,28 +130,26 @@ def measure(seconds: float, seed: int = 0) -> dict[str, dict[str, float]]:
     with RealTime(RealTimeSettings()) as real_time:
         for manner, burst in ((IN_BURSTS, BURST), (AT_PACE, 1)):
             monitor = build_monitor(arm, geometry, {"uncertainty": UNCERTAINTY})
+            watch = ModelWatch(ensemble, arm.joint_names)
             ticker = Ticker(burst / RATE, real_time.clock())
-            parts = _run(monitor, ensemble, frames, ticker, burst)
+            parts = _run(monitor, watch, frames, ticker, burst)
             figures |= {f"{part}, {manner}": _figures(times[_WARM_UP:]) for part, times in parts.items()}
         figures["one clearance"] = _figures(_times(geometry.clearance, frames))
     return figures
 
 
-def _run(
-    monitor: Monitor, ensemble: OnnxEnsemble, frames: list[Record], ticker: Ticker, burst: int
-) -> dict[str, list[int]]:
+def _run(monitor: Monitor, watch: ModelWatch, frames: list[Record], ticker: Ticker, burst: int) -> dict[str, list[int]]:
     """Times of each part in each tick [ns]; `burst` ticks run after each beat of `ticker`."""
     parts: dict[str, list[int]] = {"everything": [], "ensemble": [], "checks": []}
-    n, clock = ensemble.actions, time.perf_counter_ns
-    before = ensemble.step(np.zeros(2 * n), np.zeros(n))
+    clock = time.perf_counter_ns
     for index, frame in enumerate(frames):
+        joints = slice(int(frame["joints"][0]))
+        position, velocity, held, requested = (frame[name][0, joints] for name in _ASKED)
+        stamp_ns = int(frame["stamp_ns"][0])
         if index % burst == 0:
             ticker.wait()
         start_ns = clock()
-        state = np.concatenate((frame["position"][0, :n], frame["velocity"][0, :n]))
-        frame["residual"] = ensemble.residual(before.mean, state, before.variance)
-        before = ensemble.step(state, frame["requested_position"][0, :n])
-        frame["disagreement"] = before.disagreement
+        frame["disagreement"], frame["residual"] = watch.update(stamp_ns, position, velocity, held, requested)
         asked_ns = clock()
         verdict = monitor.judge(frame)
         end_ns = clock()
