@@ -217,11 +217,13 @@ class UncertaintySettings(Settings):
 
     Attributes:
         required: whether running without a disagreement and a residual is refused.
+        model: SHA-256 of the file of the ensemble that the thresholds were taken with; None is not checked.
         disagreement: of the ensemble.
         residual: of the ensemble's one-step prediction.
     """
 
     required: bool = False
+    model: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     disagreement: Grades | None = None
     residual: Grades | None = None
 

@@ -25,8 +25,6 @@ from robot_mbrl.contracts.frame import ControlState
 from robot_mbrl.contracts.robot import Robot
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.serial_arm import open_arm
-from robot_mbrl.policies.model_watch import ModelWatch
-from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
 from robot_mbrl.runtime.arm_link import ArmLink, BusCounts
 from robot_mbrl.runtime.bus_rate import check_rate
 from robot_mbrl.runtime.channels import Session
@@ -34,7 +32,7 @@ from robot_mbrl.runtime.conductor import Conductor
 from robot_mbrl.runtime.control_loop import ControlLoop, Wires
 from robot_mbrl.runtime.departure import Departure
 from robot_mbrl.runtime.inbox import ActionBox, RequestBox
-from robot_mbrl.runtime.monitor_setup import build_monitor
+from robot_mbrl.runtime.monitor_setup import build_monitor, build_watch
 from robot_mbrl.runtime.motion import Motion, MotionLimits
 from robot_mbrl.runtime.parent import end_with_parent
 from robot_mbrl.runtime.real_time import RealTime
@@ -108,9 +106,6 @@ def build_loop(
         period=1.0 / settings.loop.rate,
         action_period=1.0 / settings.loop.policy_rate,
     )
-    doubts = None
-    if settings.ensemble is not None:
-        doubts = ModelWatch(OnnxEnsemble(settings.ensemble), arm.joint_names)
     return ControlLoop(
         Conductor(link, motion, limits.position, settings.stop, report),
         build_monitor(arm, MujocoGeometry(arm), settings.safety),
@@ -122,7 +117,7 @@ def build_loop(
         clock,
         settings.loop,
         departure=Departure(park=settings.park, release=settings.release),
-        doubts=doubts,
+        doubts=build_watch(arm, settings),
     )
 
 

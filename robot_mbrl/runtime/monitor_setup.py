@@ -1,5 +1,6 @@
-"""The safety monitor of an arm, from its definition."""
+"""The safety monitor of an arm, from its definition, and the model beside it."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.geometry import ArmGeometry
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.drivers.arms import ArmDefinition
+from robot_mbrl.policies.model_watch import ModelWatch
+from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
+from robot_mbrl.runtime.settings import DeploySettings
 from robot_mbrl.safety.monitor import Monitor
 
 
@@ -52,6 +56,27 @@ def build_monitor(
     if geometry is not None:
         _check_park_pose(arm, settings, geometry)
     return Monitor(settings, geometry)
+
+
+def build_watch(arm: ArmDefinition, settings: DeploySettings) -> ModelWatch | None:
+    """The model that watches the policy of the deployment that `settings` describe; None without one.
+
+    Raises:
+        ConfigError: the ensemble cannot be used, is another arm's, or the thresholds were taken with another one.
+    """
+    expected = monitor_settings(arm, settings.safety).uncertainty.model
+    if settings.ensemble is None:
+        if expected is not None:
+            raise ConfigError(f"safety of {arm.name}: its thresholds belong to the ensemble {expected[:12]}: give it")
+        return None
+    watch = ModelWatch(OnnxEnsemble(settings.ensemble), arm.joint_names)
+    found = hashlib.sha256(settings.ensemble.read_bytes()).hexdigest()
+    if expected is not None and found != expected:
+        raise ConfigError(
+            f"{settings.ensemble}: its SHA-256 is {found[:12]}, the thresholds were taken with {expected[:12]}: give "
+            "that ensemble, or calibrate the monitor with this one"
+        )
+    return watch
 
 
 def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

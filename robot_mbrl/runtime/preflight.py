@@ -14,9 +14,9 @@ from robot_mbrl.data.story import cause, stops
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.drivers.bus import SerialTransport
 from robot_mbrl.drivers.calibration import default_path, load_calibration
-from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
 from robot_mbrl.policies.registry import build_policy
 from robot_mbrl.runtime.bus_rate import check_rate
+from robot_mbrl.runtime.monitor_setup import build_watch
 from robot_mbrl.runtime.policy_process import joint_space
 from robot_mbrl.runtime.recorder import flight_header
 from robot_mbrl.runtime.session_record import load_record
@@ -39,8 +39,7 @@ def check_deployment(settings: DeploySettings, clock: Clock) -> LogHeader:
     header = flight_header(settings)
     if settings.policy is not None:
         build_policy(settings.policy, joint_space(arm, settings, clock))
-    if settings.ensemble is not None:
-        OnnxEnsemble(settings.ensemble)
+    build_watch(arm, settings)
     _check_log(settings)
     if isinstance(robot, RobotSettings):
         check_rate(arm, settings.loop.rate, robot.bus.baud)

@@ -1,0 +1,176 @@
+"""Nominal episodes out of flight logs: what a monitor's model is trained on, and what its thresholds are taken from.
+
+An episode is a stretch in which a policy moved the arm without a break: from a run to its hold or its stop. Long ones
+can be cut into pieces of one length, so that what is promised of an episode is promised of so many seconds.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot_mbrl.contracts.clock import to_ns
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.frame import ControlState
+from robot_mbrl.contracts.types import FloatArray, VerdictLevel
+from robot_mbrl.data.frame_codec import FrameArray, join_frames
+from robot_mbrl.data.log_folder import FLIGHT_PATTERN
+from robot_mbrl.data.reader import FlightRecord, read_log
+from robot_mbrl.data.story import verdict
+
+FOLLOWING: Final = (ControlState.RUNNING, ControlState.SLOWED)
+"""States in which actions are executed, and the model is asked."""
+_EPISODE: Final = (*FOLLOWING, ControlState.HOLDING)
+
+
+@dataclass(frozen=True, slots=True)
+class FlightEpisode:
+    """One episode of an arm with n joints, tick by tick.
+
+    Attributes:
+        source: where it comes from, for messages.
+        wake_ns: (k,) when each tick began [ns].
+        following: (k,) whether actions were being executed.
+        stamps_ns: (k,) when the state was measured [ns].
+        position: (k, n) [rad].
+        velocity: (k, n) estimated [rad/s].
+        held: (k, n) goals that the servos held when the state was measured [rad].
+        requested: (k, n) goals that the tick asked for [rad].
+    """
+
+    source: str
+    wake_ns: NDArray[np.int64]
+    following: NDArray[np.bool_]
+    stamps_ns: NDArray[np.int64]
+    position: FloatArray
+    velocity: FloatArray
+    held: FloatArray
+    requested: FloatArray
+
+    @property
+    def seconds(self) -> float:
+        """From its first tick to its last [s]."""
+        return float(self.wake_ns[-1] - self.wake_ns[0]) * 1e-9
+
+
+def read_episodes(
+    paths: Sequence[Path],
+    joint_names: tuple[str, ...] | None = None,
+    longest: float | None = None,
+    *,
+    nominal: bool = True,
+) -> tuple[tuple[str, ...], list[FlightEpisode]]:
+    """The arm's joints and all episodes of the flight logs at `paths`, files or folders of them, in the paths' order.
+
+    Args:
+        paths: of logs; in folders the incidents are left out, which repeat what the flights hold.
+        joint_names: that the logs must be of; None takes those of the first.
+        longest: cut episodes into pieces of this length [s], and drop what is left over; None keeps them whole.
+        nominal: refuse flights that the monitor stopped.
+
+    Raises:
+        ConfigError: a log cannot be read, is of another arm, is not nominal, or holds a number that is not finite; or
+            there is no episode in any of them.
+    """
+    episodes: list[FlightEpisode] = []
+    for records in _flights(paths):
+        names = records[0].header.arm.joint_names
+        joint_names = names if joint_names is None else joint_names
+        if names != joint_names:
+            raise ConfigError(
+                f"{records[0].path}: a flight of {', '.join(names)}, wanted is {', '.join(joint_names)}: leave it out"
+            )
+        frames = join_frames([record.frames for record in records])
+        if nominal:
+            _check_nominal(frames, records[0])
+        for episode in cut_episodes(frames, len(names), str(records[0].path)):
+            episodes += [episode] if longest is None else pieces(episode, longest)
+    if joint_names is None or not episodes:
+        shown = ", ".join(map(str, paths)) or "no path"
+        least = "" if longest is None else f" of {longest:g} s"
+        raise ConfigError(f"{shown}: no episode{least} in which a policy moved the arm: give logs of nominal flights")
+    return joint_names, episodes
+
+
+def cut_episodes(frames: FrameArray, joints: int, source: str) -> Iterator[FlightEpisode]:
+    """The episodes of a flight's frames (k,), of an arm with `joints` joints.
+
+    Raises:
+        ConfigError: a state or a goal in an episode is not finite.
+    """
+    flying = np.isin(frames["state"], _EPISODE)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flying, [False]]))).tolist()
+    for number, (begin, end) in enumerate(zip(edges[::2], edges[1::2], strict=True), start=1):
+        part = frames[begin:end]
+        episode = FlightEpisode(
+            source=f"{source}, episode {number}",
+            wake_ns=part["wake_ns"],
+            following=np.isin(part["state"], FOLLOWING),
+            stamps_ns=part["stamp_ns"],
+            position=part["position"][:, :joints],
+            velocity=part["velocity"][:, :joints],
+            held=part["goal_position"][:, :joints],
+            requested=part["requested_position"][:, :joints],
+        )
+        _check_finite(episode)
+        yield episode
+
+
+def pieces(episode: FlightEpisode, seconds: float) -> list[FlightEpisode]:
+    """`episode` in pieces of `seconds` [s]; a rest that is shorter is dropped."""
+    whole = int((episode.wake_ns[-1] - episode.wake_ns[0]) // to_ns(seconds))
+    starts = episode.wake_ns[0] + np.arange(whole + 1, dtype=np.int64) * to_ns(seconds)
+    edges = np.searchsorted(episode.wake_ns, starts).tolist()
+    return [
+        FlightEpisode(
+            source=f"{episode.source}, piece {number}",
+            wake_ns=episode.wake_ns[begin:end],
+            following=episode.following[begin:end],
+            stamps_ns=episode.stamps_ns[begin:end],
+            position=episode.position[begin:end],
+            velocity=episode.velocity[begin:end],
+            held=episode.held[begin:end],
+            requested=episode.requested[begin:end],
+        )
+        for number, (begin, end) in enumerate(itertools.pairwise(edges), start=1)
+    ]
+
+
+def _flights(paths: Iterable[Path]) -> Iterator[list[FlightRecord]]:
+    """The records of each flight, in the order of its parts."""
+    files: list[Path] = []
+    for path in paths:
+        files += sorted(path.glob(FLIGHT_PATTERN)) if path.is_dir() else [path]
+    flights: dict[str, list[FlightRecord]] = {}
+    for file in files:
+        record = read_log(file)
+        if record.header.kind != "flight":
+            raise ConfigError(f"{file}: an {record.header.kind}, which repeats a part of its flight: give the flight")
+        # A flight that was never named is one of its own.
+        flights.setdefault(record.header.flight or str(file), []).append(record)
+    for records in flights.values():
+        yield sorted(records, key=lambda record: record.header.part)
+
+
+def _check_nominal(frames: FrameArray, record: FlightRecord) -> None:
+    stopped = np.flatnonzero(frames["verdict"] == VerdictLevel.STOP)
+    if len(stopped):
+        told = verdict(frames[stopped[0]], record.header)
+        raise ConfigError(f"{record.path}: the monitor stopped the arm ({told}): not a nominal flight, leave it out")
+
+
+def _check_finite(episode: FlightEpisode) -> None:
+    for what in ("position", "velocity", "held", "requested"):
+        values: FloatArray = getattr(episode, what)
+        odd = ~np.isfinite(values)
+        # While the arm is held nothing is asked for.
+        odd &= episode.following[:, None] if what == "requested" else True
+        if odd.any():
+            tick, joint = np.argwhere(odd)[0].tolist()
+            raise ConfigError(
+                f"{episode.source}: {what} of joint {joint} is {values[tick, joint]} in tick {tick}: leave it out"
+            )
