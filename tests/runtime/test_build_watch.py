@@ -43,7 +43,7 @@ def test_thresholds_of_another_ensemble_are_refused(tmp_path: Path) -> None:
         ConfigError, match=r"ensemble\.onnx: its SHA-256 is \w{12}, the thresholds were taken with 0{12}"
     ):
         build_watch(ARM, settings(path, OTHER))
-    with pytest.raises(ConfigError, match="its thresholds belong to the ensemble 0{12}: give it"):
+    with pytest.raises(ConfigError, match=r"its thresholds belong to the ensemble 0{12}: give it"):
         build_watch(ARM, settings(None, OTHER))
 
 
