@@ -130,3 +130,7 @@ class Planner(Protocol):
     def reset(self) -> None:
         """Forget the last plan: an episode begins."""
         ...
+
+    def refresh(self) -> None:
+        """Take over the ensemble's present weights: to be called after each fit."""
+        ...

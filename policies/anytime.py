@@ -1,0 +1,62 @@
+"""`AnytimeBudget`: how many iterations of an optimizer fit before a deadline."""
+
+import math
+
+from robot_mbrl.contracts.clock import Clock
+from robot_mbrl.contracts.errors import ConfigError
+
+
+class AnytimeBudget:
+    """Tells, before each iteration, whether it will be done in time, from how long the same one took before.
+
+    The first iteration is refused only when it never was fast enough for the time that is left; later ones already
+    when they were not the last time, because then there is a plan to fall back on.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """Measure on `clock`."""
+        self._clock = clock
+        self._least_first = 0
+        self._finishing = 0
+        self._latest: dict[int, int] = {}
+        self._deadline_ns: int | None = None
+        self._begun_ns = self._counted_ns = 0
+
+    def start(self, deadline_ns: int | None) -> None:
+        """Begin a plan that must be done by `deadline_ns` [ns]; None is no limit.
+
+        Raises:
+            ConfigError: the time left is too short for one iteration.
+        """
+        self._deadline_ns = deadline_ns
+        self._begun_ns = self._clock.now_ns()
+        if deadline_ns is None:
+            return
+        left = deadline_ns - self._begun_ns
+        needed = self._least_first + self._finishing if self._least_first else 0
+        if left <= 0 or left < needed:
+            raise ConfigError(
+                f"{left / 1e6:.1f} ms are left for the plan, one iteration takes {needed / 1e6:.1f} ms: "
+                "give a later deadline, or plan with fewer candidates, particles or steps"
+            )
+
+    def allows(self, iteration: int) -> bool:
+        """Whether `iteration` (0, 1, ...) will be done by the deadline; to be asked right before it begins."""
+        self._begun_ns = self._clock.now_ns()
+        if self._deadline_ns is None or iteration == 0:
+            return True
+        # One that was never run yet takes no longer than the one before: populations do not grow.
+        expected = self._latest.get(iteration, self._latest.get(iteration - 1, math.inf))
+        return self._begun_ns + expected + self._finishing <= self._deadline_ns
+
+    def count(self, iteration: int) -> None:
+        """Note that `iteration` is done."""
+        self._counted_ns = self._clock.now_ns()
+        took = self._counted_ns - self._begun_ns
+        self._latest[iteration] = took
+        if iteration == 0:
+            self._least_first = min(self._least_first, took) if self._least_first else took
+
+    def finish(self) -> None:
+        """Note that the plan is there: what came after its last iteration will be allowed for."""
+        self._finishing = self._clock.now_ns() - self._counted_ns

@@ -1,0 +1,163 @@
+"""`FastPlanner`: planning on a learned ensemble many times a second, on a robot's computer.
+
+An optimizer (`policies.icem`, or `policies.mppi`) proposes sequences of actions, `policies.rollouts` says what they
+cost, and the best plan so far is there whenever the deadline comes. The plan begins where the arm will be when it takes
+effect: behind the actions that are on their way already.
+
+Shapes: n candidates, h steps, d states, a actions.
+"""
+
+from typing import Annotated, Protocol
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from robot_mbrl.contracts.clock import Clock
+from robot_mbrl.contracts.config import Settings
+from robot_mbrl.policies.anytime import AnytimeBudget
+from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.icem import Icem, IcemSettings
+from robot_mbrl.policies.mppi import Mppi, MppiSettings
+from robot_mbrl.policies.plan_parts import beginning, disagreement_along, require_match
+from robot_mbrl.policies.rollouts import Outcome, Rollouts, RolloutSettings
+from robot_mbrl.policies.task_model import Float32Array, Plan, TaskModel
+
+
+class SequenceOptimizer(Protocol):
+    """Searches sequences of actions, iteration by iteration. It keeps the last mean as the start of the next plan."""
+
+    @property
+    def answers_best(self) -> bool:
+        """Whether the answer is the best candidate; otherwise it is the mean."""
+        ...
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations a plan has."""
+        ...
+
+    @property
+    def mean(self) -> Tensor:
+        """(h, a) of the distribution that candidates are drawn from."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the last plan."""
+        ...
+
+    def begin(self, elapsed: int) -> None:
+        """Begin a plan, `elapsed` control steps after the last one."""
+        ...
+
+    def propose(self, iteration: int) -> Tensor:
+        """Candidates (n, h, a) of `iteration` (0, 1, ...)."""
+        ...
+
+    def update(self, candidates: Tensor, costs: Tensor) -> None:
+        """Learn that `candidates` (n, h, a) have `costs` (n,)."""
+        ...
+
+
+class FastPlannerSettings(Settings):
+    """What a fast planner does.
+
+    Attributes:
+        horizon: h.
+        optimizer: and its numbers; `kind` says which.
+        rollouts: how candidates are judged.
+    """
+
+    horizon: int = Field(default=20, ge=1)
+    optimizer: Annotated[IcemSettings | MppiSettings, Field(discriminator="kind")] = IcemSettings()
+    rollouts: RolloutSettings = RolloutSettings()
+
+
+class FastPlanner:
+    """A `policies.task_model.Planner` that keeps its deadlines.
+
+    Attributes:
+        settings: what it was made with.
+    """
+
+    def __init__(
+        self,
+        task: TaskModel,
+        ensemble: ProbabilisticEnsemble,
+        settings: FastPlannerSettings,
+        generator: torch.Generator,
+        clock: Clock,
+    ) -> None:
+        """Plan for `task` on the present weights of `ensemble`, drawing from `generator`, with deadlines by `clock`.
+
+        Raises:
+            ConfigError: the ensemble is another task's.
+        """
+        require_match(task, ensemble)
+        self.settings = settings
+        self._task, self._ensemble = task, ensemble
+        self._rollouts = Rollouts(task, ensemble, settings.rollouts, generator)
+        self._optimizer = _optimizer(settings, task, generator)
+        self._budget = AnytimeBudget(clock)
+
+    def reset(self) -> None:
+        """Forget the last plan: an episode begins."""
+        self._optimizer.reset()
+
+    def refresh(self) -> None:
+        """Take over the ensemble's present weights: to be called after each fit."""
+        self._rollouts.refresh()
+
+    @torch.no_grad()
+    def plan(
+        self,
+        state: Float32Array,
+        deadline_ns: int | None = None,
+        pending: Float32Array | None = None,
+        elapsed: int = 1,
+    ) -> Plan:
+        """Plan from `state` (d,) on; see `policies.task_model.Planner`."""
+        self._budget.start(deadline_ns)
+        start = beginning(self._task, self._ensemble, state, pending)
+        noise = self._rollouts.draw_noise(self.settings.horizon)
+        optimizer = self._optimizer
+        optimizer.begin(elapsed)
+        best: _Judged | None = None
+        iterations = 0
+        while iterations < optimizer.iterations and self._budget.allows(iterations):
+            candidates = optimizer.propose(iterations)
+            outcome = self._rollouts(start, candidates, noise)
+            optimizer.update(candidates, outcome.costs)
+            leader = _Judged(candidates, outcome, int(outcome.costs.argmin()))
+            best = leader if best is None or leader.cost < best.cost else best
+            self._budget.count(iterations)
+            iterations += 1
+        if best is None or not optimizer.answers_best:
+            mean = optimizer.mean[None]
+            best = _Judged(mean, self._rollouts(start, mean, noise), 0)
+        plan = Plan(
+            actions=best.actions.numpy().copy(),
+            value=best.value,
+            disagreement=disagreement_along(self._task, self._ensemble, best.states, best.actions),
+            states=best.states.numpy().copy(),
+            iterations=iterations,
+            finished=iterations == optimizer.iterations,
+        )
+        self._budget.finish()
+        return plan
+
+
+class _Judged:
+    """One of an outcome's candidates."""
+
+    def __init__(self, candidates: Tensor, outcome: Outcome, index: int) -> None:
+        self.actions = candidates[index]
+        self.cost, self.value = float(outcome.costs[index]), float(outcome.values[index])
+        self.states = outcome.states[:, index]
+
+
+def _optimizer(settings: FastPlannerSettings, task: TaskModel, generator: torch.Generator) -> SequenceOptimizer:
+    limits = settings.horizon, task.action_low, task.action_high
+    if isinstance(settings.optimizer, MppiSettings):
+        return Mppi(settings.optimizer, *limits, generator)
+    return Icem(settings.optimizer, *limits, generator)

@@ -1,0 +1,143 @@
+"""`Rollouts`: what candidate sequences of actions cost on a learned ensemble, in small blocks on all cores.
+
+Trajectory sampling as TS∞ in PETS (Chua et al. 2018, section 5): e nets carry r particles each, always the same ones,
+through every candidate. The noise is drawn once a plan and is the same for all candidates and all nets: differences
+between candidates are then the candidates', and differences between nets the nets'. The cost of a candidate is
+
+    J = - Σ_t mean_{k,j} reward_t^{kj}  +  w_e Σ_t E_t  +  w_v Σ_t max(0, P_t - δ)
+    E_t = sqrt( mean_o( variance over nets k of mean_j y_t^{kj} / (typical change of o)² ) )
+    P_t = share of the particles that violate a limit after step t
+
+with y the sampled outputs. Net by net mean and the variance between these is how PETS tells what more data would cure
+from noise: E_0 is the ensemble's disagreement on the first step, later ones also count that the nets' states have
+moved apart. P_t <= δ is the chance constraint, on the particles. Wherever a reward or a sum is not finite, J is
+infinity, the worst there is.
+
+Shapes: n candidates, e nets, r particles a net, h steps, d states, a actions, o outputs.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from robot_mbrl.contracts.config import Settings
+from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.packed_ensemble import PackedEnsemble, Precision
+from robot_mbrl.policies.task_model import TaskModel
+
+
+class RolloutSettings(Settings):
+    """How candidates are rolled out, and what they cost.
+
+    Attributes:
+        particles_per_net: r.
+        epistemic_weight: w_e, reward that a step loses when the nets differ by a typical change.
+        violation_weight: w_v, reward that a step loses when all particles violate a limit.
+        violation_chance: δ, share of the particles that may.
+        rows: candidates times r that a block holds, as many rows as each net is evaluated on at a time.
+        threads: blocks that are rolled out side by side.
+        precision: of the hidden layers; "auto" takes bfloat16 where the processor multiplies it.
+    """
+
+    particles_per_net: int = Field(default=1, ge=1)
+    epistemic_weight: float = Field(default=0.0, ge=0.0)
+    violation_weight: float = Field(default=1.0, ge=0.0)
+    violation_chance: float = Field(default=0.0, ge=0.0, le=1.0)
+    rows: int = Field(default=128, ge=1)
+    threads: int = Field(default=2, ge=1)
+    precision: Precision = "auto"
+
+
+class Outcome(NamedTuple):
+    """What became of n candidates.
+
+    Attributes:
+        costs: (n,) J; infinity where a number was not finite.
+        values: (n,) sum of rewards, mean over the particles; -infinity where J is infinite.
+        states: (h + 1, n, d) mean over the particles.
+    """
+
+    costs: Tensor
+    values: Tensor
+    states: Tensor
+
+
+class Rollouts:
+    """Rolls candidates out for one task on one ensemble."""
+
+    def __init__(
+        self, task: TaskModel, ensemble: ProbabilisticEnsemble, settings: RolloutSettings, generator: torch.Generator
+    ) -> None:
+        """Take over the ensemble's present weights and draw noise from `generator`."""
+        self._task, self._ensemble, self._settings, self._generator = task, ensemble, settings, generator
+        self._pool = ThreadPoolExecutor(settings.threads, "rollout", initializer=torch.set_num_threads, initargs=(1,))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the ensemble's present weights."""
+        self._nets = PackedEnsemble(self._ensemble, self._settings.precision)
+        self._typical_change = self._ensemble.target_deviation.clone()
+
+    def draw_noise(self, horizon: int) -> Tensor:
+        """Standard normal noise (h, r, 1, o) for all candidates of a plan."""
+        shape = (horizon, self._settings.particles_per_net, 1, self._task.outputs)
+        return torch.randn(shape, generator=self._generator)
+
+    def __call__(self, start: Tensor, actions: Tensor, noise: Tensor) -> Outcome:
+        """Roll `actions` (n, h, a) out from `start` (d,) with `noise` (h, r, 1, o)."""
+        blocks = _even_blocks(actions, self._settings.rows // self._settings.particles_per_net, self._settings.threads)
+        if len(blocks) == 1:
+            return self._block(start, actions, noise)
+        jobs = [self._pool.submit(self._block, start, block, noise) for block in blocks]
+        costs, values, states = zip(*(job.result() for job in jobs), strict=True)
+        return Outcome(torch.cat(costs), torch.cat(values), torch.cat(states, dim=1))
+
+    @torch.inference_mode()
+    def _block(self, start: Tensor, actions: Tensor, noise: Tensor) -> Outcome:
+        task, e, r, n = self._task, self._nets.members, self._settings.particles_per_net, len(actions)
+        states = start.expand(e, r, n, -1)
+        means = [start.expand(n, -1)]
+        values, risk = torch.zeros(n), torch.zeros(n)
+        for action, draw in zip(actions.unbind(1), noise, strict=True):
+            repeated = action.expand(e, r, n, -1)
+            inputs = task.model_inputs(states, repeated)
+            mean, deviation = self._nets(inputs.reshape(e, r * n, -1))
+            outputs = torch.addcmul(mean.view(e, r, n, -1), deviation.view(e, r, n, -1), draw)
+            following = task.next_state(states, repeated, outputs)
+            values += task.reward(states, repeated, following).mean(dim=(0, 1))
+            risk += self._risk(outputs, following)
+            means.append(following.mean(dim=(0, 1)))
+            states = following
+        costs = risk - values
+        usable = costs.isfinite()
+        return Outcome(
+            torch.where(usable, costs, torch.inf), torch.where(usable, values, -torch.inf), torch.stack(means)
+        )
+
+    def _risk(self, outputs: Tensor, states: Tensor) -> Tensor:
+        """`w_e E_t + w_v max(0, P_t - δ)` (n,) of outputs (e, r, n, o) that lead to `states` (e, r, n, d)."""
+        settings = self._settings
+        risk = outputs.new_zeros(outputs.shape[2])
+        if settings.epistemic_weight > 0.0:
+            risk += settings.epistemic_weight * self.epistemic(outputs)
+        if settings.violation_weight > 0.0:
+            violated = (self._task.violation(states) > 0.0).any(dim=-1)
+            share = violated.to(torch.float32).mean(dim=(0, 1))
+            risk += settings.violation_weight * (share - settings.violation_chance).clamp_min(0.0)
+        return risk
+
+    def epistemic(self, outputs: Tensor) -> Tensor:
+        """`E_t` (n,) of sampled outputs (e, r, n, o)."""
+        spread = (outputs.mean(dim=1) / self._typical_change).var(dim=0, correction=0)
+        return spread.mean(dim=-1).sqrt()
+
+
+def _even_blocks(actions: Tensor, most: int, threads: int) -> tuple[Tensor, ...]:
+    """`actions` (n, h, a) in blocks of at most about `most` candidates, a multiple of `threads` blocks, all alike."""
+    n = len(actions)
+    count = -(-n // max(most, 1))
+    count = min(n, -(-count // threads) * threads)
+    return actions.tensor_split(count) if count > 1 else (actions,)

@@ -1,0 +1,152 @@
+"""iCEM: noise, schedule and update, each by hand, in the terms of its paper."""
+
+import pytest
+import torch
+
+from robot_mbrl.policies.icem import Icem, IcemSettings, colour_filter, population, shifted
+
+LOW, HIGH = torch.tensor([-1.0]), torch.tensor([3.0])
+
+
+def icem(horizon: int = 4, **settings: object) -> Icem:
+    numbers = IcemSettings.model_validate({"population": 20, "elites": 5} | settings)
+    return Icem(numbers, horizon, LOW, HIGH, torch.Generator().manual_seed(0))
+
+
+def constant(*values: float, horizon: int = 4) -> torch.Tensor:
+    """Sequences (n, h, 1) of one action each."""
+    return torch.tensor(values)[:, None, None].expand(-1, horizon, 1).clone()
+
+
+def test_the_population_decays_as_published() -> None:
+    settings = IcemSettings(population=40, decay=1.25, elites=10)
+    assert [population(settings, i) for i in range(3)] == [40, 32, 25]
+
+
+def test_the_population_stays_at_twice_the_elites() -> None:
+    settings = IcemSettings(population=40, decay=1.25, elites=10)
+    assert [population(settings, i) for i in (3, 4, 9)] == [20, 20, 20]
+
+
+def test_white_noise_passes_the_filter_as_it_is() -> None:
+    assert torch.allclose(colour_filter(7, 0.0), torch.eye(7), atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [8, 9])
+@pytest.mark.parametrize("colour", [1.0, 2.5])
+def test_the_noise_has_variance_one_and_power_that_falls_with_frequency(steps: int, colour: float) -> None:
+    """The covariance of `white @ F` is FᵀF, the power at frequency k is the diagonal of its Fourier transform."""
+    filter_ = colour_filter(steps, colour).double()
+    covariance = filter_.T @ filter_
+    assert covariance.diagonal().tolist() == pytest.approx([1.0] * steps, abs=1e-6)
+    waves = torch.fft.fft(torch.eye(steps, dtype=torch.complex128), norm="ortho")
+    power = (waves @ covariance.to(torch.complex128) @ waves.conj().T).diagonal().real
+    highest = steps // 2
+    expected = [float(max(k, 1)) ** -colour for k in range(highest + 1)]
+    assert (power[: highest + 1] / power[1]).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_sequence_of_one_step_has_noise_of_variance_one() -> None:
+    assert colour_filter(1, 2.5).tolist() == [[pytest.approx(1.0)]]
+
+
+def test_the_first_candidates_lie_around_the_middle_with_the_given_deviation() -> None:
+    optimizer = icem(population=4000, deviation=0.25)
+    optimizer.begin(1)
+    candidates = optimizer.propose(0)
+    assert candidates.shape == (4000, 4, 1)
+    assert candidates.mean().item() == pytest.approx(1.0, abs=0.03)
+    assert candidates.std().item() == pytest.approx(0.25 * 2.0, rel=0.05)
+
+
+def test_candidates_are_clipped_at_the_bounds_and_reach_them() -> None:
+    """A normal of deviation 2 around the middle of a range of ±2 has 16 % of its draws past each bound."""
+    optimizer = icem(population=4000, deviation=1.0, colour=0.0)
+    optimizer.begin(1)
+    candidates = optimizer.propose(0)
+    assert candidates.min().item() == -1.0
+    assert candidates.max().item() == 3.0
+    assert (candidates == 3.0).float().mean().item() == pytest.approx(0.1587, abs=0.01)
+
+
+def test_mean_and_deviation_move_to_the_elites() -> None:
+    """Elites 0 and 2: mean 0.1 * 1 + 0.9 * 1, then with 2 and 3: 0.1 * 1 + 0.9 * 2.5; the last draws have std 0.545."""
+    optimizer = icem(elites=2, momentum=0.1, deviation=0.5, population=20_000, kept=0.0, colour=0.0)
+    optimizer.begin(1)
+    optimizer.update(constant(0.0, 2.0, -1.0), torch.tensor([1.0, 2.0, 3.0]))
+    assert optimizer.mean.tolist() == [[pytest.approx(1.0)]] * 4
+    optimizer.update(constant(2.0, 3.0, -1.0), torch.tensor([1.0, 2.0, 3.0]))
+    assert optimizer.mean.tolist() == [[pytest.approx(2.35)]] * 4
+    # 0.1 * (0.1 * 1 + 0.9 * 1) + 0.9 * 0.5 = 0.55, and clipping at 3 takes little from the side below the mean.
+    drawn = optimizer.propose(0)
+    below = 2.35 - drawn[drawn < 2.35]
+    assert below.square().mean().sqrt().item() == pytest.approx(0.55, rel=0.02)
+
+
+def test_the_best_elites_are_kept_for_the_next_iteration() -> None:
+    optimizer = icem(elites=10, kept=0.3)
+    optimizer.begin(1)
+    costs = torch.tensor([5.0, 1.0, 4.0, 2.0, 3.0])
+    optimizer.update(constant(0.5, 0.1, 0.4, 0.2, 0.3), costs)
+    proposed = optimizer.propose(1)
+    assert len(proposed) == population(IcemSettings(population=20, elites=10), 1) + 3
+    assert proposed[-3:, :, 0].tolist() == [[pytest.approx(value)] * 4 for value in (0.1, 0.2, 0.3)]
+
+
+def test_the_best_elites_of_the_last_step_are_shifted_and_end_anew() -> None:
+    optimizer = icem(elites=10, kept=0.1)
+    optimizer.begin(1)
+    sequence = torch.tensor([0.1, 0.2, 0.3, 0.4]).view(1, 4, 1)
+    optimizer.update(torch.cat((constant(2.0), sequence)), torch.tensor([9.0, 1.0]))
+    optimizer.begin(2)
+    kept = optimizer.propose(0)[-1, :, 0].tolist()
+    assert kept[:2] == pytest.approx([0.3, 0.4])
+    assert kept[2] != kept[3]
+
+
+def test_the_mean_is_shifted_and_its_last_action_repeated() -> None:
+    actions = torch.tensor([[1.0], [2.0], [3.0]])
+    assert shifted(actions, 1).tolist() == [[2.0], [3.0], [3.0]]
+    assert shifted(actions, 0).tolist() == [[1.0], [2.0], [3.0]]
+    assert shifted(actions, 7).tolist() == [[3.0]] * 3
+
+
+def test_a_new_plan_begins_with_the_shifted_mean_and_the_first_deviation() -> None:
+    optimizer = icem(population=4000, elites=1, momentum=0.0, deviation=0.25, kept=0.0)
+    optimizer.begin(1)
+    optimizer.update(torch.tensor([0.0, 1.0, 2.0, 0.5]).view(1, 4, 1), torch.tensor([1.0]))
+    optimizer.begin(1)
+    assert optimizer.mean[:, 0].tolist() == [1.0, 2.0, 0.5, 0.5]
+    assert optimizer.propose(0)[:, 0].std().item() == pytest.approx(0.5, rel=0.05)
+
+
+def test_only_the_last_iteration_tries_the_mean_itself() -> None:
+    optimizer = icem(iterations=2, kept=0.0)
+    optimizer.begin(1)
+    assert not bool((optimizer.propose(0) == optimizer.mean).all(dim=(1, 2)).any())
+    assert bool((optimizer.propose(1) == optimizer.mean).all(dim=(1, 2)).any())
+
+
+def test_candidates_of_infinite_cost_are_never_elites() -> None:
+    optimizer = icem(elites=5, momentum=0.0)
+    optimizer.begin(1)
+    optimizer.update(constant(0.0, 1.0, 3.0), torch.tensor([1.0, 1.0, torch.inf]))
+    assert optimizer.mean.flatten().tolist() == [0.5] * 4
+    optimizer.update(constant(3.0, 3.0), torch.tensor([torch.inf, torch.inf]))
+    assert optimizer.mean.flatten().tolist() == [0.5] * 4
+    assert len(optimizer.propose(1)) == 16
+
+
+def test_reset_forgets_mean_and_elites() -> None:
+    optimizer = icem()
+    optimizer.begin(1)
+    optimizer.update(constant(3.0), torch.tensor([1.0]))
+    optimizer.reset()
+    optimizer.begin(1)
+    assert optimizer.mean.flatten().tolist() == [1.0] * 4
+    assert len(optimizer.propose(0)) == 20
+
+
+def test_more_elites_than_half_the_population_are_refused() -> None:
+    with pytest.raises(ValueError, match="elites = 11 of a population of 20"):
+        IcemSettings(population=20, elites=11)
