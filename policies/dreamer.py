@@ -44,6 +44,22 @@ Batch = Mapping[str, Tensor]
 """
 
 
+class Losses(NamedTuple):
+    """What a batch says of the model.
+
+    Attributes:
+        scaled: by name, each () and with its weight; their sum is what an update reduces.
+        figures: others by name, each () and without a gradient.
+        latents: (b, t, ...) of every step.
+        percentiles: the model's running ones with these returns in them.
+    """
+
+    scaled: dict[str, Tensor]
+    figures: dict[str, Tensor]
+    latents: LatentState
+    percentiles: Tensor
+
+
 class TrainingStep(NamedTuple):
     """What an update gives.
 
@@ -128,23 +144,32 @@ class Dreamer:
         Raises:
             ConfigError: the batch lacks a field, or one has another shape than the spaces say.
         """
+        losses = self.losses(batch)
+        gradients = torch.autograd.grad(torch.stack(list(losses.scaled.values())).sum(), self._parameters)
+        self.model.percentiles.copy_(losses.percentiles)
+        norm = self._optimizer.step(gradients)
+        self.model.behaviour.follow()
+        metrics = {f"loss/{name}": value.detach() for name, value in losses.scaled.items()}
+        return TrainingStep(metrics | losses.figures | {"gradient_norm": norm}, losses.latents)
+
+    def losses(self, batch: Batch) -> Losses:
+        """All losses of `batch`, drawing chance but changing nothing else.
+
+        Raises:
+            ConfigError: the batch lacks a field, or one has another shape than the spaces say.
+        """
         self._require(batch)
-        steps, rows = batch["reward"].shape[1], batch["reward"].shape[0]
-        settings = self.settings
-        noise = self._random(steps, rows, settings.latents)
+        rows, steps = batch["reward"].shape
+        noise = self._random(steps, rows, self.settings.latents)
         keep, drive, evidence = self._prepare(batch)
-        states, posterior = scan(self._scan, LatentState(batch["deter"], batch["stoch"]), keep, drive, evidence, noise)
+        start = LatentState(batch["deter"], batch["stoch"])
+        states, posterior = scan(self._scan, start, keep, drive, evidence, noise)
         features = torch.cat(states, -1)
-        losses = self._world_losses(batch, features, states.deter, posterior)
+        world = self._world_losses(batch, features, states.deter, posterior)
         imagined = self._imagine(LatentState(*(value.detach().flatten(0, 1) for value in states)))
         behaviour, figures, percentiles = self._behaviour_losses(batch, features, imagined, self.model.percentiles)
-        losses |= behaviour
-        gradients = torch.autograd.grad(sum(losses.values()), self._parameters)
-        self.model.percentiles.copy_(percentiles)
-        figures["gradient_norm"] = self._optimizer.step(gradients)
-        self.model.behaviour.follow()
-        metrics = {f"loss/{name}": value.detach() for name, value in losses.items()} | figures
-        return TrainingStep(metrics, LatentState(*(value.detach().transpose(0, 1) for value in states)))
+        latents = LatentState(*(value.detach().transpose(0, 1) for value in states))
+        return Losses(world | behaviour, figures, latents, percentiles)
 
     def _random(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self._generator).to(self.device)
