@@ -87,7 +87,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "calibrate": Entry(
         "calibrate",
         "app",
-        "Record zero and range of each joint, by your hands. Needs the torque off.",
+        "Record zero and range of each joint by hand, or the monitor's thresholds from logs.",
         "robot-mbrl calibrate joints --port /dev/ttyACM0 --arm so101_follower",
     ),
     "move": Entry(
@@ -131,6 +131,18 @@ COMMANDS: Final[dict[str, Entry]] = {
         "app",
         "Read flight logs: info, salvage, plot, replay. Touches no hardware.",
         "robot-mbrl log info logs/flight-20261121T115000123Z-0000.mcap",
+    ),
+    "train": Entry(
+        "train",
+        "app",
+        "Train in simulation. Touches no hardware.",
+        "robot-mbrl train pets --task reach --run-folder runs/reach-0",
+    ),
+    "eval": Entry(
+        "eval",
+        "app",
+        "Evaluate what was trained. Touches no hardware.",
+        "robot-mbrl eval runs/reach-0 runs/reach-1 --episodes 20",
     ),
     "bench": Entry(
         "bench",

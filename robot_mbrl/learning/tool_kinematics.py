@@ -4,8 +4,11 @@ A point v in the frame of link k, turned by the hinge and seen from the link bef
 
     v' = C_k Rz(q_k) v + d_k
 
-where each frame is turned so that its hinge axis is z. From the tool's place in the last frame inwards that is a sine,
-a cosine and a 3 x 3 product a joint, without ever building a rotation of the whole chain.
+where each frame is turned so that its hinge axis is z. With v = (x, y, z) that is one product a joint,
+
+    v' = C_k (x, y, 0) cos q_k + C_k (-y, x, 0) sin q_k + C_k (0, 0, z) + d_k = W_k (v cos q_k, v sin q_k, v) + d_k
+
+from the tool's place in the last frame inwards, without ever building a rotation of the whole chain.
 """
 
 import mujoco
@@ -38,9 +41,9 @@ class ToolKinematics:
         self.joints = len(joint_names)
         site = model.site(TOOL_SITE)
         body, point = int(site.bodyid[0]), np.array(site.pos)
-        # (joint, C, d) from the tool inwards; rotation and offset of bodies that do not move are folded in.
+        # (joint, W, d) from the tool inwards; rotation and offset of bodies that do not move are folded in.
         self._steps: list[tuple[int, Tensor, Tensor]] = []
-        self._tool = torch.zeros(3, dtype=torch.float64)
+        self._tool = torch.zeros(3, 1, dtype=torch.float64)
         joint, rotation, offset = -1, np.eye(3), point
         while body > 0:
             place, turn = np.array(model.body_pos[body]), _matrix(model.body_quat[body])
@@ -55,21 +58,23 @@ class ToolKinematics:
 
     def place(self, joints: Tensor) -> Tensor:
         """Tool place [m] in the base frame for joint positions [rad], (..., n) -> (..., 3)."""
-        sine, cosine = torch.sin(joints), torch.cos(joints)
-        point = self._tool.to(joints.dtype).expand(*joints.shape[:-1], 3)
-        for joint, rotation, offset in self._steps:
-            s, c = sine[..., joint], cosine[..., joint]
-            x, y, z = point.unbind(-1)
-            turned = torch.stack((c * x - s * y, s * x + c * y, z), dim=-1)
-            point = turned @ rotation.to(joints.dtype).T + offset.to(joints.dtype)
-        return point
+        angles = joints.reshape(-1, self.joints).T.contiguous()
+        sine, cosine = torch.sin(angles), torch.cos(angles)
+        point = self._tool.to(joints.dtype).expand(3, angles.shape[1])
+        for joint, turn, offset in self._steps:
+            turned = torch.cat((cosine[joint] * point, sine[joint] * point, point))
+            point = torch.addmm(offset.to(joints.dtype), turn.to(joints.dtype), turned)
+        return point.T.reshape(*joints.shape[:-1], 3)
 
     def _append(self, joint: int, rotation: FloatArray, offset: FloatArray) -> None:
         """Note what follows the turn of `joint`; before the first joint that is the tool's own place."""
+        place = torch.as_tensor(offset[:, None])
         if joint < 0:
-            self._tool = torch.as_tensor(offset)
+            self._tool = place
         else:
-            self._steps.append((joint, torch.as_tensor(rotation.copy()), torch.as_tensor(offset)))
+            about_z = rotation * [1.0, 1.0, 0.0]
+            across = np.stack((about_z[:, 1], -about_z[:, 0], np.zeros(3)), axis=1)
+            self._steps.append((joint, torch.as_tensor(np.hstack((about_z, across, rotation - about_z))), place))
 
 
 def _hinge(model: mujoco.MjModel, body: int, joint_names: tuple[str, ...]) -> tuple[int, FloatArray]:

@@ -1,0 +1,46 @@
+"""`robot-mbrl eval`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from robot_mbrl.cli.extras import needs_training
+from robot_mbrl.cli.options import Json
+
+ABOUT: Final = "Evaluate what was trained. Touches no hardware."
+
+
+class RunByDefault(TyperGroup):
+    """`eval FOLDER...` means `eval run FOLDER...`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `run` before arguments that name no command."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args = ["run", *args]
+        return list(super().parse_args(ctx, args))
+
+
+app = typer.Typer(cls=RunByDefault, help=ABOUT, rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.callback()
+def evaluate() -> None:
+    """Hold the commands below; what they share is said in `ABOUT`."""
+
+
+@app.command("run", epilog="\b\nExample:\n  robot-mbrl eval runs/reach-0 runs/reach-1 runs/reach-2 --episodes 20")
+def run(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders of `robot-mbrl train`, one a seed.")],
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes of each run.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of the episodes, the same for every run.")] = 1_000_000,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads of the networks.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Run episodes apart from training with what the runs have learned.
+
+    Prints each run's mean return, final distance and success, and for each task the interquartile mean over its runs
+    with a 95 % bootstrap interval (Agarwal et al. 2021). Touches no hardware.
+    """
+    needs_training("eval", "eval_run").evaluate_runs(folders, episodes, seed, threads, as_json=as_json)

@@ -1,0 +1,99 @@
+"""What `robot-mbrl eval run` does once its libraries are there."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from robot_mbrl.cli.terminal import console
+from robot_mbrl.learning.episodes import Outcome
+from robot_mbrl.learning.evaluation import Summary, evaluate, summarize
+from robot_mbrl.learning.statistics import Interval
+from robot_mbrl.learning.trained_run import TrainedRun, load_run
+
+
+def evaluate_runs(folders: Sequence[Path], episodes: int, seed: int, threads: int, *, as_json: bool) -> None:
+    """Evaluate the runs in `folders` on the same episodes and print what came of it.
+
+    Raises:
+        ConfigError: a folder holds no trained run.
+    """
+    torch.set_num_threads(threads)
+    runs = {folder: load_run(folder) for folder in folders}
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        row = bar.add_task("evaluating", total=len(runs) * episodes)
+        outcomes = {
+            folder: evaluate(run.task, run.actors, seed, episodes, lambda _: bar.advance(row))
+            for folder, run in runs.items()
+        }
+    summaries = _summaries(runs, outcomes, seed)
+    if as_json:
+        typer.echo(json.dumps(_figures(runs, outcomes, summaries), indent=2))
+    else:
+        console().print(_table(runs, outcomes, summaries), markup=False)
+
+
+def _summaries(runs: dict[Path, TrainedRun], outcomes: dict[Path, list[Outcome]], seed: int) -> dict[str, Summary]:
+    """Of each task, over its runs."""
+    by_task: dict[str, list[list[Outcome]]] = {}
+    for folder, run in runs.items():
+        by_task.setdefault(run.settings.task, []).append(outcomes[folder])
+    return {task: summarize(group, np.random.default_rng(seed)) for task, group in by_task.items()}
+
+
+def _figures(
+    runs: dict[Path, TrainedRun], outcomes: dict[Path, list[Outcome]], summaries: dict[str, Summary]
+) -> dict[str, Any]:
+    return {
+        "runs": {
+            str(folder): {
+                "task": run.settings.task,
+                "seed": run.settings.seed,
+                "steps": run.steps,
+                "returns": [outcome.total_reward for outcome in outcomes[folder]],
+                "distances": [outcome.distance for outcome in outcomes[folder]],
+                "successes": [outcome.success for outcome in outcomes[folder]],
+            }
+            for folder, run in runs.items()
+        },
+        "tasks": {
+            task: {
+                "runs": summary.runs,
+                "episodes": summary.episodes,
+                "return": summary.total_reward._asdict(),
+                "distance": None if summary.distance is None else summary.distance._asdict(),
+                "success": None if summary.success is None else summary.success._asdict(),
+            }
+            for task, summary in summaries.items()
+        },
+    }
+
+
+def _table(runs: dict[Path, TrainedRun], outcomes: dict[Path, list[Outcome]], summaries: dict[str, Summary]) -> Table:
+    table = Table("run", "task", "steps", "return", "final distance [mm]", "success [%]", box=SIMPLE)
+    for folder, run in runs.items():
+        summary = summarize([outcomes[folder]], np.random.default_rng(0))
+        cells = (_number(summary.total_reward), _number(summary.distance, 1000.0), _number(summary.success, 100.0))
+        table.add_row(str(folder), run.settings.task, str(run.steps), *cells)
+    for task, summary in summaries.items():
+        cells = (_range(summary.total_reward), _range(summary.distance, 1000.0), _range(summary.success, 100.0))
+        table.add_row(f"IQM of {summary.runs}", task, "", *cells)
+    return table
+
+
+def _number(interval: Interval | None, unit: float = 1.0) -> str:
+    return "" if interval is None else f"{interval.estimate * unit:.1f}"
+
+
+def _range(interval: Interval | None, unit: float = 1.0) -> str:
+    if interval is None:
+        return ""
+    return f"{interval.estimate * unit:.1f} ({interval.low * unit:.1f} to {interval.high * unit:.1f})"

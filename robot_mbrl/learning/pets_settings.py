@@ -1,0 +1,111 @@
+"""What a run of PETS is told, and what suits each task."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
+from pydantic import Field
+
+from robot_mbrl.contracts.config import Settings, parse_settings
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.policies.ensemble import EnsembleSettings
+from robot_mbrl.policies.fast_planner import FastPlannerSettings
+from robot_mbrl.policies.pets import PetsSettings
+
+
+class PetsTrainingSettings(Settings):
+    """One run.
+
+    Attributes:
+        task: see `learning.tasks`.
+        arm: name of an arm definition, or the path of one; for reach and push.
+        seed: of everything random.
+        steps: environment steps of training.
+        repeat: environment steps that one action lasts; dm_control's tasks only.
+        random_episodes: before the first fit.
+        random_exponent: of the random actions' noise spectrum, `1 / f^exponent`; 0 is white.
+        capacity: transitions kept in memory; the oldest go first.
+        fit_every: episodes from one fit with a fresh optimizer to the next; between them the fit goes on for a few
+            epochs.
+        evaluate_every: environment steps from one evaluation to the next; one more comes at the end.
+        evaluation_episodes: of each.
+        ensemble: the nets and how they are fitted.
+        planner: which one acts: the fast one or the published one.
+        actions_per_plan: how many actions of a plan are executed before the next.
+        fast: settings of the fast planner.
+        pets: settings of the published planner.
+    """
+
+    task: str = Field(min_length=1)
+    arm: str = "so101_follower"
+    seed: int = Field(default=0, ge=0)
+    steps: int = Field(ge=1)
+    repeat: int = Field(default=1, ge=1)
+    random_episodes: int = Field(default=1, ge=1)
+    random_exponent: float = Field(default=1.0, ge=0.0, le=4.0)
+    capacity: int = Field(default=1_000_000, ge=1)
+    fit_every: int = Field(default=10, ge=1)
+    evaluate_every: int = Field(ge=1)
+    evaluation_episodes: int = Field(default=5, ge=1)
+    ensemble: EnsembleSettings = EnsembleSettings()
+    planner: Literal["fast", "pets"] = "fast"
+    actions_per_plan: int = Field(default=1, ge=1)
+    fast: FastPlannerSettings = FastPlannerSettings()
+    pets: PetsSettings = PetsSettings()
+
+    @property
+    def planner_settings(self) -> FastPlannerSettings | PetsSettings:
+        """Those of the planner that acts."""
+        return self.fast if self.planner == "fast" else self.pets
+
+
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    "reach": {"steps": 3000, "evaluate_every": 1000, "random_episodes": 3},
+    "push": {"steps": 20_000, "evaluate_every": 4000, "random_episodes": 5},
+    "dm_control:cartpole-swingup": {"steps": 10_000, "evaluate_every": 2000, "repeat": 4},
+    "dm_control:reacher-easy": {"steps": 15_000, "evaluate_every": 3000, "repeat": 2},
+    "gymnasium:Pendulum-v1": {"steps": 3000, "evaluate_every": 1000},
+}
+"""What suits each task, where it differs from the defaults."""
+
+COMMON: Final[dict[str, Any]] = {"steps": 10_000, "evaluate_every": 2000}
+"""For tasks without a preset."""
+
+
+def resolve_settings(path: Path | None, given: Mapping[str, Any]) -> PetsTrainingSettings:
+    """Settings of a run: the task's preset, changed by the file at `path`, changed by what is `given` and not None.
+
+    Raises:
+        ConfigError: no task, a file that cannot be read, or a setting that is unknown or out of range.
+    """
+    source = "settings" if path is None else str(path)
+    chosen = {**_read(path), **{name: value for name, value in given.items() if value is not None}}
+    if "task" not in chosen:
+        raise ConfigError(f"{source}: no task: give --task, such as {', '.join(PRESETS)}")
+    preset = PRESETS.get(str(chosen["task"]), COMMON)
+    return parse_settings(yaml.safe_dump(merged(preset, chosen)), PetsTrainingSettings, source)
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `changes`, group by group."""
+    result = dict(base)
+    for name, value in changes.items():
+        inner = result.get(name)
+        result[name] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    """The mapping in a YAML file; empty without one."""
+    if path is None:
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}): give the path of a settings file") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: holds a {type(found).__name__}, not settings: give `name: value` lines")
+    return found

@@ -1,0 +1,182 @@
+"""The learning loop of PETS (Chua et al. 2018, algorithm 1): act, keep, fit, and again.
+
+Random episodes come first; then each episode is planned on the ensemble and ends with a fit to all transitions so far.
+Every random number comes from the run's seed, the purpose and the number of the episode, so that a run that was killed
+goes on from its last complete episode to the same results, bit by bit, on one machine with one number of threads.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from robot_mbrl.learning.episodes import (
+    COLLECT,
+    FIT,
+    Actor,
+    Outcome,
+    RandomActor,
+    Transition,
+    run_episode,
+    seed_for,
+    torch_generator,
+)
+from robot_mbrl.learning.evaluation import evaluate
+from robot_mbrl.learning.pets_settings import PetsTrainingSettings
+from robot_mbrl.learning.planning import PlannerActors
+from robot_mbrl.learning.run_folder import BOARD, TRANSITIONS, Phase, Progress, Result, RunFolder
+from robot_mbrl.learning.tasks import LearningTask, make_learning_task
+from robot_mbrl.learning.transitions import TransitionFile, Transitions
+from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.ensemble_store import load_training
+from robot_mbrl.policies.ensemble_training import EnsembleTrainer, FitReport
+from robot_mbrl.policies.task_model import Float32Array
+
+Told = Callable[[Progress], None]
+"""Told after every complete episode, and its evaluation if there was one."""
+
+
+def train_pets(settings: PetsTrainingSettings, path: Path, told: Told | None = None) -> Progress:
+    """Train in the folder `path`, or go on there, until `settings.steps` environment steps are done.
+
+    Returns:
+        All results.
+
+    Raises:
+        ConfigError: unknown task, settings that do not fit it, or a folder that holds another run.
+    """
+    folder = RunFolder(path)
+    progress = folder.begin(settings)
+    task = make_learning_task(settings.task, settings.arm, settings.repeat)
+    with (
+        TransitionFile(path / TRANSITIONS, task.model.states, task.model.actions) as file,
+        SummaryWriter(str(path / BOARD), purge_step=progress.steps + 1) as board,
+    ):
+        transitions = file.read(progress.transitions, settings.capacity)
+        trainer = _trainer(settings, task, folder, progress)
+        training = _Training(settings, task, trainer, transitions, board)
+        while progress.steps < settings.steps:
+            known = transitions.total
+            progress = training.advance(progress)
+            file.append(transitions, known)
+            progress = folder.commit(progress, trainer if training.fitted else None)
+            if told is not None:
+                told(progress)
+    return progress
+
+
+def fitting_data(task: LearningTask, transitions: Transitions) -> tuple[Float32Array, Float32Array]:
+    """What the networks see and should predict, (N, i) and (N, o)."""
+    columns = (transitions.states, transitions.actions, transitions.next_states)
+    state, action, next_state = (torch.from_numpy(column) for column in columns)
+    inputs, targets = task.model.model_inputs(state, action), task.model.targets(state, action, next_state)
+    return np.ascontiguousarray(inputs.numpy()), np.ascontiguousarray(targets.numpy())
+
+
+class _Training:
+    """One run in memory.
+
+    Attributes:
+        fitted: whether the ensemble has seen data.
+    """
+
+    def __init__(
+        self,
+        settings: PetsTrainingSettings,
+        task: LearningTask,
+        trainer: EnsembleTrainer,
+        transitions: Transitions,
+        board: SummaryWriter,
+    ) -> None:
+        self._settings, self._task, self._trainer = settings, task, trainer
+        self._transitions, self._board = transitions, board
+        self._evaluation_task = make_learning_task(settings.task, settings.arm, settings.repeat)
+        self._actors = PlannerActors(settings.planner_settings, task.model, trainer.ensemble, settings.actions_per_plan)
+        self.fitted = False
+
+    def advance(self, progress: Progress) -> Progress:
+        """One more episode, the fit that follows it, and an evaluation when one is due."""
+        settings, number = self._settings, progress.episodes
+        random = number < settings.random_episodes
+        started = time.monotonic()
+        outcome = run_episode(
+            self._task, self._collector(number, random), seed_for(settings.seed, COLLECT, number), self._keep
+        )
+        steps = progress.steps + outcome.steps
+        results = [_result("random" if random else "training", number, steps, outcome)]
+        self._board.add_scalar("time/episode [s]", time.monotonic() - started, steps)
+        if number + 1 >= settings.random_episodes:
+            self._fit(number, steps)
+        if self.fitted and (_is_due(progress.steps, steps, settings.evaluate_every) or steps >= settings.steps):
+            results += self._evaluate(steps)
+        for result in results:
+            self._show(result)
+        self._board.flush()
+        return Progress(
+            steps=steps,
+            episodes=number + 1,
+            transitions=self._transitions.total,
+            ensemble=progress.ensemble,
+            results=(*progress.results, *results),
+        )
+
+    def _collector(self, number: int, random: bool) -> Actor:
+        seed = seed_for(self._settings.seed, COLLECT, number)
+        if random:
+            return RandomActor(self._task, self._settings.random_exponent, np.random.default_rng(seed))
+        return self._actors.make(seed)
+
+    def _keep(self, transition: Transition) -> None:
+        self._transitions.add(transition.state, transition.action, transition.next_state, transition.reward)
+
+    def _fit(self, number: int, steps: int) -> None:
+        """Fit anew at first and every `fit_every` episodes, else go on with the weights that are there."""
+        started, since = time.monotonic(), number + 1 - self._settings.random_episodes
+        fit = self._trainer.refit if since % self._settings.fit_every else self._trainer.fit
+        report: FitReport = fit(*fitting_data(self._task, self._transitions))
+        self.fitted = True
+        self._board.add_scalar("fit/held-out error", float(np.mean(report.held_out_error)), steps)
+        self._board.add_scalar("fit/epochs", report.epochs, steps)
+        self._board.add_scalar("time/fit [s]", time.monotonic() - started, steps)
+
+    def _evaluate(self, steps: int) -> list[Result]:
+        settings = self._settings
+        outcomes = evaluate(self._evaluation_task, self._actors, settings.seed, settings.evaluation_episodes)
+        return [_result("evaluation", index, steps, outcome) for index, outcome in enumerate(outcomes)]
+
+    def _show(self, result: Result) -> None:
+        for name in ("total_reward", "distance", "success", "disagreement"):
+            value = getattr(result, name)
+            if value is not None:
+                self._board.add_scalar(f"{result.phase}/{name}", float(value), result.steps)
+
+
+def _trainer(
+    settings: PetsTrainingSettings, task: LearningTask, folder: RunFolder, progress: Progress
+) -> EnsembleTrainer:
+    """The run's trainer as it was, or a new one."""
+    if progress.ensemble is not None:
+        return load_training(folder.path / progress.ensemble)
+    generator = torch_generator(seed_for(settings.seed, FIT, 0))
+    ensemble = ProbabilisticEnsemble(task.model.inputs, task.model.outputs, settings.ensemble, generator)
+    return EnsembleTrainer(ensemble, settings.ensemble, generator)
+
+
+def _result(phase: Phase, episode: int, steps: int, outcome: Outcome) -> Result:
+    return Result(
+        phase=phase,
+        episode=episode,
+        steps=steps,
+        total_reward=outcome.total_reward,
+        distance=outcome.distance,
+        success=outcome.success,
+        disagreement=outcome.disagreement,
+    )
+
+
+def _is_due(before: int, now: int, period: int) -> bool:
+    """Whether a multiple of `period` lies in (before, now]."""
+    return now // period > before // period

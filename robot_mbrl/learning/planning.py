@@ -1,0 +1,47 @@
+"""Actors that plan on one ensemble."""
+
+from typing import TypeAlias
+
+import torch
+
+from robot_mbrl.contracts.clock import MonotonicClock
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.episodes import PlannerActor
+from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.fast_planner import FastPlanner, FastPlannerSettings
+from robot_mbrl.policies.pets import PetsPlanner, PetsSettings
+from robot_mbrl.policies.task_model import Planner, TaskModel
+
+PlannerSettings: TypeAlias = FastPlannerSettings | PetsSettings
+
+
+class PlannerActors:
+    """Makes actors for episodes. One planner serves them all, so only one of them can act at a time."""
+
+    def __init__(
+        self,
+        settings: PlannerSettings,
+        model: TaskModel,
+        ensemble: ProbabilisticEnsemble,
+        actions_per_plan: int = 1,
+    ) -> None:
+        """Plan for the task `model` on `ensemble`, without deadlines, anew after so many actions.
+
+        Raises:
+            ConfigError: the ensemble is another task's, or the planner's settings do not fit it.
+        """
+        if actions_per_plan > settings.horizon:
+            raise ConfigError(f"{actions_per_plan} actions of a plan of {settings.horizon}: give a longer horizon")
+        self._generator, self._actions_per_plan = torch.Generator(), actions_per_plan
+        clock = MonotonicClock()
+        self._planner: Planner
+        if isinstance(settings, PetsSettings):
+            self._planner = PetsPlanner(model, ensemble, settings, self._generator, clock)
+        else:
+            self._planner = FastPlanner(model, ensemble, settings, self._generator, clock)
+
+    def make(self, seed: int) -> PlannerActor:
+        """An actor for one episode: the ensemble's present weights, random numbers that start from `seed`."""
+        self._generator.manual_seed(seed)
+        self._planner.refresh()
+        return PlannerActor(self._planner, self._actions_per_plan)

@@ -1,0 +1,172 @@
+"""What a training run leaves on disk, and how it goes on after it was killed.
+
+=========================== ===========================================================================
+file                        what
+=========================== ===========================================================================
+settings.yaml               resolved settings of the run
+transitions.bin             every transition, see `learning.transitions`
+ensemble-STEPS.safetensors  the ensemble and its training state, see `policies.ensemble_store`
+progress.json               how far the run is, and its results: the file whose rename makes an episode count
+curve.csv                   the results for people and plots, made from progress.json
+tensorboard/                scalars
+=========================== ===========================================================================
+
+Everything else is written before progress.json names it. Whatever moment a process is killed at, the next one finds the
+last complete episode, cuts off what follows it, and goes on.
+"""
+
+import csv
+import io
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from robot_mbrl.contracts.config import Settings, dump_settings, load_settings, one_line
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.drivers.calibration import write_atomically
+from robot_mbrl.learning.pets_settings import PetsTrainingSettings
+from robot_mbrl.policies.ensemble_store import save_training
+from robot_mbrl.policies.ensemble_training import EnsembleTrainer
+
+SETTINGS, TRANSITIONS, PROGRESS, CURVE, BOARD = (
+    "settings.yaml",
+    "transitions.bin",
+    "progress.json",
+    "curve.csv",
+    "tensorboard",
+)
+
+Phase = Literal["random", "training", "evaluation"]
+
+
+class Result(Settings):
+    """One episode.
+
+    Attributes:
+        phase: of random actions, of planned ones that the ensemble is fitted to, or apart from those.
+        episode: its number in its phase; evaluation begins anew each time.
+        steps: environment steps of training when it had ended.
+        total_reward: the return.
+        distance: left to the goal at the end [m]; None where the task has no such thing.
+        success: whether it ended at the goal; None where the task has no such thing.
+        disagreement: mean over its steps; None in random episodes.
+    """
+
+    phase: Phase
+    episode: int = Field(ge=0)
+    steps: int = Field(ge=0)
+    total_reward: float
+    distance: float | None = None
+    success: bool | None = None
+    disagreement: float | None = None
+
+
+class Progress(Settings):
+    """How far a run is.
+
+    Attributes:
+        steps: environment steps of training.
+        episodes: of training, random ones included.
+        transitions: of them.
+        ensemble: name of the file with the ensemble; None before the first fit.
+        results: of all episodes, in order.
+    """
+
+    steps: int = Field(default=0, ge=0)
+    episodes: int = Field(default=0, ge=0)
+    transitions: int = Field(default=0, ge=0)
+    ensemble: str | None = None
+    results: tuple[Result, ...] = ()
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(self, settings: PetsTrainingSettings) -> Progress:
+        """Make the folder, or find out how far a run with the same settings came.
+
+        A run may be given more steps than before; everything else has to stay.
+
+        Raises:
+            ConfigError: the folder holds a run with other settings, or is damaged.
+        """
+        if (self.path / SETTINGS).exists():
+            old, new = (run.model_dump(exclude={"steps"}) for run in (self.settings(), settings))
+            changed = [name for name in old if old[name] != new[name]]
+            if changed:
+                raise ConfigError(
+                    f"{self.path}: holds a run with other settings ({', '.join(changed)}): give those of its "
+                    f"{SETTINGS}, or another folder"
+                )
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / SETTINGS, dump_settings(settings))
+        return self.progress()
+
+    def settings(self) -> PetsTrainingSettings:
+        """The settings of the run.
+
+        Raises:
+            ConfigError: there is no run here.
+        """
+        if not (self.path / SETTINGS).exists():
+            raise ConfigError(f"{self.path}: has no {SETTINGS}: give the folder of a training run")
+        return load_settings(self.path / SETTINGS, PetsTrainingSettings)
+
+    def progress(self) -> Progress:
+        """How far the run is; the very beginning when nothing is complete yet.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
+        path = self.path / PROGRESS
+        if not path.exists():
+            return Progress()
+        try:
+            return Progress.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise ConfigError(f"{one_line(error, str(path))}: copy the folder again, or start anew") from error
+
+    def ensemble(self) -> Path:
+        """Path of the newest ensemble.
+
+        Raises:
+            ConfigError: the run was never fitted.
+        """
+        name = self.progress().ensemble
+        if name is None:
+            raise ConfigError(f"{self.path}: the run has no ensemble yet: let it train longer")
+        return self.path / name
+
+    def commit(self, progress: Progress, trainer: EnsembleTrainer | None) -> Progress:
+        """Make the run go on from `progress` and, where the ensemble was fitted since, from the state of `trainer`.
+
+        Returns:
+            `progress` with the name of the ensemble's file.
+        """
+        if trainer is not None:
+            name = f"ensemble-{progress.steps:08d}.safetensors"
+            save_training(self.path / name, trainer)
+            progress = progress.model_copy(update={"ensemble": name})
+        write_atomically(self.path / PROGRESS, progress.model_dump_json())
+        write_atomically(self.path / CURVE, curve(progress))
+        self._remove_ensembles(but=progress.ensemble)
+        return progress
+
+    def _remove_ensembles(self, but: str | None) -> None:
+        for path in self.path.glob("ensemble-*.safetensors"):
+            if path.name != but:
+                path.unlink(missing_ok=True)
+
+
+def curve(progress: Progress) -> str:
+    """The results as CSV, a line for each episode."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = tuple(Result.model_fields)
+    writer.writerow(names)
+    writer.writerows([getattr(result, name) for name in names] for result in progress.results)
+    return text.getvalue()

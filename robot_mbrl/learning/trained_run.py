@@ -1,0 +1,44 @@
+"""What a finished or unfinished run has learned: its task, its ensemble, and who acts with them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robot_mbrl.learning.pets_settings import PetsTrainingSettings
+from robot_mbrl.learning.planning import PlannerActors
+from robot_mbrl.learning.run_folder import RunFolder
+from robot_mbrl.learning.tasks import LearningTask, make_learning_task
+from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.ensemble_store import load_training
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """One run.
+
+    Attributes:
+        settings: it was trained with.
+        task: an environment of its own, and the model of the task.
+        ensemble: the newest.
+        actors: its planner on its ensemble.
+        steps: environment steps of training.
+    """
+
+    settings: PetsTrainingSettings
+    task: LearningTask
+    ensemble: ProbabilisticEnsemble
+    actors: PlannerActors
+    steps: int
+
+
+def load_run(path: Path) -> TrainedRun:
+    """Read the run folder at `path`.
+
+    Raises:
+        ConfigError: there is no run, it has no ensemble yet, or a file is damaged.
+    """
+    folder = RunFolder(path)
+    settings = folder.settings()
+    ensemble = load_training(folder.ensemble()).ensemble
+    task = make_learning_task(settings.task, settings.arm, settings.repeat)
+    actors = PlannerActors(settings.planner_settings, task.model, ensemble, settings.actions_per_plan)
+    return TrainedRun(settings, task, ensemble, actors, folder.progress().steps)

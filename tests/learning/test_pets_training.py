@@ -1,0 +1,209 @@
+"""The learning loop: a killed run goes on to the same results, bit by bit; what does not fit is refused."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from robot_mbrl.contracts.config import dump_settings
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.pets_settings import PetsTrainingSettings, resolve_settings
+from robot_mbrl.learning.pets_training import train_pets
+from robot_mbrl.learning.run_folder import CURVE, SETTINGS, TRANSITIONS, Progress, RunFolder
+from robot_mbrl.learning.trained_run import load_run
+from robot_mbrl.learning.transitions import read_transitions
+
+TINY = {
+    "task": "dm_control:reacher-easy",
+    "repeat": 20,
+    "steps": 4000,
+    "evaluate_every": 2000,
+    "evaluation_episodes": 2,
+    "fit_every": 2,
+    "ensemble": {
+        "members": 2,
+        "elites": 2,
+        "hidden": [8],
+        "weight_decay": [0.0, 0.0],
+        "epochs": 3,
+        "refit_epochs": 2,
+        "least_rows": 10,
+    },
+    "fast": {
+        "horizon": 3,
+        "optimizer": {"kind": "icem", "population": 8, "elites": 2, "iterations": 2},
+        "rollouts": {"threads": 1},
+    },
+}
+"""Four episodes of 50 decisions each, of which three are planned, badly."""
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from robot_mbrl.contracts.config import load_settings
+from robot_mbrl.learning import {module} as module
+from robot_mbrl.learning.pets_settings import PetsTrainingSettings
+from robot_mbrl.learning.pets_training import train_pets
+
+real, calls = module.{name}, 0
+
+def until_killed(*arguments, **options):
+    global calls
+    calls += 1
+    if calls == {call}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments, **options)
+
+module.{name} = until_killed
+torch.set_num_threads(1)
+train_pets(load_settings(Path(sys.argv[1]), PetsTrainingSettings), Path(sys.argv[2]))
+"""
+"""A run that is killed by SIGKILL when a function of a module is called for the so-manieth time."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def tiny(**changes: object) -> PetsTrainingSettings:
+    return PetsTrainingSettings.model_validate({**TINY, **changes})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Progress]:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return folder, train_pets(tiny(), folder)
+
+
+def test_random_then_planned_episodes_and_evaluations_when_due(whole: tuple[Path, Progress]) -> None:
+    _, progress = whole
+    assert [(result.phase, result.steps) for result in progress.results] == [
+        ("random", 1000),
+        ("training", 2000),
+        *[("evaluation", 2000)] * 2,
+        ("training", 3000),
+        ("training", 4000),
+        *[("evaluation", 4000)] * 2,
+    ]
+    assert (progress.episodes, progress.transitions, progress.steps) == (4, 200, 4000)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "call"),
+    [
+        pytest.param("task_models_suite", "as_float32", 130, id="in the middle of an episode"),
+        pytest.param("run_folder", "write_atomically", 6, id="when all but the progress is written"),
+        pytest.param("run_folder", "save_training", 2, id="before the ensemble is written"),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_results(
+    whole: tuple[Path, Progress], tmp_path: Path, module: str, name: str, call: int
+) -> None:
+    settings, folder = tmp_path / "settings.yaml", tmp_path / "run"
+    settings.write_text(dump_settings(tiny()), encoding="utf-8")
+    code = KILLED.format(module=module, name=name, call=call)
+    done = subprocess.run([sys.executable, "-c", code, str(settings), str(folder)], capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr.decode()
+    assert 0 < RunFolder(folder).progress().episodes < 4
+    uninterrupted, progress = whole
+    assert train_pets(tiny(), folder) == progress
+    assert (folder / CURVE).read_bytes() == (uninterrupted / CURVE).read_bytes()
+    assert (folder / TRANSITIONS).read_bytes() == (uninterrupted / TRANSITIONS).read_bytes()
+    expected, found = (load_file(RunFolder(path).ensemble()) for path in (uninterrupted, folder))
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_a_complete_run_has_nothing_left_to_do(whole: tuple[Path, Progress]) -> None:
+    folder, progress = whole
+    told: list[Progress] = []
+    assert train_pets(tiny(), folder, told.append) == progress
+    assert not told
+
+
+def test_the_folder_tells_all_that_was_done(whole: tuple[Path, Progress]) -> None:
+    folder, progress = whole
+    assert RunFolder(folder).settings() == tiny()
+    assert len((folder / CURVE).read_text().splitlines()) == 1 + len(progress.results)
+    transitions = read_transitions(folder / TRANSITIONS)
+    training = [result.total_reward for result in progress.results if result.phase != "evaluation"]
+    np.testing.assert_allclose(transitions.rewards.reshape(4, 50).sum(axis=1), training)
+    assert len(list(folder.glob("ensemble-*"))) == 1
+    assert any((folder / "tensorboard").iterdir())
+
+
+def test_what_was_learned_can_be_loaded(whole: tuple[Path, Progress]) -> None:
+    run = load_run(whole[0])
+    actions = [run.actors.make(seed).act(np.zeros(6, np.float32)) for seed in (1, 2, 1)]
+    np.testing.assert_array_equal(actions[0], actions[2])
+    assert (actions[0] != actions[1]).any()
+    assert run.steps == 4000
+
+
+def test_other_settings_do_not_go_on_with_a_run(whole: tuple[Path, Progress]) -> None:
+    folder, _ = whole
+    with pytest.raises(ConfigError, match=r"other settings \(seed, fit_every\)"):
+        train_pets(tiny(seed=1, fit_every=5), folder)
+
+
+def test_another_seed_is_another_run(whole: tuple[Path, Progress], tmp_path: Path) -> None:
+    other = train_pets(tiny(seed=1, steps=2000), tmp_path / "run")
+    assert [result.disagreement for result in other.results] != [
+        result.disagreement for result in whole[1].results[: len(other.results)]
+    ]
+
+
+@pytest.mark.parametrize("damage", ["", "{}x", '{"steps": -1}'])
+def test_damaged_progress_is_one_line(whole: tuple[Path, Progress], tmp_path: Path, damage: str) -> None:
+    (tmp_path / SETTINGS).write_bytes((whole[0] / SETTINGS).read_bytes())
+    (tmp_path / "progress.json").write_text(damage)
+    with pytest.raises(ConfigError, match=r"progress\.json") as caught:
+        load_run(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_an_ensemble_is_refused(whole: tuple[Path, Progress], tmp_path: Path) -> None:
+    (tmp_path / SETTINGS).write_bytes((whole[0] / SETTINGS).read_bytes())
+    with pytest.raises(ConfigError, match="no ensemble yet"):
+        load_run(tmp_path)
+    with pytest.raises(ConfigError, match=r"has no settings\.yaml"):
+        load_run(tmp_path / "nothing")
+
+
+def test_settings_come_from_the_task_then_the_file_then_the_options(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("task: reach\nsteps: 500\nfast: {horizon: 7}\n", encoding="utf-8")
+    settings = resolve_settings(file, {"seed": 4, "steps": 600, "task": None})
+    assert (settings.task, settings.seed, settings.steps, settings.fast.horizon) == ("reach", 4, 600, 7)
+    preset = resolve_settings(None, {"task": "reach"})
+    assert settings.evaluate_every == preset.evaluate_every
+    assert settings.fast.optimizer == preset.fast.optimizer
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("steps: 5", "no task"),
+        ("task: reach\nhorizn: 5", "unknown key horizn"),
+        ("task: reach\nfast: {horizn: 5}", r"unknown key fast\.horizn"),
+        ("task: reach\nsteps: 0", "steps = 0"),
+        ("- reach", "list"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_wrong_settings_are_one_line(tmp_path: Path, text: str, parts: str) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=parts) as caught:
+        resolve_settings(file, {})
+    assert "\n" not in str(caught.value)
