@@ -105,8 +105,7 @@ def write_bundle(folder: Path, description: PolicyDescription, files: Mapping[st
         ConfigError: `folder` exists, or `read_bundle` would refuse what is to be written.
         OSError: it cannot be written.
     """
-    if folder.exists():
-        raise ConfigError(f"{folder}: exists already: give the name of a new folder, or remove it")
+    require_new(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fields = description.model_dump(mode="json")
     fields["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
@@ -120,6 +119,16 @@ def write_bundle(folder: Path, description: PolicyDescription, files: Mapping[st
         manifest = read_bundle(whole).manifest
         whole.rename(folder)
     return manifest
+
+
+def require_new(folder: Path) -> None:
+    """Refuse to write a bundle over anything.
+
+    Raises:
+        ConfigError: `folder` exists.
+    """
+    if folder.exists():
+        raise ConfigError(f"{folder}: exists already: give the name of a new folder, or remove it")
 
 
 def manifest_seal(fields: Mapping[str, Any]) -> str:

@@ -1,0 +1,111 @@
+"""One step of a recurrent policy, from torch to ONNX, and how far the two are apart."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.policies.bundle_manifest import StateTensor
+from robot_mbrl.policies.onnx_step import OnnxStep
+
+OPSET: Final = 18
+"""Operator set that policies are exported with: the newest of which the exporter writes no converted version."""
+_EXPORTER_LOG: Final = "torch.onnx._internal.exporter"
+
+
+def export_step(step: nn.Module, observation: int, states: Sequence[StateTensor]) -> bytes:
+    """`step` as ONNX, with the names of `policies.bundle`.
+
+    Args:
+        step: maps (observation (1, o), is_first (1,), each state tensor) to (action (1, n), value (1,), doubt (1,),
+            each next state tensor), float32.
+        observation: o.
+        states: its state tensors, in the order of its arguments.
+
+    Raises:
+        ConfigError: the step cannot be exported.
+    """
+    examples = (torch.zeros(1, observation), torch.zeros(1), *(torch.zeros(*state.shape) for state in states))
+    try:
+        with _quiet_exporter():
+            program = torch.onnx.export(
+                step.eval(),
+                examples,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["observation", "is_first", *(state.input for state in states)],
+                output_names=["action", "value", "doubt", *(state.output for state in states)],
+                external_data=False,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"policy: torch cannot export it to ONNX ({reason}): change the network") from error
+    if program is None:
+        raise ConfigError("policy: torch exported nothing to ONNX: change the network")
+    model = program.model_proto
+    _strip(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def largest_difference(
+    step: nn.Module, exported: OnnxStep, steps: int, random: np.random.Generator, restart: float = 0.01
+) -> float:
+    """Largest difference of an action between `step` and what was exported of it, both remembering by themselves.
+
+    Args:
+        step: as for `export_step`.
+        exported: the same in onnxruntime.
+        steps: how many, with observations from a standard normal distribution.
+        random: draws them, and where episodes begin.
+        restart: probability that an episode begins with a step.
+    """
+    states = [torch.zeros(state.shape) for state in exported.states]
+    largest = 0.0
+    exported.reset()
+    with torch.inference_mode():
+        for index in range(steps):
+            is_first = index == 0 or random.random() < restart
+            if is_first:
+                exported.reset()
+            seen = random.standard_normal(exported.observation.shape, np.float32)
+            exported.observation[:] = seen
+            exported.step()
+            answer: Sequence[Tensor] = step(torch.from_numpy(seen)[None], torch.tensor([float(is_first)]), *states)
+            states = list(answer[3:])
+            largest = max(largest, float(np.abs(answer[0][0].numpy() - exported.action).max()))
+    return largest
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep what the exporter has to say about itself, and not about the policy, from the user."""
+    logger = logging.getLogger(_EXPORTER_LOG)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # PyTorch 2.13 copies objects of a class that it has deprecated itself.
+            warnings.filterwarnings("ignore", message=r".*LeafSpec", category=FutureWarning)
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Take away what the exporter notes for debugging: it names the files of the computer that it ran on."""
+    graph = model.graph
+    del model.metadata_props[:]
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    graph.doc_string = model.doc_string = ""
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
