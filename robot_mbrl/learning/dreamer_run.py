@@ -1,0 +1,237 @@
+"""A Dreamer's training run on disk: settings, checkpoints, and how far it came.
+
+=========================== ==========================================================================================
+file                        what
+=========================== ==========================================================================================
+settings.yaml               resolved settings of the run
+replay/                     the sequence replay
+checkpoints/ACTIONS/        everything needed to go on from there to the bit; the newest complete one counts
+  progress.json               counters and the curve so far
+  learner.safetensors         parameters, optimizer and random state
+  collector.safetensors       where the environments are
+  replay.json, latents.bin    what later changes of the replay overwrite
+best.safetensors            the learner as it was in the best evaluation so far
+curve.csv                   the evaluations
+predictions/                open-loop predictions of evaluation episodes
+tensorboard/                scalars
+=========================== ==========================================================================================
+
+A checkpoint is written beside its place and renamed: whenever a process is killed, a whole one is there.
+"""
+
+import csv
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from robot_mbrl.contracts.config import Settings, dump_settings, load_settings, one_line
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.drivers.calibration import write_atomically
+
+SETTINGS, REPLAY, CHECKPOINTS, BEST, CURVE, PREDICTIONS, BOARD = (
+    "settings.yaml",
+    "replay",
+    "checkpoints",
+    "best.safetensors",
+    "curve.csv",
+    "predictions",
+    "tensorboard",
+)
+PROGRESS, LEARNER, COLLECTOR = "progress.json", "learner.safetensors", "collector.safetensors"
+_MAY_CHANGE: Final = {"steps", "threads"}
+"""Settings with which a run may go on although it began with others."""
+
+
+class DreamerRunSettings(Settings):
+    """A training run. Counts are actions, of all environments together.
+
+    Attributes:
+        task: see `learning.vector_env`.
+        arm: name of an arm definition, or the path of one; for reach and push.
+        repeat: environment steps that one action lasts; dm_control's tasks only.
+        seed: of everything random.
+        steps: actions to train for.
+        environments: that collect side by side.
+        prefill: random actions before training begins.
+        replay_ratio: rows that are learned from for each row that is collected.
+        batch: sequences of an update.
+        length: rows of a sequence.
+        capacity: rows that the replay keeps.
+        evaluate_every: actions between evaluations.
+        evaluation_episodes: of each evaluation, apart from those of training.
+        checkpoint_every: actions between checkpoints.
+        size: of the Dreamer: 1M, 12M or 25M.
+        dreamer: replaces values of that size's settings, by key.
+        threads: processors to compute on; a run gives the same numbers with the same count only.
+    """
+
+    task: str
+    arm: str = "so101_follower"
+    repeat: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0)
+    steps: int = Field(default=100_000, ge=1)
+    environments: int = Field(default=8, ge=1, le=4096)
+    prefill: int = Field(default=2000, ge=0)
+    replay_ratio: float = Field(default=512.0, gt=0.0)
+    batch: int = Field(default=16, ge=1)
+    length: int = Field(default=64, ge=2)
+    capacity: int = Field(default=1_000_000, ge=2)
+    evaluate_every: int = Field(default=10_000, ge=1)
+    evaluation_episodes: int = Field(default=10, ge=1, le=1000)
+    checkpoint_every: int = Field(default=5_000, ge=1)
+    size: str = "1M"
+    dreamer: dict[str, Any] = Field(default_factory=dict)
+    threads: int = Field(default=1, ge=1, le=256)
+
+    @model_validator(mode="after")
+    def _the_replay_holds_sequences(self) -> Self:
+        shortest = self.environments * (self.length + 1)
+        if self.capacity < shortest:
+            raise ValueError(f"capacity {self.capacity} is below {self.environments} sequences, {shortest}: raise it")
+        return self
+
+    @property
+    def slack(self) -> int:
+        """Rows that an environment can give between two checkpoints, at most."""
+        return 2 * (self.checkpoint_every // self.environments + 2)
+
+
+class Evaluation(Settings):
+    """One evaluation, a line of the curve.
+
+    Attributes:
+        actions: of training so far.
+        environment_steps: the same, times the action repeat.
+        updates: of the learner so far.
+        training_episodes: that ended since the evaluation before.
+        training_return: their mean return; None without any.
+        mean_return: of the evaluation's episodes.
+        success: share of its episodes that ended at the goal; None where the task has no such thing.
+        distance: mean of what was left to the goal at their ends [m]; None where the task has no such thing.
+    """
+
+    actions: int
+    environment_steps: int
+    updates: int
+    training_episodes: int
+    training_return: float | None
+    mean_return: float
+    success: float | None
+    distance: float | None
+
+
+class Progress(Settings):
+    """How far a run is.
+
+    Attributes:
+        actions: taken in training.
+        rows: collected.
+        updates: of the learner.
+        returns: of the training episodes that ended since the last evaluation.
+        random: state of the generator of random actions.
+        evaluations: the curve.
+    """
+
+    actions: int = 0
+    rows: int = 0
+    updates: int = 0
+    returns: tuple[float, ...] = ()
+    random: dict[str, Any] = Field(default_factory=dict)
+    evaluations: tuple[Evaluation, ...] = ()
+
+    @property
+    def best(self) -> float:
+        """Best mean return of an evaluation so far."""
+        return max((evaluation.mean_return for evaluation in self.evaluations), default=float("-inf"))
+
+
+class DreamerFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(self, settings: DreamerRunSettings) -> None:
+        """Make the folder, or see to it that the run in it has the same settings.
+
+        Raises:
+            ConfigError: it has others.
+        """
+        if (self.path / SETTINGS).exists():
+            old, new = (run.model_dump(exclude=_MAY_CHANGE) for run in (self.settings(), settings))
+            changed = ", ".join(name for name in old if old[name] != new[name])
+            if changed:
+                raise ConfigError(
+                    f"{self.path}: holds a run with other settings ({changed}): give those of its {SETTINGS}, "
+                    f"or another folder"
+                )
+        (self.path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        (self.path / PREDICTIONS).mkdir(exist_ok=True)
+        write_atomically(self.path / SETTINGS, dump_settings(settings))
+
+    def settings(self) -> DreamerRunSettings:
+        """The settings of the run.
+
+        Raises:
+            ConfigError: there is no run here.
+        """
+        if not (self.path / SETTINGS).exists():
+            raise ConfigError(f"{self.path}: has no {SETTINGS}: give the folder of a training run")
+        return load_settings(self.path / SETTINGS, DreamerRunSettings)
+
+    def checkpoint(self) -> Path | None:
+        """The newest complete checkpoint; None before the first."""
+        found = sorted(path for path in (self.path / CHECKPOINTS).glob("*") if path.name.isdecimal())
+        return found[-1] if found else None
+
+    def progress(self) -> Progress:
+        """How far the newest checkpoint is; the very beginning without one.
+
+        Raises:
+            ConfigError: it is damaged.
+        """
+        checkpoint = self.checkpoint()
+        if checkpoint is None:
+            return Progress()
+        path = checkpoint / PROGRESS
+        try:
+            return Progress.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise ConfigError(f"{one_line(error, str(path))}: remove this checkpoint, or copy it again") from error
+
+    def commit(self, progress: Progress, write: Callable[[Path], None]) -> None:
+        """Make a checkpoint of `progress` and of what `write` puts into the folder that it is given.
+
+        One with as many actions is the same, to the bit, and stays.
+        """
+        place = self.path / CHECKPOINTS / f"{progress.actions:012d}"
+        if place.exists():
+            return
+        partial = place.with_suffix(".partial")
+        for remains in (self.path / CHECKPOINTS).glob("*.partial"):
+            shutil.rmtree(remains)
+        partial.mkdir()
+        write(partial)
+        write_atomically(partial / PROGRESS, progress.model_dump_json())
+        partial.rename(place)
+        for older in (self.path / CHECKPOINTS).glob("*"):
+            if older != place:
+                shutil.rmtree(older)
+
+    def write_curve(self, progress: Progress) -> None:
+        """Write the evaluations for people and plots."""
+        write_atomically(self.path / CURVE, curve(progress))
+
+
+def curve(progress: Progress) -> str:
+    """The evaluations as CSV, a line for each."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = tuple(Evaluation.model_fields)
+    writer.writerow(names)
+    writer.writerows([getattr(row, name) for name in names] for row in progress.evaluations)
+    return text.getvalue()

@@ -1,0 +1,266 @@
+"""Trains a world model and its policy: collect, replay in a fixed ratio, evaluate, and go on after a SIGKILL.
+
+A run is a function of its settings: every random number comes from its seed, and a checkpoint holds all that the next
+step depends on. A run that was killed and resumed writes the same curve, to the last digit, as one that was not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+from robot_mbrl.learning.board import Board
+from robot_mbrl.learning.collector import Collector, EpisodeEnd
+from robot_mbrl.learning.dreamer_learner import DreamerLearner, dreamer_spaces, resolved_settings
+from robot_mbrl.learning.dreamer_run import (
+    BEST,
+    BOARD,
+    COLLECTOR,
+    LEARNER,
+    PREDICTIONS,
+    REPLAY,
+    DreamerFolder,
+    DreamerRunSettings,
+    Evaluation,
+    Progress,
+)
+from robot_mbrl.learning.open_loop import CONTEXT, save_prediction
+from robot_mbrl.learning.sequence_evaluation import Evaluated, evaluate
+from robot_mbrl.learning.sequence_learner import Latent, SequenceLearner
+from robot_mbrl.learning.sequence_replay import ReplaySpaces, SequenceReplay
+from robot_mbrl.learning.vector_env import EnvSpaces, VectorEnv, make_vector_env
+
+_RANDOM_ACTIONS, _REPLAY, _LEARNER = 2, 3, 4
+"""What a random generator of the run is for; 0 and 1 are its episodes."""
+_LOG_EVERY: Final = 50
+"""Updates whose mean figures make one point on the board."""
+
+
+@dataclass
+class Crew:
+    """What a run is made of; tests put a small learner and small environments here.
+
+    Attributes:
+        learner: acts and is trained.
+        training: environments to collect in.
+        evaluation: environments to evaluate in, one for each episode.
+        classes: of each discrete latent of the learner.
+    """
+
+    learner: SequenceLearner
+    training: VectorEnv
+    evaluation: VectorEnv
+    classes: int
+
+
+@dataclass
+class Counters:
+    """Numbers of a run that change as it goes."""
+
+    updates: int = 0
+    returns: list[float] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+
+
+def replay_spaces(spaces: EnvSpaces, latent: Latent, classes: int) -> ReplaySpaces:
+    """Rows for environments with `spaces` and a learner whose latents look like `latent`."""
+    return ReplaySpaces(
+        observation=spaces.observation,
+        pixels=spaces.pixels,
+        action=spaces.actions,
+        deter=latent.deter.shape[-1],
+        groups=latent.stoch.shape[-1] // classes,
+        classes=classes,
+    )
+
+
+class Training:
+    """One run in one folder. Made anew, it goes on from the newest checkpoint."""
+
+    def __init__(self, folder: DreamerFolder, settings: DreamerRunSettings, crew: Crew) -> None:
+        """Open the run.
+
+        Args:
+            folder: of the run, begun with `settings`.
+            settings: of the run.
+            crew: learner and environments.
+
+        Raises:
+            ConfigError: folder and settings do not fit each other, or another process has the run.
+            SimulationError: an environment did not come back to where it was.
+        """
+        self.settings, self._folder, self._crew = settings, folder, crew
+        self._random = np.random.default_rng([settings.seed, _RANDOM_ACTIONS])
+        self._replay = SequenceReplay(
+            folder.path / REPLAY,
+            replay_spaces(crew.training.spaces, crew.learner.initial(1), crew.classes),
+            np.random.default_rng([settings.seed, _REPLAY]),
+            streams=settings.environments,
+            capacity=settings.capacity,
+            slack=settings.slack,
+        )
+        self._collector = Collector(crew.training, crew.learner, settings.seed)
+        self._counters = Counters()
+        checkpoint = folder.checkpoint()
+        if checkpoint is None:
+            self._save()
+        else:
+            self._load(checkpoint)
+        self._board = Board(folder.path / BOARD, self._collector.actions)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is."""
+        return Progress(
+            actions=self._collector.actions,
+            rows=self._collector.ticks * self.settings.environments,
+            updates=self._counters.updates,
+            returns=tuple(self._counters.returns),
+            random=dict(self._random.bit_generator.state),
+            evaluations=tuple(self._counters.evaluations),
+        )
+
+    def run(self, told: Callable[[Progress], None] | None = None) -> Progress:
+        """Train until `settings.steps` actions are taken.
+
+        Args:
+            told: gets the progress after every tick of the environments.
+
+        Returns:
+            The progress at the end, which is in a checkpoint.
+        """
+        settings, collector = self.settings, self._collector
+        evaluated, saved = collector.actions // settings.evaluate_every, collector.actions // settings.checkpoint_every
+        while collector.actions < settings.steps:
+            self._count(self._collect())
+            for _ in range(self._due()):
+                self._update()
+            if collector.actions // settings.evaluate_every > evaluated:
+                evaluated = collector.actions // settings.evaluate_every
+                self._evaluate()
+            if collector.actions // settings.checkpoint_every > saved:
+                saved = collector.actions // settings.checkpoint_every
+                self._save()
+            if told is not None:
+                told(self.progress)
+        self._save()
+        return self.progress
+
+    def close(self) -> None:
+        """Let go of the folder and of the environments."""
+        self._board.close()
+        self._replay.close()
+        self._crew.training.close()
+        self._crew.evaluation.close()
+
+    def _collect(self) -> list[EpisodeEnd]:
+        random = self._random if self._collector.actions < self.settings.prefill else None
+        return self._collector.tick(self._crew.learner, sink=self._replay, random=random)
+
+    def _count(self, ends: list[EpisodeEnd]) -> None:
+        for end in ends:
+            self._counters.returns.append(end.returned)
+            self._board.scalar("training/return", end.returned, self._collector.actions)
+
+    def _due(self) -> int:
+        """Updates that hold the replay ratio: rows learned from, over rows collected since the random actions."""
+        settings, collector = self.settings, self._collector
+        if collector.actions < settings.prefill or not self._replay.windows(settings.length):
+            return 0
+        collected = collector.ticks * settings.environments - settings.prefill
+        wanted = int(max(collected, 0) * settings.replay_ratio / (settings.batch * settings.length))
+        return max(wanted - self._counters.updates, 0)
+
+    def _update(self) -> None:
+        batch = self._replay.sample(self.settings.batch, self.settings.length)
+        update = self._crew.learner.train(batch.fields)
+        self._replay.write_latents(batch, update.latent.deter, update.latent.stoch)
+        self._counters.updates += 1
+        self._board.gather(update.figures)
+        if self._counters.updates % _LOG_EVERY == 0:
+            self._board.means("learner", self._collector.actions)
+
+    def _evaluate(self) -> None:
+        settings, counters, actions = self.settings, self._counters, self._collector.actions
+        evaluated = evaluate(self._crew.evaluation, self._crew.learner, settings.seed)
+        best = self.progress.best
+        counters.evaluations.append(self._evaluation(evaluated))
+        counters.returns.clear()
+        self._folder.write_curve(self.progress)
+        if evaluated.mean_return > best:
+            self._keep_best()
+        for name in ("mean_return", "success", "distance"):
+            value = getattr(evaluated, name)
+            if value is not None:
+                self._board.scalar(f"evaluation/{name}", value, actions)
+        if evaluated.rows["reward"].shape[1] > CONTEXT:
+            predicted = self._crew.learner.predict(evaluated.rows, CONTEXT)
+            save_prediction(self._folder.path / PREDICTIONS / f"{actions:012d}", evaluated.rows, predicted)
+
+    def _evaluation(self, evaluated: Evaluated) -> Evaluation:
+        returns = self._counters.returns
+        return Evaluation(
+            actions=self._collector.actions,
+            environment_steps=self._collector.actions * self.settings.repeat,
+            updates=self._counters.updates,
+            training_episodes=len(returns),
+            training_return=float(np.mean(returns)) if returns else None,
+            mean_return=evaluated.mean_return,
+            success=evaluated.success,
+            distance=evaluated.distance,
+        )
+
+    def _keep_best(self) -> None:
+        partial = self._folder.path / f"{BEST}.partial"
+        self._crew.learner.save(partial)
+        partial.replace(self._folder.path / BEST)
+
+    def _save(self) -> None:
+        def write(place: Path) -> None:
+            self._crew.learner.save(place / LEARNER)
+            save_file(self._collector.state(), place / COLLECTOR)
+            self._replay.save(place)
+
+        self._folder.commit(self.progress, write)
+
+    def _load(self, checkpoint: Path) -> None:
+        progress = self._folder.progress()
+        self._crew.learner.load(checkpoint / LEARNER)
+        self._collector.restore(load_file(checkpoint / COLLECTOR))
+        self._replay.restore(checkpoint)
+        self._random.bit_generator.state = progress.random
+        self._counters = Counters(progress.updates, list(progress.returns), list(progress.evaluations))
+        self._folder.write_curve(progress)
+
+
+def make_crew(settings: DreamerRunSettings, device: str = "cpu") -> Crew:
+    """A Dreamer and the environments that `settings` name; computing goes on `settings.threads` processors from here.
+
+    Raises:
+        ConfigError: there is no such task, arm or size.
+    """
+    torch.set_num_threads(settings.threads)
+
+    def environments(count: int) -> VectorEnv:
+        return make_vector_env(settings.task, count, arm=settings.arm, repeat=settings.repeat, threads=settings.threads)
+
+    training = environments(settings.environments)
+    resolved = resolved_settings(settings.size, settings.dreamer)
+    seed = int(np.random.SeedSequence([settings.seed, _LEARNER]).generate_state(1)[0])
+    learner = DreamerLearner(dreamer_spaces(training.spaces), resolved, seed, device)
+    return Crew(learner, training, environments(settings.evaluation_episodes), resolved.classes)
+
+
+def open_training(path: Path, settings: DreamerRunSettings, device: str = "cpu") -> Training:
+    """The run in the folder `path`, from its beginning or its newest checkpoint; close it.
+
+    Raises:
+        ConfigError: the settings name something that is not there, or the folder holds another run.
+    """
+    folder = DreamerFolder(path)
+    folder.begin(settings)
+    return Training(folder, settings, make_crew(settings, device))

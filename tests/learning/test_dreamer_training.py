@@ -1,0 +1,124 @@
+"""Training: the replay ratio, evaluations apart from training, and the same curve after a SIGKILL."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.dreamer_run import CURVE, DreamerFolder, DreamerRunSettings, Progress
+from robot_mbrl.learning.dreamer_training import Training, open_training
+from tests.learning.sequence_doubles import TINY, Leaning, tiny_crew
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import sys
+from pathlib import Path
+from tests.learning.test_dreamer_training import train
+
+train(Path(sys.argv[1]))
+"""
+
+
+def train(path: Path, settings: DreamerRunSettings = TINY) -> Progress:
+    folder = DreamerFolder(path)
+    folder.begin(settings)
+    training = Training(folder, settings, tiny_crew(settings))
+    try:
+        return training.run()
+    finally:
+        training.close()
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("straight")
+    train(path)
+    return path
+
+
+def test_the_replay_ratio_is_held(straight: Path) -> None:
+    progress = DreamerFolder(straight).progress()
+    assert progress.actions >= TINY.steps
+    learned = progress.updates * TINY.batch * TINY.length
+    collected = progress.rows - TINY.prefill
+    assert collected * TINY.replay_ratio - learned == pytest.approx(0.0, abs=TINY.batch * TINY.length)
+
+
+def test_evaluations_come_in_time_and_on_the_same_episodes(straight: Path) -> None:
+    evaluations = DreamerFolder(straight).progress().evaluations
+    assert [row.actions // TINY.evaluate_every for row in evaluations] == [1, 2, 3, 4]
+    assert len({row.distance for row in evaluations}) == 1, "each episode's number is its distance"
+    assert len({row.mean_return for row in evaluations}) == 4
+    assert all(row.training_episodes > 0 and row.training_return is not None for row in evaluations)
+    pictures = sorted(path.name for path in (straight / "predictions").iterdir())
+    assert len(pictures) == 4
+    assert pictures[0] == f"{evaluations[0].actions:012d}.png"
+    assert list((straight / "tensorboard").iterdir())
+
+
+def test_the_best_learner_is_kept(straight: Path) -> None:
+    evaluations = DreamerFolder(straight).progress().evaluations
+    best = max(range(4), key=lambda index: evaluations[index].mean_return)
+    learner = Leaning()
+    learner.load(straight / "best.safetensors")
+    assert learner.updates == evaluations[best].updates
+
+
+def test_a_run_that_is_given_more_steps_ends_like_one_that_had_them(straight: Path, tmp_path: Path) -> None:
+    for steps in (137, 310, 600):
+        train(tmp_path, TINY.model_copy(update={"steps": steps}))
+    assert (tmp_path / CURVE).read_text() == (straight / CURVE).read_text()
+
+
+def test_a_killed_run_resumes_to_the_same_curve(straight: Path, tmp_path: Path) -> None:
+    moments = np.random.default_rng(1)
+    for _ in range(4):
+        run = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=ROOT)
+        while run.poll() is None and not (tmp_path / "checkpoints").exists():
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0.0, 0.4))
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait()
+    train(tmp_path)
+    assert (tmp_path / CURVE).read_text() == (straight / CURVE).read_text()
+
+
+def test_a_folder_that_another_process_trains_in_is_refused(tmp_path: Path) -> None:
+    folder = DreamerFolder(tmp_path)
+    folder.begin(TINY)
+    training = Training(folder, TINY, tiny_crew())
+    with pytest.raises(ConfigError, match="another process has this replay open"):
+        Training(folder, TINY, tiny_crew())
+    training.close()
+
+
+TINY_DREAMER = DreamerRunSettings(
+    task="reach",
+    steps=240,
+    environments=4,
+    prefill=40,
+    replay_ratio=2.0,
+    batch=2,
+    length=6,
+    capacity=2000,
+    evaluate_every=120,
+    evaluation_episodes=2,
+    checkpoint_every=80,
+    dreamer={"deter": 16, "hidden": 8, "latents": 4, "classes": 4, "blocks": 2, "units": 8, "imagination": 3},
+)
+
+
+def test_a_dreamer_on_the_twin_resumes_to_the_same_curve(tmp_path: Path) -> None:
+    for path, steps in ((tmp_path / "a", (240,)), (tmp_path / "b", (100, 200, 240))):
+        for wanted in steps:
+            training = open_training(path, TINY_DREAMER.model_copy(update={"steps": wanted}))
+            training.run()
+            training.close()
+    assert (tmp_path / "a" / CURVE).read_text() == (tmp_path / "b" / CURVE).read_text()
+    assert len(DreamerFolder(tmp_path / "a").progress().evaluations) == 2

@@ -1,0 +1,93 @@
+"""Environments in step: each task's numbers are those of its own environment, and follow from seed and actions."""
+
+import gymnasium
+import numpy as np
+import pytest
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.vector_env import EnvSpaces, make_vector_env
+from robot_mbrl.sim.dm_control_adapter import make_suite_env
+from robot_mbrl.sim.tasks import make_env, make_task
+from robot_mbrl.sim.tasks.workspace import Workspace
+
+EVERYONE = np.arange(2)
+
+
+def test_the_twins_steps_are_those_of_its_task() -> None:
+    envs = make_vector_env("reach", 2)
+    assert envs.spaces == EnvSpaces((24,), pixels=False, actions=6, discrete=False)
+    first = envs.start(EVERYONE, [7, 8])
+    task, env = make_task("reach"), make_env("reach")
+    episode = task.draw_episode(Workspace(env.model, task.arm), np.random.default_rng(8))
+    observation, _ = env.reset(seed=0, options={"joints": episode.joints, "goal": episode.goal})
+    assert np.array_equal(first[1], observation.astype(np.float32))
+    for action in np.random.default_rng(0).uniform(-1.0, 1.0, (100, 2, 6)).astype(np.float32):
+        steps = envs.step(EVERYONE, action)
+        observation, reward, _, truncated, info = env.step(action[1])
+        assert np.array_equal(steps.observation[1], observation.astype(np.float32))
+        assert steps.reward[1] == pytest.approx(reward)
+        assert steps.distance[1] == pytest.approx(info["distance"])
+        assert steps.success[1] == float(info["success"])
+        assert steps.truncated.tolist() == [truncated, truncated]
+    assert truncated
+    assert not steps.terminated.any()
+
+
+def test_an_episode_of_the_twin_follows_from_its_seed_whatever_came_before() -> None:
+    envs = make_vector_env("push", 2)
+    envs.start(EVERYONE, [1, 2])
+    envs.step(EVERYONE, np.ones((2, 6), np.float32))
+    again = envs.start(np.array([1]), [5])
+    fresh = make_vector_env("push", 2).start(EVERYONE, [5, 6])
+    assert np.array_equal(again[0], fresh[0])
+
+
+def test_dm_controls_suite_keeps_its_rewards_and_repeats_actions() -> None:
+    envs = make_vector_env("dm_control:reacher-easy", 2, repeat=2)
+    assert envs.repeat == 2
+    env = make_suite_env("reacher", "easy", action_repeat=2)
+    observation, _ = env.reset(seed=11)
+    assert np.array_equal(envs.start(EVERYONE, [10, 11])[1], observation.astype(np.float32))
+    action = np.array([[0.5, -0.5], [1.0, -0.25]], np.float32)
+    for _ in range(20):
+        steps = envs.step(EVERYONE, action)
+        observation, reward, *_ = env.step(action[1])
+        assert np.array_equal(steps.observation[1], observation.astype(np.float32))
+        assert steps.reward[1] == reward
+    assert np.isnan(steps.success).all()
+
+
+def test_gymnasiums_actions_are_scaled_to_their_own_bounds_and_choices_decoded() -> None:
+    envs = make_vector_env("gymnasium:Pendulum-v1", 1)
+    env = gymnasium.make("Pendulum-v1")
+    env.reset(seed=4)
+    envs.start(np.array([0]), [4])
+    observation, reward, *_ = env.step(np.array([1.0], np.float32))
+    steps = envs.step(np.array([0]), np.array([[0.5]], np.float32))
+    assert np.allclose(steps.observation[0], observation)
+    assert steps.reward[0] == pytest.approx(float(reward))
+    cart = make_vector_env("gymnasium:CartPole-v1", 1)
+    assert cart.spaces == EnvSpaces((4,), pixels=False, actions=2, discrete=True)
+    env = gymnasium.make("CartPole-v1")
+    env.reset(seed=4)
+    cart.start(np.array([0]), [4])
+    pushed = cart.step(np.array([0]), np.array([[0.0, 1.0]], np.float32))
+    assert np.allclose(pushed.observation[0], env.step(1)[0])
+    cart.close()
+    envs.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "repeat", "words"),
+    [
+        ("walk", 1, "unknown task 'walk'"),
+        ("reach", 2, "only dm_control's tasks repeat actions"),
+        ("dm_control:reacher-hardest", 1, "no task 'hardest'"),
+        ("gymnasium:NoSuchThing-v9", 1, "give a registered id"),
+        ("gymnasium:FrozenLake-v1", 1, "its observation is a Discrete"),
+    ],
+)
+def test_what_there_is_not_is_refused_with_one_line(name: str, repeat: int, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        make_vector_env(name, 1, repeat=repeat)
+    assert "\n" not in str(caught.value)
