@@ -13,6 +13,7 @@ from robot_mbrl.cli.terminal import Terminal
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import RobotSettings, load_settings, one_line
 from robot_mbrl.contracts.errors import ConfigError, NotReady
+from robot_mbrl.contracts.monitor_settings import MonitorThresholds
 from robot_mbrl.contracts.types import StopCategory
 from robot_mbrl.runtime.preflight import check_deployment, why_stopped
 from robot_mbrl.runtime.settings import AnyRobot, DeploySettings, TwinSettings
@@ -50,6 +51,9 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
     park: Annotated[bool, typer.Option("--park", help="Move slowly to the park pose at the end.")] = False,
     release: Annotated[bool, typer.Option("--release", help="Torque off at the end: the arm FALLS.")] = False,
     ensemble: Annotated[Path | None, typer.Option(help="ONNX ensemble that watches the policy.")] = None,
+    thresholds: Annotated[
+        Path | None, typer.Option(help="Its thresholds, as `robot-mbrl calibrate monitor` wrote them.")
+    ] = None,
     heartbeat: Annotated[float | None, typer.Option(help="Stop when this command is silent for so long [s].")] = None,
     guardian_bound: Annotated[
         float | None, typer.Option(help="Silence after which the guardian takes over [s]: 0.1.")
@@ -79,7 +83,7 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
         "log": log_dir,
         "guardian_bound": guardian_bound,
     }
-    deployment = _settings(settings, given)
+    deployment = _with_thresholds(_settings(settings, given), thresholds)
     if seconds is not None and not 0.0 < seconds < float("inf"):
         raise ConfigError(f"--seconds {seconds}: give a positive number")
     clock = MonotonicClock()
@@ -130,6 +134,14 @@ def _robot(robot: str | None, arm: str | None, port: str | None, calibration: Pa
     if arm is None or port is None:
         raise ConfigError("an arm has a name and a port: give both --arm and --port, or --robot")
     return RobotSettings(arm=arm, port=port, calibration=calibration)
+
+
+def _with_thresholds(settings: DeploySettings, path: Path | None) -> DeploySettings:
+    """`settings` with the doubt's thresholds of the file at `path`, if there is one."""
+    if path is None:
+        return settings
+    found = load_settings(path, MonitorThresholds).model_dump(mode="json")
+    return settings.model_copy(update={"safety": {**settings.safety, **found}})
 
 
 def _settings(path: Path | None, given: Mapping[str, Any]) -> DeploySettings:

@@ -260,6 +260,18 @@ class SafetySettings(Settings):
     sources: dict[str, str] = Field(default_factory=dict)
 
 
+class MonitorThresholds(Settings):
+    """A file of thresholds, as `robot-mbrl calibrate monitor` writes it: a part of the `safety` section.
+
+    Attributes:
+        uncertainty: the thresholds.
+        sources: where they come from.
+    """
+
+    uncertainty: UncertaintySettings
+    sources: dict[str, str] = Field(default_factory=dict)
+
+
 class JointLimits(Settings):
     """One joint's own limits.
 

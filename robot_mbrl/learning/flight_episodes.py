@@ -21,6 +21,7 @@ from robot_mbrl.data.frame_codec import FrameArray, join_frames
 from robot_mbrl.data.log_folder import FLIGHT_PATTERN
 from robot_mbrl.data.reader import FlightRecord, read_log
 from robot_mbrl.data.story import verdict
+from robot_mbrl.policies.dynamics_window import Windows, windows
 
 FOLLOWING: Final = (ControlState.RUNNING, ControlState.SLOWED)
 """States in which actions are executed, and the model is asked."""
@@ -138,6 +139,12 @@ def pieces(episode: FlightEpisode, seconds: float) -> list[FlightEpisode]:
         )
         for number, (begin, end) in enumerate(itertools.pairwise(edges), start=1)
     ]
+
+
+def episode_windows(episode: FlightEpisode, period: float) -> Windows:
+    """All periods of `period` [s] of an episode in which actions were executed."""
+    row = episode.following
+    return windows(episode.stamps_ns[row], episode.position[row], episode.velocity[row], episode.held[row], period)
 
 
 def _flights(paths: Iterable[Path]) -> Iterator[list[FlightRecord]]:

@@ -20,8 +20,8 @@ from pydantic import Field
 from robot_mbrl.contracts.config import Settings
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
-from robot_mbrl.learning.flight_episodes import FlightEpisode
-from robot_mbrl.policies.dynamics_window import Windows, windows
+from robot_mbrl.learning.flight_episodes import FlightEpisode, episode_windows
+from robot_mbrl.policies.dynamics_window import Windows
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
 from robot_mbrl.policies.ensemble_export import EnsembleWeights, write_ensemble
 from robot_mbrl.policies.ensemble_file import EnsembleDescription
@@ -68,12 +68,6 @@ def training_windows(episodes: Sequence[FlightEpisode], settings: MonitorModelSe
         )
     parts = [episode_windows(episode, settings.period) for episode in episodes]
     return Windows(*(np.concatenate([part[field][:: settings.stride] for part in parts]) for field in range(3)))
-
-
-def episode_windows(episode: FlightEpisode, period: float) -> Windows:
-    """All periods of `period` [s] of an episode in which actions were executed."""
-    row = episode.following
-    return windows(episode.stamps_ns[row], episode.position[row], episode.velocity[row], episode.held[row], period)
 
 
 def train_monitor_model(

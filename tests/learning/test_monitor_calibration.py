@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.monitor_settings import Grades, UncertaintySettings
 from robot_mbrl.contracts.types import FloatArray
-from robot_mbrl.learning.flight_episodes import FlightEpisode, cut_episodes
+from robot_mbrl.learning.flight_episodes import FlightEpisode, cut_episodes, episode_windows
 from robot_mbrl.learning.monitor_calibration import (
     CalibrationSettings,
     ScoredEpisode,
@@ -21,7 +21,6 @@ from robot_mbrl.learning.monitor_calibration import (
 )
 from robot_mbrl.learning.monitor_model import (
     MonitorModelSettings,
-    episode_windows,
     on_inputs,
     train_monitor_model,
     training_windows,

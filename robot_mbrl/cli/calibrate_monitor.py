@@ -1,0 +1,140 @@
+"""What `robot-mbrl calibrate monitor` does: flights in; thresholds, a report and, if asked for, an ensemble out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rich.console import Console
+from rich.progress import Progress
+
+from robot_mbrl.cli.extras import needs_training
+from robot_mbrl.contracts.clock import to_ns
+from robot_mbrl.contracts.config import dump_settings
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.monitor_settings import MonitorThresholds
+from robot_mbrl.drivers.calibration import write_atomically
+from robot_mbrl.learning.doubt_figures import ShiftedGroup, standardized_errors
+from robot_mbrl.learning.flight_episodes import FlightEpisode, read_episodes
+from robot_mbrl.learning.monitor_calibration import (
+    CalibrationSettings,
+    ScoredEpisode,
+    calibrate_thresholds,
+    check_enough,
+    model_digest,
+    score_episode,
+)
+from robot_mbrl.learning.monitor_report import Calibration, save_report
+from robot_mbrl.policies.model_watch import ModelWatch
+from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
+
+Ticks = Callable[[], None]
+COMMAND: Final = "calibrate monitor"
+
+
+class Request(NamedTuple):
+    """What the command was asked for.
+
+    Attributes:
+        logs: of the nominal flights that the thresholds are taken from.
+        training: of the nominal flights that the ensemble is trained on first; empty takes it as it is.
+        test: of further nominal flights, for the report.
+        shifted: of flights in which something went wrong, for the report; a path's name is the kind.
+        onset: when it went wrong, since an episode began [s].
+        ensemble: file of the ensemble.
+        thresholds: file to write.
+        report: file to write.
+        episode: cut episodes into pieces of this length [s]; None keeps them whole.
+    """
+
+    logs: Sequence[Path]
+    training: Sequence[Path]
+    test: Sequence[Path]
+    shifted: Sequence[Path]
+    onset: float
+    ensemble: Path
+    thresholds: Path
+    report: Path
+    episode: float | None
+
+
+def calibrate(request: Request, settings: CalibrationSettings) -> list[str]:
+    """Do it; returns what to tell, a line each.
+
+    Raises:
+        ConfigError: logs, ensemble or episodes that cannot be used.
+    """
+    names, nominal = read_episodes(request.logs, longest=request.episode)
+    check_enough(len(nominal), settings)
+    _check_apart(request)
+    told = []
+    if request.training:
+        _, episodes = read_episodes(request.training, names)
+        told.append(needs_training(COMMAND, "train_monitor").train(request.ensemble, names, episodes))
+    elif not request.ensemble.exists():
+        raise ConfigError(f"{request.ensemble}: no such ensemble: give --train with flights to train it on")
+    ensemble = OnnxEnsemble(request.ensemble)
+    watch = ModelWatch(ensemble, names)
+    tested = read_episodes(request.test, names, request.episode)[1] if request.test else []
+    shifted = {path.stem: read_episodes([path], names, nominal=False)[1] for path in request.shifted}
+    every = [*nominal, *tested, *(episode for group in shifted.values() for episode in group)]
+    with _bar("scoring", len(every)) as tick:
+        scores = _score(every, watch, tick)
+        calibrated = [scores[id(episode)] for episode in nominal]
+        thresholds = calibrate_thresholds(calibrated, settings, model_digest(request.ensemble))
+    source = (
+        f"split-conformal, {settings.alpha:g} of nominal episodes, from {len(nominal)} episodes of up to "
+        f"{max(episode.seconds for episode in nominal):.1f} s, both scores together"
+    )
+    write_atomically(
+        request.thresholds,
+        dump_settings(MonitorThresholds(uncertainty=thresholds, sources={"uncertainty": source})),
+    )
+    calibration = Calibration(
+        arm=", ".join(names),
+        joint_names=names,
+        settings=settings,
+        thresholds=thresholds,
+        calibrated=calibrated,
+        tested=[scores[id(episode)] for episode in tested],
+        shifted=[_group(name, group, scores, request.onset) for name, group in shifted.items()],
+        errors=standardized_errors(nominal, ensemble),
+    )
+    save_report(request.report, calibration)
+    told.append(f"{request.thresholds}: {source}; give it to `robot-mbrl deploy --thresholds`")
+    told.append(f"{request.report}: the report")
+    return told
+
+
+def _check_apart(request: Request) -> None:
+    """No flight may serve two ends: a model is surer of what it was trained on, a threshold fits its own episodes."""
+    taken: dict[Path, str] = {}
+    for end, paths in (("train", request.training), ("calibrate", request.logs), ("test", request.test)):
+        for path in paths:
+            other = taken.setdefault(path.resolve(), end)
+            if other != end:
+                raise ConfigError(f"{path}: cannot serve to {other} and to {end}: give each flights of its own")
+
+
+def _score(episodes: Sequence[FlightEpisode], watch: ModelWatch, tick: Ticks) -> dict[int, ScoredEpisode]:
+    """Scores by the identity of their episode."""
+    scores: dict[int, ScoredEpisode] = {}
+    for episode in episodes:
+        scores[id(episode)] = score_episode(episode, watch)
+        tick()
+    return scores
+
+
+def _group(
+    name: str, episodes: Sequence[FlightEpisode], scores: dict[int, ScoredEpisode], onset: float
+) -> ShiftedGroup:
+    onsets = [int(episode.wake_ns[0]) + to_ns(onset) for episode in episodes]
+    return ShiftedGroup(name, [scores[id(episode)] for episode in episodes], onsets)
+
+
+@contextmanager
+def _bar(what: str, total: int) -> Iterator[Ticks]:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,116 @@
+"""`robot-mbrl calibrate monitor`: logs in, thresholds that `deploy` accepts and a report out; what it refuses."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from robot_mbrl.cli.main import run as run_program
+from robot_mbrl.contracts.config import load_settings
+from robot_mbrl.contracts.monitor_settings import MonitorThresholds
+from robot_mbrl.policies.ensemble_export import EnsembleWeights, write_ensemble
+from robot_mbrl.policies.ensemble_file import EnsembleDescription
+from robot_mbrl.runtime.monitor_setup import build_monitor, build_watch
+from robot_mbrl.runtime.settings import DeploySettings, TwinSettings
+from tests.cli.program import assert_one_line, run_here
+from tests.learning.lagging_arm import ARM, JOINTS, LAG, flight, write_log
+
+PERIOD = 0.05
+VARIANCE = 1e-4
+
+
+def write_model(path: Path) -> Path:
+    """What the lagging arm does with a goal that stays, in closed form: `q + (g - q)(1 - e)`, `v = e (g - q) / LAG`."""
+    n, decay = JOINTS, float(np.exp(-PERIOD / LAG))
+    matrix = np.zeros((3 * n, 4 * n))
+    rows = np.arange(n)
+    matrix[rows, rows], matrix[2 * n + rows, rows] = decay - 1.0, 1.0 - decay
+    matrix[rows, n + rows], matrix[2 * n + rows, n + rows] = -decay / LAG, decay / LAG
+    matrix[n + rows, n + rows] = -1.0
+    biases = np.concatenate([np.zeros(2 * n), np.full(n, np.log(VARIANCE)), np.full(n, np.log(0.05))])
+    spread = np.zeros((2, 4 * n))
+    spread[0, :n], spread[1, :n] = 1e-4, -1e-4
+    weights = EnsembleWeights(np.zeros(3 * n), np.ones(3 * n), [np.stack([matrix, 1.001 * matrix])], [biases + spread])
+    write_ensemble(path, weights, EnsembleDescription(joint_names=ARM.joint_names, period=PERIOD, scale=2 * n * (1.0,)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of logs: 19 nominal flights, 5 more, 5 of a slower arm; and a model."""
+    folder = tmp_path_factory.mktemp("flights")
+    for name, seeds, lag in (("nominal", range(19), LAG), ("test", range(50, 55), LAG), ("slow", range(60, 65), 0.2)):
+        (folder / name).mkdir()
+        for seed in seeds:
+            write_log(folder / name / f"flight-{name}-{seed}.mcap", flight(seed, 1.0, lag))
+    write_model(folder / "model.onnx")
+    return folder
+
+
+def outputs(folder: Path) -> tuple[str, ...]:
+    return "--thresholds", str(folder / "thresholds.yaml"), "--report", str(folder / "report.html")
+
+
+def test_logs_become_thresholds_that_a_deployment_accepts_and_a_report(
+    logs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = logs / "model.onnx"
+    outcome = run_here(
+        capsys,
+        *("calibrate", "monitor", str(logs / "nominal"), "--ensemble", str(model), "--alpha", "0.1"),
+        *("--test", str(logs / "test"), "--shifted", str(logs / "slow"), *outputs(tmp_path)),
+    )
+    assert outcome.code == 0, outcome
+    found = load_settings(tmp_path / "thresholds.yaml", MonitorThresholds)
+    assert found.uncertainty.required
+    assert found.uncertainty.model == hashlib.sha256(model.read_bytes()).hexdigest()
+    safety = yaml.safe_load((tmp_path / "thresholds.yaml").read_text(encoding="utf-8"))
+    assert {"disagreement", "residual"} <= set(build_monitor(ARM, None, safety).check_names)
+    assert build_watch(ARM, DeploySettings(robot=TwinSettings(), ensemble=model, safety=safety)) is not None
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert report.count("data:image/png;base64,") == 4
+    assert 'src="http' not in report
+    for told in ("at most 10.00% of nominal episodes", "tested on others", "velocity of gripper", "<td>slow</td>"):
+        assert told in report
+
+
+def test_deploy_refuses_thresholds_of_another_ensemble(
+    logs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"uncertainty": {"model": "0" * 64, "residual": {"stop": 3.0}}}
+    path = tmp_path / "thresholds.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    command = ("deploy", "--robot", "twin", "--ensemble", str(logs / "model.onnx"), "--thresholds", str(path), "--yes")
+    assert_one_line(run_here(capsys, *command), 3, "model.onnx", "thresholds were taken with 000000000000")
+    path.write_text("residual: {stop: 3.0}", encoding="utf-8")
+    assert_one_line(run_here(capsys, *command), 3, "thresholds.yaml", "unknown key residual", "uncertainty is missing")
+
+
+@pytest.mark.parametrize(
+    ("changed", "parts"),
+    [
+        (("--alpha", "0.01"), ("19 nominal episodes", "needs 199, 180 more are missing")),
+        (("--alpha", "2"), ("alpha = 2.0",)),
+        (("--ensemble", "none.onnx"), ("none.onnx: no such ensemble", "--train")),
+        (("--episode", "5"), ("no episode of 5 s",)),
+        (("--train", "{logs}/nominal"), ("cannot serve to train and to calibrate",)),
+        (("--train", "{logs}/test"), ("5.0 s of motion in 5 episodes", "60 s are needed")),
+        (("--test", "{logs}/none"), ("none: cannot be read",)),
+        (("--report", "{logs}/none/report.html"), ("none/report.html", "give a path that can be written")),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_line(
+    logs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    given = dict(zip(("--alpha", "--ensemble"), ("0.1", str(logs / "model.onnx")), strict=True))
+    given |= dict(zip(outputs(tmp_path)[::2], outputs(tmp_path)[1::2], strict=True))
+    given[changed[0]] = changed[1].format(logs=logs)
+    flags = [part for pair in given.items() for part in pair]
+    assert_one_line(run_here(capsys, "calibrate", "monitor", str(logs / "nominal"), *flags), 3, *parts)
+
+
+def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_program(["calibrate", "monitor", "--help"]) == 0
+    assert "robot-mbrl calibrate monitor logs/later --train logs/first" in capsys.readouterr().out
