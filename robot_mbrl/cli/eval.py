@@ -44,3 +44,34 @@ def run(
     with a 95 % bootstrap interval (Agarwal et al. 2021). Touches no hardware.
     """
     needs_training("eval", "eval_run").evaluate_runs(folders, episodes, seed, threads, as_json=as_json)
+
+
+@app.command("model", epilog="\b\nExample:\n  robot-mbrl eval model runs/reach-0 --plot model.png")
+def model(
+    folder: Annotated[Path, typer.Argument(help="Run folder of `robot-mbrl train pets`.")],
+    transitions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Recorded transitions of this task, such as another run's; without, new episodes are played."
+        ),
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="New episodes to play.")] = 5,
+    random: Annotated[bool, typer.Option("--random", help="Play random actions instead of the run's planner.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the episodes, and of where predictions start.")] = 1_000_000,
+    plot: Annotated[Path | None, typer.Option(help="Write error growth and disagreement to this PNG.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell how well a run's learned model predicts, and whether its doubt tells where it does not.
+
+    Errors after 1, 5, 10, 20 and 50 steps with the recorded actions, beside a prediction that nothing changes and a
+    linear model of the same data; rank correlation of disagreement and true error. Touches no hardware.
+    """
+    needs_training("eval model", "eval_model").analyse_run(
+        folder,
+        transitions,
+        plot,
+        episodes=episodes,
+        random=random,
+        seed=seed,
+        as_json=as_json,
+    )
