@@ -8,13 +8,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from robot_mbrl.contracts.clock import Clock, to_ns
-from robot_mbrl.contracts.config import Settings
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState
 from robot_mbrl.data.flight_log import FlightLog, NoteLevel, OpenFile, create_file
@@ -22,42 +20,12 @@ from robot_mbrl.data.frame_codec import WIRE_DTYPE, FrameArray, join_frames
 from robot_mbrl.data.incident import History, Incident
 from robot_mbrl.data.log_folder import LogFolder
 from robot_mbrl.data.log_header import LogHeader
+from robot_mbrl.data.recorder_settings import RecorderSettings
 from robot_mbrl.data.story import cause, changes, is_stop, lost_between, state_name
 from robot_mbrl.safety.state_machine import LATCHED
 
-_MEBIBYTE: Final = 2**20
 _RETRY: Final = 1.0
 """How long to wait before a log that failed is begun anew [s]."""
-
-
-class RecorderSettings(Settings):
-    """How a flight is kept.
-
-    Attributes:
-        folder: of the logs.
-        file_bytes: size at which a file ends and the next begins.
-        flights_bytes: what all flights in the folder may take together; the oldest files go first.
-        incidents_bytes: the same for incidents, which no flight pushes out.
-        flush_interval: how long frames may wait in memory [s]: what a killed recorder loses.
-        before: how much of what led to a stop an incident file has [s].
-        after: how much of what followed [s].
-        silence: frames that stay away this long while the arm is not at rest are an incident [s].
-    """
-
-    folder: Path = Path("logs")
-    file_bytes: int = Field(default=256 * _MEBIBYTE, ge=64 * 1024)
-    flights_bytes: int = Field(default=4096 * _MEBIBYTE)
-    incidents_bytes: int = Field(default=1024 * _MEBIBYTE, ge=_MEBIBYTE)
-    flush_interval: float = Field(default=0.03, gt=0.0, le=0.1)
-    before: float = Field(default=10.0, ge=0.0, le=60.0)
-    after: float = Field(default=2.0, ge=0.0, le=60.0)
-    silence: float = Field(default=0.5, ge=0.1, le=10.0)
-
-    @model_validator(mode="after")
-    def _two_files_fit(self) -> Self:
-        if self.flights_bytes < 2 * self.file_bytes:
-            raise ValueError(f"flights_bytes {self.flights_bytes} must hold two files of {self.file_bytes}: raise it")
-        return self
 
 
 class FlightRecorder:
@@ -71,6 +39,7 @@ class FlightRecorder:
 
     def __init__(
         self,
+        folder: Path,
         settings: RecorderSettings,
         header: LogHeader,
         clock: Clock,
@@ -82,6 +51,7 @@ class FlightRecorder:
         """Begin the first log.
 
         Args:
+            folder: of the logs.
             settings: how to keep the flight.
             header: what the logs say of themselves; flight, kind, part and clock offset are filled in here.
             clock: the frames' clock.
@@ -96,7 +66,7 @@ class FlightRecorder:
         self._clock = clock
         self._report = report
         self._open_file = open_file
-        self._folder = LogFolder(settings.folder, settings.flights_bytes, settings.incidents_bytes)
+        self._folder = LogFolder(folder, settings.flights_bytes, settings.incidents_bytes)
         now_ns, wall_ns = clock.now_ns(), unix_ns()
         began = datetime.fromtimestamp(wall_ns / 1e9, UTC)
         flight = f"{began:%Y%m%dT%H%M%S}{began.microsecond // 1000:03d}Z"
@@ -117,9 +87,7 @@ class FlightRecorder:
         try:
             self._begin_log()
         except OSError as error:
-            raise ConfigError(
-                f"log folder {settings.folder}: {error.strerror}: give a folder that can be written"
-            ) from error
+            raise ConfigError(f"log folder {folder}: {error.strerror}: give a folder that can be written") from error
 
     @property
     def flight(self) -> str:

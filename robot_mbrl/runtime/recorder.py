@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from robot_mbrl.contracts.clock import Clock, MonotonicClock, to_ns
 from robot_mbrl.contracts.errors import RobotMbrlError
 from robot_mbrl.contracts.frame import Record
-from robot_mbrl.data.flight_recorder import FlightRecorder, RecorderSettings
+from robot_mbrl.data.flight_recorder import FlightRecorder
 from robot_mbrl.data.frame_codec import join_frames
 from robot_mbrl.data.log_header import LogHeader, installed_versions
 from robot_mbrl.drivers.arms import load_arm
@@ -117,7 +117,7 @@ def serve(settings: DeploySettings, clock: Clock) -> None:
     ending.catch_signals()
     with Session(settings.session) as session:
         source = session.subscriber("frame")
-        recorder = FlightRecorder(RecorderSettings(folder=settings.log), flight_header(settings), clock, _say)
+        recorder = FlightRecorder(settings.log, settings.recorder, flight_header(settings), clock, _say)
         _say(f"{READY}: flight {recorder.flight} in {settings.log}")
         record(source, recorder, clock, ending.due)
         lost = (

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from robot_mbrl.contracts.config import RobotSettings, Settings
 from robot_mbrl.contracts.types import StopCategory
+from robot_mbrl.data.recorder_settings import RecorderSettings
 from robot_mbrl.runtime.real_time import RealTimeSettings
 
 
@@ -57,6 +58,7 @@ class DeploySettings(Settings):
         session: name of the processes' channels.
         robot: the arm, or its twin.
         policy: `NAME` or `NAME:FILE`, see `policies.registry`; None holds the arm and waits for requests.
+        standby: a policy that stands by; it takes over when it is asked to and the arm is held, see `policy_process`.
         goal: where the task's tool or object shall come to, in the arm's base frame [m]; for policies that observe one.
         loop: the control loop.
         real_time: what the control process asks of the machine.
@@ -66,12 +68,14 @@ class DeploySettings(Settings):
         ensemble: ONNX ensemble that watches the policy; None for none.
         safety: replaces values of the arm's own `safety` settings, by key.
         log: folder of the flight logs.
+        recorder: how much of a flight is kept in it.
         guardian_bound: how long frames may stay away before the guardian takes the port [s].
     """
 
     session: str = Field(default="arm", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     robot: AnyRobot
     policy: str | None = None
+    standby: str | None = None
     goal: tuple[float, float, float] | None = None
     loop: LoopSettings = LoopSettings()
     real_time: RealTimeSettings = RealTimeSettings()
@@ -81,4 +85,11 @@ class DeploySettings(Settings):
     ensemble: Path | None = None
     safety: dict[str, Any] = Field(default_factory=dict)
     log: Path = Path("logs")
+    recorder: RecorderSettings = RecorderSettings()
     guardian_bound: float = Field(default=0.1, gt=0.0, le=5.0)
+
+    @model_validator(mode="after")
+    def _who_stands_by_has_somebody_to_relieve(self) -> Self:
+        if self.standby is not None and self.policy is None:
+            raise ValueError(f"standby {self.standby!r} has no policy to take over from: give a policy too")
+        return self

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from robot_mbrl.contracts.clock import ManualClock
-from robot_mbrl.data.flight_recorder import FlightRecorder, RecorderSettings
+from robot_mbrl.data.flight_recorder import FlightRecorder
+from robot_mbrl.data.recorder_settings import RecorderSettings
 from tests.data.flights import START_NS, flight, header
 
 BATCH = 20
@@ -19,7 +20,7 @@ BATCH = 20
 def main(folder: Path, counter: Path) -> None:
     """Record until killed."""
     clock = ManualClock(START_NS)
-    recorder = FlightRecorder(RecorderSettings(folder=folder), header(), clock, print)
+    recorder = FlightRecorder(folder, RecorderSettings(), header(), clock, print)
     with counter.open("r+b") as file, mmap.mmap(file.fileno(), 8) as made:
         for first in range(0, 10**9, BATCH):
             frames = flight(BATCH, first_tick=first)

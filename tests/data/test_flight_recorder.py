@@ -13,10 +13,11 @@ from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState
 from robot_mbrl.data.flight_log import OpenFile, create_file
-from robot_mbrl.data.flight_recorder import FlightRecorder, RecorderSettings
+from robot_mbrl.data.flight_recorder import FlightRecorder
 from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.data.log_folder import FLIGHT_PATTERN, INCIDENT_PATTERN
 from robot_mbrl.data.reader import FlightRecord, read_log
+from robot_mbrl.data.recorder_settings import RecorderSettings
 from tests.data.flights import MILLISECOND, START_NS, flight, header, of_ticks, stop
 
 BATCH = 20
@@ -31,7 +32,8 @@ class Rig:
         self.clock = ManualClock(START_NS)
         self.reports: list[str] = []
         self.recorder = FlightRecorder(
-            RecorderSettings(folder=folder, **settings),
+            folder,
+            RecorderSettings(**settings),
             header(),
             self.clock,
             self.reports.append,

@@ -14,9 +14,10 @@ import pytest
 
 from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.frame import Record
-from robot_mbrl.data.flight_recorder import FlightRecorder, RecorderSettings
+from robot_mbrl.data.flight_recorder import FlightRecorder
 from robot_mbrl.data.log_folder import FLIGHT_PATTERN
 from robot_mbrl.data.reader import read_log
+from robot_mbrl.data.recorder_settings import RecorderSettings
 from robot_mbrl.data.replay import build_monitor
 from robot_mbrl.runtime.channels import Publisher, Session
 from robot_mbrl.runtime.recorder import ORPHAN_PATIENCE, READY, Ending, flight_header, record
@@ -42,7 +43,7 @@ def as_records(frames: Any) -> list[Record]:
 
 def test_what_waits_when_the_end_is_asked_for_is_kept(tmp_path: Path) -> None:
     clock, frames = ManualClock(START_NS), flight(60)
-    recorder = FlightRecorder(RecorderSettings(folder=tmp_path), header(), clock, print)
+    recorder = FlightRecorder(tmp_path, RecorderSettings(), header(), clock, print)
     batches = [as_records(frames[:20]), [], as_records(frames[20:40]), as_records(frames[40:])]
     asked = {True: iter([False, True]), False: iter([False])}
     record(Script(batches), recorder, clock, lambda came: next(asked[came]))
@@ -87,8 +88,10 @@ def session() -> Iterator[Session]:
 class Child:
     """A recorder process."""
 
-    def __init__(self, session: Session, folder: Path) -> None:
-        settings = DeploySettings(session=session.name, robot=TwinSettings(), log=folder)
+    def __init__(self, session: Session, folder: Path, recorder: RecorderSettings | None = None) -> None:
+        settings = DeploySettings(
+            session=session.name, robot=TwinSettings(), log=folder, recorder=recorder or RecorderSettings()
+        )
         self.process = subprocess.Popen(
             [sys.executable, "-m", "robot_mbrl.runtime.recorder", settings.model_dump_json()],
             stdout=subprocess.PIPE,
@@ -126,6 +129,24 @@ def test_the_process_keeps_every_frame_of_its_session(session: Session, tmp_path
     [log] = tmp_path.glob(FLIGHT_PATTERN)
     assert np.array_equal(read_log(log).frames["tick"], frames["tick"])
     assert read_log(log).frames.tobytes() == frames.tobytes()
+
+
+def test_a_deployment_says_how_large_its_files_are(session: Session, tmp_path: Path) -> None:
+    publisher = session.publisher("frame")
+    child = Child(session, tmp_path, RecorderSettings(file_bytes=64 * 1024, flights_bytes=2**24))
+    try:
+        # A file ends when it is written to: what comes at once goes into one.
+        for part in np.split(flight(3000), 6):
+            send(part, publisher)
+            while not any(part["tick"][-1] in read_log(log).frames["tick"] for log in tmp_path.glob(FLIGHT_PATTERN)):
+                time.sleep(0.01)
+        assert child.end().endswith("recorder: 3000 frames kept")
+    finally:
+        child.process.kill()
+        child.process.communicate()
+    logs = sorted(tmp_path.glob(FLIGHT_PATTERN))
+    assert len(logs) > 1
+    assert np.concatenate([read_log(log).frames["tick"] for log in logs]).tolist() == list(range(3000))
 
 
 def test_a_frozen_recorder_holds_nobody_up_and_notes_what_it_missed(session: Session, tmp_path: Path) -> None:
