@@ -5,6 +5,7 @@
                     inputs   observation (1, o), is_first (1,), state_<name> for each state tensor
                     outputs  action (1, n), next_<name> for each state tensor, value (1,), doubt (1,)
     ensemble.onnx   the monitor's ensemble, see `ensemble_file`; may be missing
+    thresholds.yaml the monitor's thresholds for it, as `robot-mbrl calibrate monitor` writes them; may be missing
 
 A policy without memory has no state tensors and may leave `is_first` out; anybody may leave out `value` and `doubt`.
 With `is_first` = 1 the graph has to ignore the states. Whoever trained the policy: a folder like this runs.
@@ -23,8 +24,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from robot_mbrl.contracts.config import one_line
+from robot_mbrl.contracts.config import load_settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.monitor_settings import MonitorThresholds
 from robot_mbrl.policies.bundle_manifest import POLICY, BundleManifest, PolicyDescription
 from robot_mbrl.policies.ensemble_file import read_ensemble
 from robot_mbrl.policies.onnx_file import (
@@ -38,6 +40,7 @@ from robot_mbrl.policies.onnx_file import (
 
 MANIFEST: Final = "manifest.json"
 ENSEMBLE: Final = "ensemble.onnx"
+THRESHOLDS: Final = "thresholds.yaml"
 
 Shape = tuple[int, ...]
 
@@ -50,6 +53,7 @@ class Bundle:
         folder: where it lies.
         manifest: what it says of itself.
         policy: content of `policy.onnx`.
+        thresholds: of the monitor, for the bundle's ensemble; None where there are none.
         has_value: whether the policy tells the value of a state.
         has_doubt: whether it tells its own doubt.
     """
@@ -57,6 +61,7 @@ class Bundle:
     folder: Path
     manifest: BundleManifest
     policy: bytes
+    thresholds: MonitorThresholds | None
     has_value: bool
     has_doubt: bool
 
@@ -71,7 +76,8 @@ def read_bundle(folder: Path) -> Bundle:
 
     Raises:
         ConfigError: a file is missing, cut short or altered, the manifest is malformed, the policy's names, shapes or
-            operator set are not what the manifest says, a weight is not finite, or the ensemble is another arm's.
+            operator set are not what the manifest says, a weight is not finite, the ensemble is another arm's, or the
+            thresholds are another ensemble's.
     """
     manifest = _read_manifest(folder / MANIFEST)
     contents = {name: read_file(folder / name, "a whole bundle") for name in manifest.files}
@@ -90,7 +96,8 @@ def read_bundle(folder: Path) -> Bundle:
     _check_tensors(path, manifest, inputs, outputs)
     if ENSEMBLE in manifest.files:
         _check_ensemble(folder / ENSEMBLE, manifest)
-    return Bundle(folder, manifest, contents[POLICY], "value" in outputs, "doubt" in outputs)
+    thresholds = _read_thresholds(folder, manifest) if THRESHOLDS in manifest.files else None
+    return Bundle(folder, manifest, contents[POLICY], thresholds, "value" in outputs, "doubt" in outputs)
 
 
 def write_bundle(folder: Path, description: PolicyDescription, files: Mapping[str, bytes]) -> BundleManifest:
@@ -189,3 +196,15 @@ def _check_ensemble(path: Path, manifest: BundleManifest) -> None:
             f"{path}: an ensemble of {', '.join(names)} with {file.states} states and {file.actions} actions: the "
             f"policy's arm has {', '.join(manifest.joint_names)} and needs {2 * n} and {n}: train it on this arm"
         )
+
+
+def _read_thresholds(folder: Path, manifest: BundleManifest) -> MonitorThresholds:
+    thresholds = load_settings(folder / THRESHOLDS, MonitorThresholds)
+    theirs, ours = thresholds.uncertainty.model, manifest.files.get(ENSEMBLE)
+    if ours is None or (theirs is not None and theirs != ours):
+        there = "the bundle has none" if ours is None else f"the bundle's has {ours[:12]}"
+        raise ConfigError(
+            f"{folder / THRESHOLDS}: taken with an ensemble of SHA-256 {'unknown' if theirs is None else theirs[:12]}, "
+            f"{there}: export the bundle with the ensemble that the monitor was calibrated with"
+        )
+    return thresholds

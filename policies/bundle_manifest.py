@@ -5,7 +5,6 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from robot_mbrl.contracts.config import Settings
-from robot_mbrl.contracts.monitor_settings import UncertaintySettings
 from robot_mbrl.contracts.types import MAX_JOINTS
 from robot_mbrl.policies.kinematic_chain import KinematicChain
 from robot_mbrl.policies.onnx_file import OPSETS
@@ -112,7 +111,6 @@ class PolicyDescription(Settings):
         observation: its parts, in order.
         states: what it remembers.
         tool: where the tool is; needed where `tool` is observed.
-        uncertainty: the monitor's thresholds for the bundle's ensemble.
         training: the settings that it was trained with.
         data: what it was trained on, in words.
         code: version of the program that trained it.
@@ -128,7 +126,6 @@ class PolicyDescription(Settings):
     observation: tuple[ObservationField, ...] = Field(min_length=1)
     states: tuple[StateTensor, ...] = ()
     tool: KinematicChain | None = None
-    uncertainty: UncertaintySettings = UncertaintySettings()
     training: dict[str, JsonValue] = Field(default_factory=dict)
     data: str = ""
     code: str = ""

@@ -70,7 +70,7 @@ REQUEST_EVENTS: Final[Mapping[Request, Event]] = MappingProxyType(
         Request.QUIT: Event.REQUEST_QUIT,
     }
 )
-"""Requests that need no check; `ARM` and `RESET` do, and `HEARTBEAT` asks for nothing."""
+"""Requests that need no check; `ARM` and `RESET` do, `HEARTBEAT` asks for nothing, and a policy is not the arm's."""
 
 STOP_CAUSES: Final[Mapping[Event, StopCause]] = MappingProxyType(
     {

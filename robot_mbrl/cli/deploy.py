@@ -15,6 +15,7 @@ from robot_mbrl.contracts.config import RobotSettings, load_settings, one_line
 from robot_mbrl.contracts.errors import ConfigError, NotReady
 from robot_mbrl.contracts.monitor_settings import MonitorThresholds
 from robot_mbrl.contracts.types import StopCategory
+from robot_mbrl.runtime.bundle_defaults import with_bundle
 from robot_mbrl.runtime.preflight import check_deployment, why_stopped
 from robot_mbrl.runtime.settings import AnyRobot, DeploySettings, TwinSettings
 from robot_mbrl.runtime.supervisor import Supervisor
@@ -34,14 +35,23 @@ ENDS: Final = {
 def deploy(  # noqa: PLR0913  (each option of a command is an argument)
     *,
     policy: Annotated[
-        str | None, typer.Option(help="What moves the arm: sine, sine:FILE or scripted:FILE; none holds it.")
+        str | None,
+        typer.Option(help="What moves the arm: sine, sine:FILE, scripted:FILE or bundle:FOLDER; none holds it."),
+    ] = None,
+    standby: Annotated[
+        str | None, typer.Option(help="A policy that stands by: `h` holds the arm, `p` lets the other one act.")
+    ] = None,
+    goal: Annotated[
+        str | None, typer.Option(help="X,Y,Z where the task's tool or object shall come to, base frame [m].")
     ] = None,
     robot: Annotated[str | None, typer.Option(help="`twin`, or a robot.yaml; instead of --arm and --port.")] = None,
     arm: Annotated[str | None, typer.Option(help="Name of an arm definition, or the path of a .yaml file.")] = None,
     port: Annotated[str | None, typer.Option(help="Serial device, or the link of a virtual arm.")] = None,
     calibration: CalibrationFile = None,
     rate: Annotated[float | None, typer.Option(help="Ticks of the control loop a second [Hz]: 200.")] = None,
-    policy_rate: Annotated[float | None, typer.Option(help="Steps of the policy a second [Hz]: 30.")] = None,
+    policy_rate: Annotated[
+        float | None, typer.Option(help="Steps of the policy a second [Hz]: 30, or the bundle's.")
+    ] = None,
     seconds: Annotated[float | None, typer.Option(help="How long to run [s]; until Ctrl-C without it.")] = None,
     log_dir: Annotated[Path | None, typer.Option(help="Folder of the flight logs: ./logs.")] = None,
     stop: Annotated[
@@ -66,8 +76,11 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
 
     Says what it is about to do and asks, then switches the torque on and lets the policy move the arm within the
     limits of the arm's definition. Ctrl-C, a closed terminal, or the end of any of its processes stops the arm under
-    control; space or `s` is the emergency stop, and so is `robot-mbrl stop` from anywhere. After a stop on a terminal,
-    `r` resets and `g` goes on. Keep a hand on the power switch: this software is no certified safety system.
+    control; space or `s` is the emergency stop, and so is `robot-mbrl stop` from anywhere. On a terminal, `h` holds the
+    arm and `g` goes on; after a stop, `r` resets and `g` goes on. Keep a hand on the power switch: this software is no
+    certified safety system.
+
+    A bundle brings its rate, its ensemble and its thresholds along; options for these count instead.
 
     Exit codes besides the usual ones: 12 a process ended, 13 the arm was stopped, 128 + N ended by signal N.
     """
@@ -75,6 +88,8 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
         "session": session,
         "robot": _robot(robot, arm, port, calibration),
         "policy": policy,
+        "standby": standby,
+        "goal": None if goal is None else _goal(goal),
         "loop": {"rate": rate, "policy_rate": policy_rate, "heartbeat": heartbeat},
         "stop": None if stop is None else STOPS[stop],
         "park": park or None,
@@ -83,7 +98,7 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
         "log": log_dir,
         "guardian_bound": guardian_bound,
     }
-    deployment = _with_thresholds(_settings(settings, given), thresholds)
+    deployment = with_bundle(_with_thresholds(_settings(settings, given), thresholds))
     if seconds is not None and not 0.0 < seconds < float("inf"):
         raise ConfigError(f"--seconds {seconds}: give a positive number")
     clock = MonotonicClock()
@@ -134,6 +149,14 @@ def _robot(robot: str | None, arm: str | None, port: str | None, calibration: Pa
     if arm is None or port is None:
         raise ConfigError("an arm has a name and a port: give both --arm and --port, or --robot")
     return RobotSettings(arm=arm, port=port, calibration=calibration)
+
+
+def _goal(text: str) -> tuple[float, float, float]:
+    try:
+        x, y, z = (float(number) for number in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--goal {text}: give three numbers with commas between them, such as 0.2,0.0,0.1") from error
+    return x, y, z
 
 
 def _with_thresholds(settings: DeploySettings, path: Path | None) -> DeploySettings:

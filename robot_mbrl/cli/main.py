@@ -114,6 +114,12 @@ COMMANDS: Final[dict[str, Entry]] = {
         "Step the MuJoCo twin of an arm in real time.",
         "robot-mbrl twin --arm so101_follower --seconds 5",
     ),
+    "export": Entry(
+        "export",
+        "export",
+        "Make a trained policy a bundle that an arm can run. Touches no hardware.",
+        "robot-mbrl export runs/reach bundles/reach",
+    ),
     "deploy": Entry(
         "deploy",
         "deploy",

@@ -51,7 +51,7 @@ class StopCause(IntEnum):
 
 
 class Request(IntEnum):
-    """What a person, the console or another process may ask of the control process."""
+    """What a person, the console or another process may ask of the control process; the last two of the policy's."""
 
     HEARTBEAT = 0
     ARM = 1
@@ -63,6 +63,10 @@ class Request(IntEnum):
     PARK = 7
     RELEASE = 8
     QUIT = 9
+    USE_POLICY = 10
+    """Let the deployment's own policy act; granted while the arm is held."""
+    USE_STANDBY = 11
+    """Let the policy act that stands by; granted while the arm is held."""
 
 
 _JOINTS = (MAX_JOINTS,)

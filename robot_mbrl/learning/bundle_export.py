@@ -12,7 +12,6 @@ from pydantic import JsonValue
 
 import robot_mbrl
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.contracts.monitor_settings import UncertaintySettings
 from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.learning.onnx_export import OPSET
 from robot_mbrl.policies.bundle_manifest import (
@@ -76,7 +75,6 @@ def describe_policy(
     learner: str,
     training: Mapping[str, JsonValue],
     data: str,
-    uncertainty: UncertaintySettings | None = None,
 ) -> PolicyDescription:
     """The description of a policy that was trained on `task`, as `write_bundle` takes it.
 
@@ -86,7 +84,6 @@ def describe_policy(
         learner: what trained it.
         training: the settings that it was trained with.
         data: what it was trained on, in words.
-        uncertainty: the monitor's thresholds for the ensemble that goes with it.
     """
     arm = task.arm
     return PolicyDescription(
@@ -110,7 +107,6 @@ def describe_policy(
         ),
         states=tuple(states),
         tool=kinematic_chain(arm),
-        uncertainty=UncertaintySettings() if uncertainty is None else uncertainty,
         training=dict(training),
         data=data,
         code=code_version(),

@@ -33,6 +33,9 @@ _PLAIN_REQUESTS: Final = {
     Request.PARK: Event.REQUEST_PARK,
 }
 
+_DELIBERATE: Final = frozenset({Request.ARM, Request.RESET, Request.RELEASE})
+"""Requests that may take longer than a tick. Those of neither kind are for the policy's process."""
+
 
 class Judge(Protocol):
     """What judges frames; `safety.monitor.Monitor` is one."""
@@ -230,7 +233,7 @@ class ControlLoop:
                 self._handle(Event.REQUEST_RUN)
             else:
                 self._conductor.report("run refused: no policy has sent an action that is still good")
-        else:
+        elif request in _DELIBERATE:
             self._deliberate.append(request)
 
     def _propose(self, frame: FrameBuffer) -> None:

@@ -2,6 +2,10 @@
 
 A policy may take its time, hang or die here without harm: its last action expires, and the control process stops the
 arm. `python -m robot_mbrl.runtime.policy_process JSON` takes `DeploySettings`.
+
+A second policy may stand by. Both are loaded before the arm is touched; which of them acts changes by the requests
+USE_POLICY and USE_STANDBY, and only while the arm is held: then no motion is under way that the other one would have to
+take up, and the control loop sets out for its first action as it does after every hold.
 """
 
 import os
@@ -14,13 +18,14 @@ import numpy as np
 
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, MonotonicClock, Ticker
 from robot_mbrl.contracts.errors import ConfigError, NonFiniteCommand, RobotMbrlError
-from robot_mbrl.contracts.frame import ACTION_DTYPE, ControlState, Record, empty
+from robot_mbrl.contracts.frame import ACTION_DTYPE, ControlState, Record, Request, empty
 from robot_mbrl.contracts.policy import Policy
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.policies.joint_space import OBSERVED, JointSpace
 from robot_mbrl.policies.registry import build_policy
 from robot_mbrl.runtime.channels import Session
+from robot_mbrl.runtime.inbox import RequestBox
 from robot_mbrl.runtime.parent import end_with_parent
 from robot_mbrl.runtime.settings import DeploySettings
 
@@ -30,7 +35,9 @@ LIFETIME_PERIODS: Final = 3.0
 
 MOVING: Final = frozenset({ControlState.RUNNING, ControlState.SLOWED})
 """States in which the episode's time goes on."""
-ASKED: Final = MOVING | {ControlState.ARMED, ControlState.HOLDING}
+HELD: Final = frozenset({ControlState.ARMED, ControlState.HOLDING})
+"""States in which another policy may take over."""
+ASKED: Final = MOVING | HELD
 """States in which an action is wanted: to run with, or to be there when the arm may run."""
 
 
@@ -64,6 +71,11 @@ class Episode:
         self._time = 0.0
         self._stamp_ns: int | None = None
         self._sequence = 0
+
+    def take_over(self, policy: Policy) -> None:
+        """Let `policy` act from here on, in an episode of its own."""
+        policy.reset()
+        self._policy, self._time = policy, 0.0
 
     def step(self, frame: Record) -> Record | None:
         """The action for `frame`, a record of `ACTION_DTYPE`; None in states that want none, and without torque.
@@ -109,26 +121,65 @@ class Episode:
         }
 
 
+class Cockpit:
+    """The policies of one deployment, of which one acts."""
+
+    def __init__(self, settings: DeploySettings, clock: Clock) -> None:
+        """Load all policies that `settings` name; the first one acts.
+
+        Raises:
+            ConfigError: unknown arm or policy, malformed files.
+            LimitViolation: a policy would leave the arm's limits.
+        """
+        if settings.policy is None:
+            raise ConfigError("the policy process was started without a policy: name one")
+        arm = load_arm(settings.robot.arm)
+        space = joint_space(arm, settings, clock)
+        named = {Request.USE_POLICY: settings.policy}
+        if settings.standby is not None:
+            named[Request.USE_STANDBY] = settings.standby
+        self._policies = {request: (spec, build_policy(spec, space)) for request, spec in named.items()}
+        self._acting = Request.USE_POLICY
+        goal = None if settings.goal is None else np.array(settings.goal)
+        self.episode = Episode(self._policies[self._acting][1], len(arm.joints), goal)
+
+    def obey(self, request: Request, state: ControlState | None) -> str | None:
+        """Let another policy act if `request` asks for it and the arm's `state` allows it; gives a line for people."""
+        if request not in self._policies:
+            return None
+        spec, policy = self._policies[request]
+        if request is self._acting:
+            return f"policy: {spec} acts already"
+        if state not in HELD:
+            return f"policy: {spec} does not take over from an arm that is not held: hold it first"
+        self._acting = request
+        self.episode.take_over(policy)
+        return f"policy: {spec} acts from here on"
+
+
 def serve(settings: DeploySettings, clock: Clock) -> None:
     """Answer frames with actions until a signal ends the process.
 
     Raises:
         ConfigError: unknown arm or policy, malformed files.
-        LimitViolation: the policy would leave the arm's limits.
+        LimitViolation: a policy would leave the arm's limits.
     """
-    if settings.policy is None:
-        raise ConfigError("the policy process was started without a policy: name one")
-    arm = load_arm(settings.robot.arm)
-    policy = build_policy(settings.policy, joint_space(arm, settings, clock))
-    episode = Episode(policy, len(arm.joints), None if settings.goal is None else np.array(settings.goal))
+    cockpit = Cockpit(settings, clock)
     with Session(settings.session) as session:
         frames, actions = session.subscriber("frame"), session.publisher("action")
+        requests = RequestBox(session.subscriber("request"), clock.now_ns())
         print(READY, flush=True)
         ticker = Ticker(1.0 / settings.loop.policy_rate, clock)
+        state: ControlState | None = None
         while True:
             ticker.wait()
             frame = frames.newest()
-            action = None if frame is None else episode.step(frame)
+            state = state if frame is None else ControlState(int(frame["state"][0]))
+            for request in requests.take(clock.now_ns()):
+                told = cockpit.obey(request, state)
+                if told is not None:
+                    print(told, flush=True)
+            action = None if frame is None else cockpit.episode.step(frame)
             if action is not None:
                 actions.send(action)
 

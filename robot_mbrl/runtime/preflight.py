@@ -37,8 +37,9 @@ def check_deployment(settings: DeploySettings, clock: Clock) -> LogHeader:
     arm = load_arm(robot.arm)
     _check_session(settings.session)
     header = flight_header(settings)
-    if settings.policy is not None:
-        build_policy(settings.policy, joint_space(arm, settings, clock))
+    for policy in (settings.policy, settings.standby):
+        if policy is not None:
+            build_policy(policy, joint_space(arm, settings, clock))
     build_watch(arm, settings)
     _check_log(settings)
     if isinstance(robot, RobotSettings):

@@ -22,6 +22,7 @@ from robot_mbrl.runtime.guardian import COMMANDING
 from robot_mbrl.runtime.settings import DeploySettings
 from robot_mbrl.safety.state_machine import LATCHED
 
+HELD: Final = frozenset({ControlState.ARMED, ControlState.HOLDING})
 MOVING: Final = frozenset({ControlState.RUNNING, ControlState.SLOWED, ControlState.HOLDING})
 ANSWER_PATIENCE: Final = 10.0
 """How long the control process may take to do what it is asked [s]; it may switch torque or check servos for it."""
@@ -61,6 +62,8 @@ class Operator(Protocol):
 STOP_KEYS: Final = " s"
 RESET_KEY: Final = "r"
 GO_KEY: Final = "g"
+HOLD_KEY: Final = "h"
+SWITCH_KEY: Final = "p"
 QUIT_KEY: Final = "q"
 
 
@@ -115,6 +118,7 @@ class Supervisor:
         self._caught: list[int] = []
         self._beat_ns = 0
         self._keys = ""
+        self._standby = False
         self._started_ns = 0
 
     def run(self) -> Ending:
@@ -219,15 +223,24 @@ class Supervisor:
             told = latched
             # Only the newest key: one that was pressed before the arm could obey it must not be obeyed later.
             key, self._keys = self._keys[-1:], ""
-            if latched and key == RESET_KEY:
-                self._reset(link)
-            elif link.state is ControlState.IDLE and key == GO_KEY:
-                refusal = self._go(link)
-                if refusal is not None:
-                    return refusal
+            refusal = self._obey(link, key)
+            if refusal is not None:
+                return refusal
             if self._seconds is not None and not latched and self._running_time() > self._seconds:
                 return Ending(f"the run's {self._seconds:g} s are over", 0)
             self._clock.sleep_until_ns(self._clock.now_ns() + to_ns(LOOK))
+
+    def _obey(self, link: ControlLink, key: str) -> Ending | None:
+        """Do what a key asks for; an ending when the arm was to go on and does not want to."""
+        if key == RESET_KEY and link.state in LATCHED:
+            self._reset(link)
+        elif key == HOLD_KEY and link.state in MOVING:
+            self._hold(link)
+        elif key == SWITCH_KEY and self._settings.standby is not None:
+            self._switch(link)
+        elif key == GO_KEY and link.state in {ControlState.IDLE, ControlState.ARMED}:
+            return self._go(link)
+        return None
 
     def _running_time(self) -> float:
         return (self._clock.now_ns() - self._started_ns) / NANOSECONDS
@@ -237,6 +250,19 @@ class Supervisor:
             self._operator.tell("reset; the arm holds as it did; keys: g arms and goes on, q ends")
         else:
             self._operator.tell("the arm refuses the reset: its cause is still there, or the start pose is not safe")
+
+    def _hold(self, link: ControlLink) -> None:
+        if self._ask(link, Request.HOLD, {ControlState.ARMED} | LATCHED) and link.state is ControlState.ARMED:
+            other = ", p lets the other policy act" if self._settings.standby is not None else ""
+            self._operator.tell(f"held; keys: g goes on{other}, q ends")
+
+    def _switch(self, link: ControlLink) -> None:
+        """Ask for the other policy, whose process grants it only while the arm is held and tells who acts."""
+        if link.state not in HELD:
+            self._operator.tell("the other policy takes over while the arm is held only: press h first")
+            return
+        self._standby = not self._standby
+        link.send(Request.USE_STANDBY if self._standby else Request.USE_POLICY)
 
     def _stopped(self, link: ControlLink) -> Ending:
         return Ending(f"the arm was stopped: {self._why(link.recent)}", ArmStopped.exit_code)

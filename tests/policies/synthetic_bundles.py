@@ -5,6 +5,7 @@ The policy remembers how far it has gone, as a state `travel` (1, 2): with the o
     travel' = (1 - is_first) travel + goal - joints[:2],  action = GAIN travel',  value = sum(travel'),  doubt = |value|
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from robot_mbrl.contracts.clock import ManualClock
-from robot_mbrl.policies.bundle import ENSEMBLE, write_bundle
+from robot_mbrl.contracts.config import dump_settings
+from robot_mbrl.contracts.monitor_settings import Grades, MonitorThresholds, UncertaintySettings
+from robot_mbrl.policies.bundle import ENSEMBLE, THRESHOLDS, write_bundle
 from robot_mbrl.policies.bundle_manifest import (
     POLICY,
     BundleJoint,
@@ -144,12 +147,20 @@ def ensemble_content(names: tuple[str, ...] = NAMES) -> bytes:
     return bytes(ensemble_model(weights, about).SerializeToString())
 
 
+def monitor_thresholds(ensemble: bytes) -> MonitorThresholds:
+    """Thresholds that were taken with `ensemble`."""
+    digest = hashlib.sha256(ensemble).hexdigest()
+    grades = UncertaintySettings(disagreement=Grades(slow=0.5, stop=1.5), residual=Grades(stop=9.0), model=digest)
+    return MonitorThresholds(uncertainty=grades, sources={"uncertainty": "invented"})
+
+
 def make_bundle(
     folder: Path,
     *,
     model: onnx.ModelProto | None = None,
     change: Callable[[onnx.ModelProto], object] = lambda _: None,
     ensemble: bytes | None = None,
+    thresholds: MonitorThresholds | None = None,
     **changes: Any,
 ) -> Path:
     """A bundle in `folder`, of the synthetic policy after `change`, or of another `model`."""
@@ -158,5 +169,7 @@ def make_bundle(
     files = {POLICY: bytes(made.SerializeToString())}
     if ensemble is not None:
         files[ENSEMBLE] = ensemble
+    if thresholds is not None:
+        files[THRESHOLDS] = dump_settings(thresholds).encode()
     write_bundle(folder, description(**changes), files)
     return folder

@@ -14,7 +14,6 @@ import pytest
 from onnx import helper, numpy_helper
 
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.contracts.monitor_settings import Grades, UncertaintySettings
 from robot_mbrl.policies.bundle import ENSEMBLE, MANIFEST, manifest_seal, read_bundle, write_bundle
 from robot_mbrl.policies.bundle_manifest import POLICY, ObservationField, StateTensor
 from tests.policies.synthetic_bundles import (
@@ -24,6 +23,7 @@ from tests.policies.synthetic_bundles import (
     ensemble_content,
     graph_model,
     make_bundle,
+    monitor_thresholds,
     policy_model,
     tensor,
 )
@@ -55,22 +55,23 @@ def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object], *, s
 
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
-    uncertainty = UncertaintySettings(disagreement=Grades(slow=0.5, stop=1.5))
+    thresholds = monitor_thresholds(ensemble_content())
     made = make_bundle(
         tmp_path / "bundle",
         ensemble=ensemble_content(),
-        uncertainty=uncertainty,
+        thresholds=thresholds,
         training={"size": "1M", "steps": 100_000},
         data="seed 3",
     )
     bundle = read_bundle(made)
     assert (
         bundle.manifest.model_dump(exclude={"files", "seal"})
-        == description(uncertainty=uncertainty, training={"size": "1M", "steps": 100_000}, data="seed 3").model_dump()
+        == description(training={"size": "1M", "steps": 100_000}, data="seed 3").model_dump()
     )
     assert bundle.policy == policy_model().SerializeToString()
     assert bundle.manifest.files[POLICY] == hashlib.sha256(bundle.policy).hexdigest()
     assert bundle.ensemble == made / ENSEMBLE
+    assert bundle.thresholds == thresholds
     assert (bundle.has_value, bundle.has_doubt) == (True, True)
     assert bundle.manifest.observation_size == SIZE
 
@@ -84,7 +85,7 @@ def test_a_bundle_may_be_without_ensemble_memory_value_and_doubt(tmp_path: Path)
         weight=np.zeros((SIZE, 2), np.float32),
     )
     bundle = read_bundle(make_bundle(tmp_path / "bundle", model=model, states=()))
-    assert (bundle.has_value, bundle.has_doubt, bundle.ensemble) == (False, False, None)
+    assert (bundle.has_value, bundle.has_doubt, bundle.ensemble, bundle.thresholds) == (False, False, None, None)
 
 
 def test_a_bundle_can_be_moved(tmp_path: Path) -> None:
@@ -265,6 +266,18 @@ def test_an_ensemble_of_another_arm(tmp_path: Path) -> None:
     other = ensemble_content(("pan", "elbow"))
     match = r"ensemble\.onnx: an ensemble of pan, elbow with 4 states and 2 actions: the policy's arm has pan, lift"
     refused_to_write(tmp_path / "bundle", match, ensemble=other)
+
+
+def test_thresholds_of_another_ensemble(tmp_path: Path) -> None:
+    other = monitor_thresholds(b"another one")
+    match = r"thresholds\.yaml: taken with an ensemble of SHA-256 [0-9a-f]{12}, the bundle's has [0-9a-f]{12}: export"
+    refused_to_write(tmp_path / "bundle", match, ensemble=ensemble_content(), thresholds=other)
+
+
+def test_thresholds_without_their_ensemble(tmp_path: Path) -> None:
+    refused_to_write(
+        tmp_path / "bundle", "the bundle has none: export", thresholds=monitor_thresholds(ensemble_content())
+    )
 
 
 def test_something_else_as_the_policy(tmp_path: Path) -> None:

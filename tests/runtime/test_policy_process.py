@@ -2,19 +2,23 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.errors import NonFiniteCommand
-from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState, Record, empty
+from robot_mbrl.contracts.frame import FRAME_DTYPE, REQUEST_DTYPE, ControlState, Record, Request, empty
 from robot_mbrl.contracts.types import Action, FloatArray
+from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.runtime import policy_process
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.child import Child
-from robot_mbrl.runtime.policy_process import READY, Episode
+from robot_mbrl.runtime.policy_process import READY, Cockpit, Episode
 from robot_mbrl.runtime.settings import DeploySettings, LoopSettings, TwinSettings
 from tests.runtime.arm_stand import PATIENCE, until
 
@@ -132,14 +136,63 @@ def test_a_goal_that_is_not_finite_ends_the_policy(answer: float) -> None:
         Episode(Echo(answer), N).step(frame(ControlState.ARMED, 1.0))
 
 
+# -- two policies ------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_takes_over_begins_an_episode_of_its_own() -> None:
+    first, second = Echo(), Echo()
+    episode = Episode(first, N)
+    assert times(episode, [frame(ControlState.RUNNING, 1.0), frame(ControlState.HOLDING, 3.0)]) == [0.0, 0.0]
+    before = episode.step(frame(ControlState.HOLDING, 3.5))
+    episode.take_over(second)
+    assert second.resets == 1
+    after = episode.step(frame(ControlState.HOLDING, 4.0))
+    assert before is not None
+    assert after is not None
+    assert int(after["sequence"][0]) == int(before["sequence"][0]) + 1
+    assert times(episode, [frame(ControlState.RUNNING, 4.5)]) == [0.5]
+    assert first.resets == 0
+
+
+def two_policies() -> Cockpit:
+    return Cockpit(settings("sine", standby="sine"), ManualClock())
+
+
+@pytest.mark.parametrize("state", ["ARMED", "HOLDING"])
+def test_the_other_policy_takes_over_while_the_arm_is_held(state: str) -> None:
+    cockpit = two_policies()
+    assert cockpit.obey(Request.USE_STANDBY, ControlState[state]) == "policy: sine acts from here on"
+    assert cockpit.obey(Request.USE_STANDBY, ControlState[state]) == "policy: sine acts already"
+    assert cockpit.obey(Request.USE_POLICY, ControlState[state]) == "policy: sine acts from here on"
+
+
+@pytest.mark.parametrize("state", [None, *(set(ControlState) - {ControlState.ARMED, ControlState.HOLDING})])
+def test_in_all_other_states_the_policy_stays(state: ControlState | None) -> None:
+    cockpit = two_policies()
+    told = cockpit.obey(Request.USE_STANDBY, state)
+    assert told == "policy: sine does not take over from an arm that is not held: hold it first"
+    assert cockpit.obey(Request.USE_POLICY, ControlState.ARMED) == "policy: sine acts already"
+
+
+def test_without_a_policy_that_stands_by_there_is_none_to_change_to() -> None:
+    cockpit = Cockpit(settings("sine"), ManualClock())
+    assert cockpit.obey(Request.USE_STANDBY, ControlState.ARMED) is None
+
+
+@pytest.mark.parametrize("request_", sorted(set(Request) - {Request.USE_POLICY, Request.USE_STANDBY}))
+def test_what_is_asked_of_the_arm_is_not_asked_of_the_policy(request_: Request) -> None:
+    assert two_policies().obey(request_, ControlState.ARMED) is None
+
+
 # -- the process -------------------------------------------------------------------------------------------------
 
 
-def settings(policy: str) -> DeploySettings:
+def settings(policy: str, standby: str | None = None) -> DeploySettings:
     return DeploySettings(
         session=f"test-policy-{os.getpid()}",
         robot=TwinSettings(),
         policy=policy,
+        standby=standby,
         loop=LoopSettings(policy_rate=50.0),
     )
 
@@ -172,6 +225,39 @@ def test_answers_frames_with_actions_until_it_is_told_to_end(child: Child) -> No
     child.send_signal(signal.SIGTERM)
     assert child.wait(PATIENCE)
     assert child.code == 0
+
+
+def test_the_process_changes_its_policy_when_it_is_asked_to(tmp_path: Path) -> None:
+    """A sine begins where the arm is held; a trajectory at its own first waypoint."""
+    file = tmp_path / "pose.yaml"
+    pose = dict.fromkeys(load_arm("so101_follower").joint_names, 0.3)
+    file.write_text(f"waypoints: [{{duration: 1.0, position: {pose}}}]", encoding="utf-8")
+    told = settings("sine", standby=f"scripted:{file}")
+    child = Child("policy", "robot_mbrl.runtime.policy_process", told.model_dump_json())
+    child.start()
+    try:
+        child.await_line(READY)
+        with Session(told.session) as session:
+            frames, requests = session.publisher("frame"), session.publisher("request")
+            running = frame(ControlState.HOLDING, 1.0)
+            for name in ("goal_position", "position", "velocity"):
+                running[name][0, :6] = 0.1
+            asked = empty(REQUEST_DTYPE)
+            asked["request"] = Request.USE_STANDBY
+            said: list[str] = []
+
+            def changed() -> bool:
+                frames.send(running)
+                asked["stamp_ns"] = time.monotonic_ns()
+                requests.send(asked)
+                said.extend(child.lines())
+                return any("acts already" in line for line in said)
+
+            until(changed, "the other policy acts")
+        assert f"policy: scripted:{file} acts from here on" in said
+        assert not any("policy: sine" in line for line in said)
+    finally:
+        child.close()
 
 
 def test_an_exception_of_a_policy_is_told_with_its_place(

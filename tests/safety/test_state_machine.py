@@ -159,7 +159,8 @@ def test_the_stop_category_decides_when_torque_goes(
 
 def test_every_verdict_and_every_request_has_its_event() -> None:
     assert set(VERDICT_EVENTS) == set(VerdictLevel)
-    assert set(REQUEST_EVENTS) == set(Request) - {Request.HEARTBEAT, Request.ARM, Request.RESET}
+    to_the_policy = {Request.USE_POLICY, Request.USE_STANDBY}
+    assert set(REQUEST_EVENTS) == set(Request) - {Request.HEARTBEAT, Request.ARM, Request.RESET} - to_the_policy
     for request, event in REQUEST_EVENTS.items():
         assert event.name == f"REQUEST_{request.name}"
 

@@ -1,0 +1,181 @@
+"""From a Dreamer's training run to a deployment bundle.
+
+The policy acts by its modes: the likeliest latent and the mean action, as in its evaluations, so that the same
+observations give the same actions.
+"""
+
+import copy
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.bundle_export import describe_policy
+from robot_mbrl.learning.dreamer_learner import DreamerLearner
+from robot_mbrl.learning.dreamer_run import BEST, LEARNER, DreamerFolder, DreamerRunSettings
+from robot_mbrl.learning.onnx_export import export_step, largest_difference
+from robot_mbrl.policies.bundle import ENSEMBLE, THRESHOLDS, Bundle, read_bundle, require_new, write_bundle
+from robot_mbrl.policies.bundle_manifest import POLICY, StateTensor
+from robot_mbrl.policies.dreamer_layers import NORM_EPSILON, RmsNorm
+from robot_mbrl.policies.dreamer_model import DreamerModel, LatentState
+from robot_mbrl.policies.onnx_file import read_file
+from robot_mbrl.policies.onnx_step import OnnxStep
+from robot_mbrl.sim.tasks import TASKS, make_task
+
+PARITY: Final = 1e-4
+"""Largest difference of an action between torch and onnxruntime that is taken for rounding."""
+
+
+class DreamerStep(nn.Module):
+    """One acting step of a Dreamer, as `export_step` takes it; its states are `dreamer_states`."""
+
+    def __init__(self, model: DreamerModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, observation: Tensor, is_first: Tensor, deter: Tensor, stoch: Tensor, action: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Answer (action, value, doubt, deter, stoch, action); a batch of 1 each."""
+        step = self.model.step(LatentState(deter, stoch), observation, action, is_first)
+        return step.action, step.value, step.doubt, *step.state, step.action.clamp(-1.0, 1.0)
+
+
+class DividingNorm(nn.Module):
+    """`RmsNorm` written as a division, which onnxruntime knows and runs as one operation instead of seven."""
+
+    def __init__(self, norm: RmsNorm) -> None:
+        super().__init__()
+        self.gain = norm.gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width) -> (n, width)."""
+        return x / torch.sqrt(torch.square(x).mean(-1, keepdim=True) + NORM_EPSILON) * self.gain
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What became of a run.
+
+    Attributes:
+        bundle: as it was read back.
+        difference: largest difference of an action between torch and onnxruntime.
+        steps: recurrent steps that were compared.
+    """
+
+    bundle: Bundle
+    difference: float
+    steps: int
+
+
+def dreamer_states(model: DreamerModel) -> tuple[StateTensor, ...]:
+    """What a `DreamerStep` remembers: the latent state, and the action that was taken last."""
+    settings = model.settings
+    return (
+        StateTensor(name="deter", shape=(1, settings.deter)),
+        StateTensor(name="stoch", shape=(1, settings.stoch)),
+        StateTensor(name="action", shape=(1, model.spaces.actions)),
+    )
+
+
+def export_dreamer(model: DreamerModel) -> bytes:
+    """The acting step of `model` as ONNX.
+
+    Raises:
+        ConfigError: it sees images, chooses among discrete actions, or cannot be exported.
+    """
+    spaces = model.spaces
+    if spaces.image or spaces.discrete:
+        raise ConfigError(
+            "policy: sees images or has discrete actions: an arm's policy observes numbers and changes joint targets"
+        )
+    acting = copy.deepcopy(model)
+    for module in list(acting.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, RmsNorm):
+                setattr(module, name, DividingNorm(child))
+    return export_step(DreamerStep(acting), spaces.vector, dreamer_states(model))
+
+
+def export_run(
+    run: Path,
+    folder: Path,
+    *,
+    newest: bool = False,
+    ensemble: Path | None = None,
+    thresholds: Path | None = None,
+    parity_steps: int = 1000,
+) -> Exported:
+    """Write the policy of a training run to a new bundle, and compare it with torch.
+
+    Args:
+        run: folder of the run.
+        folder: of the bundle; must not be there yet.
+        newest: take the newest checkpoint instead of the best evaluation's.
+        ensemble: of the monitor, to go with it.
+        thresholds: the monitor's for that ensemble, as `robot-mbrl calibrate monitor` wrote them.
+        parity_steps: random recurrent steps to compare.
+
+    Raises:
+        ConfigError: there is no run, it was not trained on an arm's task, or bundle and torch differ by more than
+            `PARITY`.
+    """
+    require_new(folder)
+    files = DreamerFolder(run)
+    settings = files.settings()
+    if settings.task not in TASKS:
+        raise ConfigError(
+            f"{run}: was trained on {settings.task}, which no arm can do: give a run of {' or '.join(TASKS)}"
+        )
+    source = _weights(files, newest)
+    model = DreamerLearner.from_file(source).dreamer.model
+    description = describe_policy(
+        make_task(settings.task, settings.arm),
+        dreamer_states(model),
+        learner="dreamer",
+        training=settings.model_dump(mode="json"),
+        data=_data(files, settings, source),
+    )
+    contents = {POLICY: export_dreamer(model)}
+    if ensemble is not None:
+        contents[ENSEMBLE] = read_file(ensemble, "the monitor's ensemble")
+    if thresholds is not None:
+        contents[THRESHOLDS] = read_file(thresholds, "the monitor's thresholds")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+        whole = Path(name) / folder.name
+        write_bundle(whole, description, contents)
+        random = np.random.default_rng(settings.seed)
+        difference = largest_difference(DreamerStep(model), OnnxStep(read_bundle(whole)), parity_steps, random)
+        if not difference <= PARITY:
+            raise ConfigError(
+                f"{run}: an action in onnxruntime differs from torch's by {difference:.3g} within {parity_steps} "
+                f"steps, limit {PARITY:g}: nothing was exported; report the versions of torch and onnxruntime"
+            )
+        whole.rename(folder)
+    return Exported(read_bundle(folder), difference, parity_steps)
+
+
+def _weights(files: DreamerFolder, newest: bool) -> Path:
+    """The learner's file: as it was in the best evaluation, or as it is now."""
+    checkpoint = files.checkpoint()
+    if newest and checkpoint is not None:
+        return checkpoint / LEARNER
+    best = files.path / BEST
+    if newest or not best.exists():
+        what = "checkpoint" if newest else "evaluation"
+        raise ConfigError(f"{files.path}: the run has no {what} yet: let it train longer")
+    return best
+
+
+def _data(files: DreamerFolder, settings: DreamerRunSettings, source: Path) -> str:
+    """What the policy was trained on, in words."""
+    progress = files.progress()
+    best = max(progress.evaluations, key=lambda evaluation: evaluation.mean_return, default=None)
+    actions = best.actions if source.name == BEST and best is not None else progress.actions
+    return f"{actions} actions of {settings.task} with {settings.arm} in simulation, seed {settings.seed}"

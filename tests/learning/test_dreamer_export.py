@@ -1,0 +1,118 @@
+"""A Dreamer's run becomes a bundle that acts as the Dreamer does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robot_mbrl.contracts.clock import ManualClock
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.drivers.arms import load_arm
+from robot_mbrl.learning import dreamer_export
+from robot_mbrl.learning.dreamer_export import DreamerStep, export_run
+from robot_mbrl.learning.onnx_export import largest_difference
+from robot_mbrl.learning.sequence_learner import Latent
+from robot_mbrl.policies.bundle import read_bundle
+from robot_mbrl.policies.onnx_policy import load_policy
+from robot_mbrl.policies.onnx_step import OnnxStep
+from robot_mbrl.runtime.policy_process import joint_space
+from robot_mbrl.runtime.settings import DeploySettings, LoopSettings, TwinSettings
+from robot_mbrl.sim.tasks import make_task
+from tests.learning.dreamer_runs import lively_learner, write_run
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a run on reach."""
+    folder = tmp_path_factory.mktemp("dreamer")
+    write_run(folder / "run")
+    export_run(folder / "run", folder / "bundle", parity_steps=300)
+    return folder / "bundle"
+
+
+def test_a_thousand_recurrent_steps_are_torchs(exported: Path) -> None:
+    step = OnnxStep(read_bundle(exported))
+    network = DreamerStep(lively_learner().dreamer.model)
+    assert largest_difference(network, step, 1000, np.random.default_rng(5)) < 1e-4
+
+
+def test_actions_use_their_range(exported: Path) -> None:
+    """Else the comparison would be one of zeros."""
+    step, random = OnnxStep(read_bundle(exported)), np.random.default_rng(0)
+    largest = 0.0
+    for _ in range(20):
+        step.observation[:] = random.standard_normal(step.observation.shape)
+        step.step()
+        largest = max(largest, float(np.abs(step.action).max()))
+    assert largest > 0.5
+
+
+def test_the_bundle_acts_as_evaluations_do(exported: Path) -> None:
+    """`DreamerLearner.act` without exploring, with a restart under way: flags and previous actions in their places."""
+    learner, step, random = lively_learner(), OnnxStep(read_bundle(exported)), np.random.default_rng(1)
+    latent: Latent = learner.initial(1)
+    action = np.zeros((1, 6), np.float32)
+    for index in range(12):
+        is_first = index in {0, 7}
+        if is_first:
+            step.reset()
+        seen = random.standard_normal((1, step.observation.size)).astype(np.float32)
+        action, latent = learner.act(latent, seen, action, np.array([is_first]), explore=False)
+        step.observation[:] = seen[0]
+        step.step()
+        np.testing.assert_allclose(step.action, action[0], atol=1e-5)
+        np.testing.assert_allclose(step.states[0], latent.deter, atol=1e-5)
+        np.testing.assert_array_equal(step.states[1].round(), latent.stoch.round())
+
+
+def test_the_manifest_tells_what_there_is_to_know(exported: Path) -> None:
+    manifest, task = read_bundle(exported).manifest, make_task("reach")
+    assert (manifest.learner, manifest.arm, manifest.task.name) == ("dreamer", "so101", "reach")
+    assert manifest.joint_names == task.arm.joint_names
+    assert [joint.action_scale for joint in manifest.joints] == task.action_scale.tolist()
+    assert manifest.observation_size == task.layout.size
+    assert manifest.training["task"] == "reach"
+    assert "so101_follower" in manifest.data
+    assert {state.name for state in manifest.states} == {"deter", "stoch", "action"}
+
+
+def test_it_runs_on_the_arm_it_was_trained_for_and_on_no_other(exported: Path) -> None:
+    settings = DeploySettings(robot=TwinSettings(), goal=(0.2, 0.0, 0.1), loop=LoopSettings(policy_rate=20.0))
+    load_policy(exported, joint_space(load_arm("so101_follower"), settings, ManualClock()))
+    with pytest.raises(ConfigError, match=r"for the arm so101 with .*: this arm is koch"):
+        load_policy(exported, joint_space(load_arm("koch_follower"), settings, ManualClock()))
+
+
+@pytest.mark.parametrize(
+    ("task", "best", "match"),
+    [
+        ("dm_control:reacher-easy", True, "was trained on dm_control:reacher-easy, which no arm can do"),
+        ("reach", False, "the run has no evaluation yet"),
+    ],
+)
+def test_runs_that_cannot_be_exported(tmp_path: Path, task: str, best: bool, match: str) -> None:
+    write_run(tmp_path / "run", task, best)
+    with pytest.raises(ConfigError, match=match):
+        export_run(tmp_path / "run", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_no_run_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has no settings\.yaml: give the folder of a training run"):
+        export_run(tmp_path, tmp_path / "bundle")
+
+
+def test_a_bundle_is_not_written_over(tmp_path: Path, exported: Path) -> None:
+    with pytest.raises(ConfigError, match="exists already"):
+        export_run(tmp_path, exported)
+
+
+def test_a_policy_that_is_another_one_in_onnxruntime_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "run")
+    other = dreamer_export.export_dreamer(lively_learner(seed=1).dreamer.model)
+    monkeypatch.setattr(dreamer_export, "export_dreamer", lambda _: other)
+    with pytest.raises(ConfigError, match=r"differs from torch's by .* within 50 steps, limit 0\.0001: nothing was"):
+        export_run(tmp_path / "run", tmp_path / "bundle", parity_steps=50)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
