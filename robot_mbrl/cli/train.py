@@ -41,3 +41,26 @@ def pets(
     """
     given = {"task": task, "seed": seed, "steps": steps, "arm": arm}
     needs_training("train pets", "train_pets").train(run_folder, settings, given, threads)
+
+
+@app.command("dreamer", epilog="\b\nExample:\n  robot-mbrl train dreamer --task reach --run-folder runs/dreamer-reach")
+def dreamer(
+    run_folder: Folder,
+    task: Annotated[
+        str | None, typer.Option(help="reach, push, dm_control:DOMAIN-TASK or gymnasium:ID, images of 64x64 too.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random: 0.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Actions to train for, those of earlier calls too.")] = None,
+    size: Annotated[str | None, typer.Option(help="Of the networks: 1M, 12M or 25M.")] = None,
+    settings: SettingsFile = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads of networks and simulation.")] = None,
+    device: Annotated[str, typer.Option(help="Where torch computes, such as cpu or cuda.")] = "cpu",
+) -> None:
+    """Learn a world model from replayed sequences and a policy inside it, as DreamerV3 does.
+
+    The run folder gets the resolved settings, the replay, a checkpoint, the best policy, the evaluations (curve.csv),
+    open-loop predictions and TensorBoard scalars. A run that was killed goes on from its checkpoint to the same curve
+    when the command is given again; without --task and --settings, those of the run. Touches no hardware.
+    """
+    given = {"task": task, "seed": seed, "steps": steps, "size": size, "threads": threads}
+    needs_training("train dreamer", "train_dreamer").train(run_folder, settings, given, device)

@@ -1,5 +1,6 @@
 """Dreamer as a `SequenceLearner`: NumPy to torch and back, files, and open-loop prediction."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -57,10 +58,32 @@ class DreamerLearner:
         dreamer: the learner itself.
     """
 
-    def __init__(self, spaces: DreamerSpaces, settings: DreamerSettings, seed: int, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        spaces: DreamerSpaces,
+        settings: DreamerSettings,
+        seed: int,
+        device: str = "cpu",
+        magnitudes: Sequence[float] = (),
+    ) -> None:
+        """Make a new one.
+
+        Args:
+            spaces: what it sees and does.
+            settings: its sizes and constants.
+            seed: of its weights and of all its chance.
+            device: where torch computes.
+            magnitudes: (o,) typical sizes of what it sees. The first weights are divided by them, so that centimetres
+                count as much as radians from the first update on; empty leaves DreamerV3's own.
+        """
         generator = torch.Generator()
         generator.manual_seed(seed)
         self.dreamer = Dreamer(spaces, settings, generator, device)
+        encoder = self.dreamer.model.world.encoder.vector
+        if encoder is not None and len(magnitudes):
+            first = encoder.get_parameter("0.dense.weight")
+            with torch.no_grad():
+                first.div_(torch.tensor(magnitudes, device=first.device))
 
     @classmethod
     def from_file(cls, path: Path, device: str = "cpu") -> Self:

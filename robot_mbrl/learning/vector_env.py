@@ -25,7 +25,7 @@ from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray, IntArray
 from robot_mbrl.sim.batch import BatchTaskEnv, BoolArray
 from robot_mbrl.sim.dm_control_adapter import SuiteEnv
-from robot_mbrl.sim.tasks import TASKS, make_task
+from robot_mbrl.sim.tasks import TASKS, Layout, make_task
 from robot_mbrl.sim.tasks.task import Task
 from robot_mbrl.sim.tasks.workspace import Workspace
 
@@ -34,6 +34,9 @@ Observations = NDArray[Any]
 
 IMAGE_SIDE: Final = 64
 """Height and width of images [pixels]."""
+
+PLACE_MAGNITUDE: Final = 0.1
+"""Typical size of a place's coordinate [m] in an arm's task; angles and rates are about 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,14 @@ class EnvSpaces:
         pixels: observations are uint8 images, (64, 64, channels); float32 numbers otherwise.
         actions: length of an action: numbers in -1..1, or of a one-hot vector when `discrete`.
         discrete: whether actions are choices.
+        magnitudes: (o,) typical size of each component of a vector; empty where nothing is known.
     """
 
     observation: tuple[int, ...]
     pixels: bool
     actions: int
     discrete: bool
+    magnitudes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,8 @@ class TwinEnv:
         self.count, self._task = count, task
         self._batch = BatchTaskEnv(task, count, np.random.default_rng(0), nthread=threads)
         self._workspace = Workspace(self._batch.model, task.arm)
-        self.spaces = EnvSpaces((task.layout.size,), pixels=False, actions=task.layout.joints, discrete=False)
+        size, joints = task.layout.size, task.layout.joints
+        self.spaces = EnvSpaces((size,), False, joints, discrete=False, magnitudes=_magnitudes(task.layout))
 
     def start(self, which: IntArray, seeds: Sequence[int]) -> Observations:
         """Start an episode with a seed in each environment of `which` (k,); the first observations (k, size)."""
@@ -210,6 +216,13 @@ def make_vector_env(
         except gymnasium.error.Error as error:
             raise ConfigError(f"{name}: gymnasium cannot make it ({error}): give a registered id") from error
     raise ConfigError(f"unknown task {name!r}: give one of {', '.join(TASKS)}, dm_control:DOMAIN-TASK, gymnasium:ID")
+
+
+def _magnitudes(layout: Layout) -> tuple[float, ...]:
+    sizes = np.ones(layout.size)
+    for name in layout.slices.keys() & {"tool", "object", "goal"}:
+        sizes[layout.slices[name]] = PLACE_MAGNITUDE
+    return tuple(sizes.tolist())
 
 
 def _gymnasium_spaces(environment: gymnasium.Env[Any, Any], name: str) -> EnvSpaces:

@@ -15,7 +15,8 @@ EVERYONE = np.arange(2)
 
 def test_the_twins_steps_are_those_of_its_task() -> None:
     envs = make_vector_env("reach", 2)
-    assert envs.spaces == EnvSpaces((24,), pixels=False, actions=6, discrete=False)
+    sizes = (*[1.0] * 18, *[0.1] * 6)
+    assert envs.spaces == EnvSpaces((24,), pixels=False, actions=6, discrete=False, magnitudes=sizes)
     first = envs.start(EVERYONE, [7, 8])
     task, env = make_task("reach"), make_env("reach")
     episode = task.draw_episode(Workspace(env.model, task.arm), np.random.default_rng(8))
