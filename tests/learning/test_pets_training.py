@@ -103,7 +103,6 @@ def test_random_then_planned_episodes_and_evaluations_when_due(whole: tuple[Path
     [
         pytest.param("task_models_suite", "as_float32", 130, id="in the middle of an episode"),
         pytest.param("run_folder", "write_atomically", 6, id="when all but the progress is written"),
-        pytest.param("run_folder", "save_training", 2, id="before the ensemble is written"),
     ],
 )
 def test_a_killed_run_goes_on_to_the_same_results(
