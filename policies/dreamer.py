@@ -240,8 +240,8 @@ class Dreamer:
             slow = two_hot_mean(behaviour.slow_critic(imagined.features[:-1]), model.bins)
         logits = behaviour.critic(imagined.features)
         values = two_hot_mean(logits.detach(), model.bins)
-        returns = lambda_returns(rewards.T, continues.T, values.T, settings.trace).T
-        weights = imagination_weights(continues.T).T[:-1]
+        returns = lambda_returns(rewards, continues, values, settings.trace)
+        weights = imagination_weights(continues)[:-1]
         percentiles = percentiles.lerp(return_percentiles(returns), settings.return_rate)
         advantage = (returns - values[:-1]) / return_scale(percentiles)
         policy = behaviour.policy(imagined.features[:-1])
@@ -274,7 +274,7 @@ class Dreamer:
         continues = continue_target(_time_first(batch, "is_terminal"), settings.discount)
         unbroken = 1.0 - _time_first(batch, "is_last")
         rewards = _time_first(batch, "reward")
-        returns = lambda_returns(rewards.T, continues.T, bootstrap.T, (settings.trace * unbroken).T).T
+        returns = lambda_returns(rewards, continues, bootstrap, settings.trace * unbroken)
         with torch.no_grad():
             slow = two_hot_mean(model.behaviour.slow_critic(narrow[:-1]), model.bins)
         return critic_loss(logits, returns, slow, unbroken[:-1], model.bins, settings.slow_scale).mean()

@@ -1,6 +1,7 @@
 """The equations of DreamerV3 (Hafner et al. 2023, revised 2025), each a function of tensors.
 
-Letters: b sequences, t steps, n rows of any leading shape, k bins. All in float32.
+Letters: t steps, b sequences (time first, as in the recurrent pass), n rows of any leading shape, k bins. All in
+float32.
 """
 
 import math
@@ -71,7 +72,7 @@ def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 
 class KlLosses(NamedTuple):
-    """Of each step, (b, t): what teaches the prior, what teaches the posterior, and their common plain value."""
+    """Of each step, (t, b): what teaches the prior, what teaches the posterior, and their common plain value."""
 
     dynamics: Tensor
     representation: Tensor
@@ -79,7 +80,7 @@ class KlLosses(NamedTuple):
 
 
 def kl_losses(posterior: Tensor, prior: Tensor, free_nats: float) -> KlLosses:
-    """KL balancing with free nats (eq. 5), from log probabilities (b, t, latents, classes).
+    """KL balancing with free nats (eq. 5), from log probabilities (t, b, latents, classes).
 
     dynamics max(1, KL(sg(posterior) ‖ prior)), representation max(1, KL(posterior ‖ sg(prior))). The bound holds for
     each step's sum over latents, before any averaging.
@@ -95,29 +96,29 @@ def continue_target(is_terminal: Tensor, discount: float) -> Tensor:
 
 
 def lambda_returns(rewards: Tensor, continues: Tensor, bootstrap: Tensor, trace: Tensor | float) -> Tensor:
-    """λ-returns (b, t - 1) of steps 0 to t - 2, from (b, t) each (eq. 6).
+    """λ-returns (t - 1, b) of steps 0 to t - 2, from (t, b) each (eq. 6).
 
         R_i = r_{i+1} + c_{i+1} ((1 - λ_{i+1}) v_{i+1} + λ_{i+1} R_{i+1}),  R_{t-1} = v_{t-1}
 
     Rewards and continues are those of arriving in a state; those of step 0 are not used. `continues` has the discount
-    in it. `trace` is λ, or one of each step (b, t): zero where the sequence breaks off after that step.
+    in it. `trace` is λ, or one of each step (t, b): zero where the sequence breaks off after that step.
     """
     traces = torch.as_tensor(trace, dtype=rewards.dtype, device=rewards.device).expand_as(rewards)
     settled = rewards + continues * (1.0 - traces) * bootstrap
     carried = continues * traces
-    future, returns = bootstrap[:, -1], []
-    for step in range(rewards.shape[1] - 1, 0, -1):
-        future = settled[:, step] + carried[:, step] * future
+    future, returns = bootstrap[-1], []
+    for step in range(rewards.shape[0] - 1, 0, -1):
+        future = settled[step] + carried[step] * future
         returns.append(future)
-    return torch.stack(returns[::-1], 1)
+    return torch.stack(returns[::-1])
 
 
 def imagination_weights(continues: Tensor, discount: float = 1.0) -> Tensor:
-    """How likely imagination gets to each step (b, t) without ending: cumprod(discount c) / discount.
+    """How likely imagination gets to each step (t, b) without ending: cumprod(discount c) / discount.
 
     `discount` is 1 when the continues have it in them already.
     """
-    return torch.cumprod(discount * continues, 1) / discount
+    return torch.cumprod(discount * continues, 0) / discount
 
 
 def return_percentiles(returns: Tensor) -> Tensor:

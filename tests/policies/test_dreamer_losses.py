@@ -103,9 +103,10 @@ def test_the_continue_target_has_the_discount_in_it() -> None:
 
 def test_lambda_returns_by_hand() -> None:
     rewards, continues, values = torch.tensor([[9.0, 1.0, 2.0]]), torch.tensor([[9.0, 0.5, 0.8]]), torch.ones(1, 3) * 10
+    rewards, continues, values = rewards.T, continues.T, values.T
     last = 2.0 + 0.8 * 10.0
     first = 1.0 + 0.5 * (0.1 * 10.0 + 0.9 * last)
-    torch.testing.assert_close(losses.lambda_returns(rewards, continues, values, 0.9), torch.tensor([[first, last]]))
+    torch.testing.assert_close(losses.lambda_returns(rewards, continues, values, 0.9), torch.tensor([[first], [last]]))
 
 
 def test_lambda_returns_agree_with_numpy_with_a_trace_of_each_step() -> None:
@@ -113,15 +114,15 @@ def test_lambda_returns_agree_with_numpy_with_a_trace_of_each_step() -> None:
     rewards, continues, values = random.normal(size=(3, 5, 12))
     traces = 0.95 * random.integers(0, 2, (5, 12))
     wanted = [reference.lambda_returns(*row) for row in zip(rewards, continues, values, traces, strict=True)]
-    found = losses.lambda_returns(*(torch.tensor(x) for x in (rewards, continues, values, traces)))
-    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-10)
+    found = losses.lambda_returns(*(torch.tensor(x.T) for x in (rewards, continues, values, traces)))
+    np.testing.assert_allclose(found.numpy().T, wanted, rtol=1e-10)
 
 
 def test_imagination_weights_are_the_chance_of_getting_there() -> None:
-    continues = torch.tensor([[0.9, 0.5, 1.0]])
-    torch.testing.assert_close(losses.imagination_weights(continues), torch.tensor([[0.9, 0.45, 0.45]]))
+    continues = torch.tensor([0.9, 0.5, 1.0])
+    torch.testing.assert_close(losses.imagination_weights(continues), torch.tensor([0.9, 0.45, 0.45]))
     discounted = losses.imagination_weights(continues, 0.8)
-    torch.testing.assert_close(discounted, torch.tensor([[0.9, 0.9 * 0.5 * 0.8, 0.9 * 0.5 * 0.8**2]]))
+    torch.testing.assert_close(discounted, torch.tensor([0.9, 0.9 * 0.5 * 0.8, 0.9 * 0.5 * 0.8**2]))
 
 
 def test_the_return_scale_is_the_percentile_range_but_at_least_one() -> None:
@@ -144,8 +145,8 @@ def test_the_actor_loss_is_reinforce_with_entropy_whose_advantage_has_no_gradien
     loss = losses.actor_loss(log_probability, entropy, advantage, weights, 0.1)
     torch.testing.assert_close(loss, torch.tensor([-(-3.0 + 0.05), -0.25 * (8.0 + 0.05)]))
     gradient = torch.autograd.grad(loss.sum(), (log_probability, advantage), allow_unused=True)
-    assert gradient[1] is None
     torch.testing.assert_close(gradient[0], torch.tensor([-3.0, 1.0]))
+    assert gradient[1] is None
 
 
 def test_the_critic_learns_the_return_and_is_pulled_to_the_slow_critic() -> None:
