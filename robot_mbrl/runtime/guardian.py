@@ -23,6 +23,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
+import numpy as np
+
 from robot_mbrl.contracts.clock import Clock, MonotonicClock, to_ns
 from robot_mbrl.contracts.config import RobotSettings, Settings
 from robot_mbrl.contracts.errors import RobotMbrlError
@@ -34,16 +36,18 @@ from robot_mbrl.runtime.real_time import STEPS, RealTime, RealTimeSettings, Step
 from robot_mbrl.runtime.servo_stop import ServoStop, StopReport
 from robot_mbrl.runtime.session_record import remove_record
 from robot_mbrl.runtime.settings import DeploySettings
+from robot_mbrl.safety.start_pose import REST_VELOCITY
 
 RATE: Final = 100.0
 """Looks a second [Hz]."""
 READY: Final = "guardian ready"
 KILL_PATIENCE: Final = 1.0
 """How long a killed process may take to be gone [s]."""
-WORD_PATIENCE: Final = 1.0
-"""How long the supervisor may take to say that a control process that ended at rest was to end [s]."""
-END_PATIENCE: Final = 1.0
-"""How long a control process that has stopped its arm may be silent [s]: it gives everything back before it ends."""
+STOP_PATIENCE: Final = 1.0
+"""How long a control process that is bringing its arm to rest may be silent [s]: the driver may do it for it."""
+END_PATIENCE: Final = 10.0
+"""How long one that has brought its arm to rest may be silent [s]: it gives everything back before it ends. And how
+long the supervisor may then take to say that this end was meant."""
 HIGHEST_PRIORITY: Final = 99
 """Of SCHED_FIFO (sched(7))."""
 COMMANDING: Final = frozenset(
@@ -68,6 +72,7 @@ class Cause(Enum):
 
     DEAD = "the control process ended without having been told to"
     SILENT = "no frame came from the control process within the bound: it is frozen or too late"
+    LINGERING = "the control process has stopped the arm, and neither sends frames nor ends"
     ASKED = "somebody asked for it"
 
 
@@ -147,7 +152,7 @@ class Guardian:
         self._bound_ns = to_ns(bound)
         self._clock = clock
         self._state: ControlState | None = None
-        self._armed = False
+        self._armed = self._resting = False
 
     @property
     def state(self) -> ControlState | None:
@@ -159,6 +164,11 @@ class Guardian:
         """Whether the arm has torque by the control process's doing; an arm that was stopped may still have it."""
         return self._armed
 
+    @property
+    def patience(self) -> float:
+        """How long the end of a control process that commands nothing any more may take [s]."""
+        return END_PATIENCE if self._resting else STOP_PATIENCE
+
     def look(self, watch: Watch) -> Cause | None:
         """Look once; a cause when it is time to act."""
         # In this order: what a process sent before it ended is there when its end is seen.
@@ -167,11 +177,17 @@ class Guardian:
         if frame is not None:
             self._state = ControlState(int(frame["state"][0]))
             self._armed = self._state in COMMANDING or (self._armed and self._state is not ControlState.IDLE)
+            speeds = np.abs(frame["velocity"][0, : int(frame["joints"][0])])
+            # Written so that NaN, and a frame without joints, count as moving.
+            self._resting = bool(speeds.size and (speeds <= REST_VELOCITY).all())
         silence_ns = self._heartbeat.look(self._clock.now_ns(), beat=frame is not None)
         if not alive:
             return Cause.DEAD
-        bound_ns = self._bound_ns if self._state in COMMANDING else max(self._bound_ns, to_ns(END_PATIENCE))
-        return Cause.SILENT if silence_ns > bound_ns and self._armed else None
+        if not self._armed:
+            return None
+        if self._state in COMMANDING:
+            return Cause.SILENT if silence_ns > self._bound_ns else None
+        return Cause.LINGERING if silence_ns > max(self._bound_ns, to_ns(self.patience)) else None
 
     def act(self, cause: Cause, watch: Watch) -> GuardianReport:
         """Kill the control process and stop the arm. An arm that was not armed is left as it is."""
@@ -269,7 +285,7 @@ def _guard(guardian: Guardian, watch: Watch, orders: Orders, asked: list[int], c
     """Look again and again; why to act, or None when the watch is over."""
     while orders.next() != "dismiss":
         cause = Cause.ASKED if asked else guardian.look(watch)
-        if cause is Cause.DEAD and guardian.state not in COMMANDING and orders.next(WORD_PATIENCE) == "dismiss":
+        if cause is Cause.DEAD and guardian.state not in COMMANDING and orders.next(guardian.patience) == "dismiss":
             return None
         if cause is not None:
             return cause

@@ -1,6 +1,7 @@
 """The guardian: what it takes for a dead control process, and what it then does to a real arm's servos."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -50,9 +51,10 @@ class Channel:
     def __init__(self) -> None:
         self.frame: Record | None = None
 
-    def send(self, state: ControlState) -> None:
+    def send(self, state: ControlState, velocity: float = math.nan) -> None:
         self.frame = empty(FRAME_DTYPE)
-        self.frame["state"] = state
+        self.frame["state"], self.frame["joints"] = state, 2
+        self.frame["velocity"][0, :2] = [0.0, velocity]
 
     def newest(self) -> Record | None:
         frame, self.frame = self.frame, None
@@ -95,7 +97,7 @@ def look_for(guardian: Guardian, watch: Watch, clock: ManualClock, seconds: floa
         ([ControlState.IDLE], None),
         ([ControlState.ARMED], Cause.SILENT),
         ([ControlState.RUNNING], Cause.SILENT),
-        ([ControlState.RUNNING, ControlState.STOPPED], Cause.SILENT),
+        ([ControlState.RUNNING, ControlState.STOPPED], Cause.LINGERING),
         ([ControlState.RUNNING, ControlState.STOPPED, ControlState.IDLE], None),
         ([ControlState.IDLE, ControlState.FAULT], None),
     ],
@@ -113,17 +115,26 @@ def test_silence_matters_while_the_arm_has_torque_by_the_control_process(
     assert look_for(guardian, watch, clock, 2.0) is cause
 
 
-@pytest.mark.parametrize(("state", "patience"), [(ControlState.RUNNING, 0.1), (ControlState.STOPPED, 1.0)])
-def test_a_stopped_arm_gives_the_control_process_time_to_end(
-    sleeper: "subprocess.Popen[bytes]", state: ControlState, patience: float
+@pytest.mark.parametrize(
+    ("state", "velocity", "patience", "cause"),
+    [
+        (ControlState.RUNNING, 0.0, 0.1, Cause.SILENT),
+        (ControlState.STOPPED, 0.3, 1.0, Cause.LINGERING),
+        (ControlState.STOPPED, math.nan, 1.0, Cause.LINGERING),
+        (ControlState.STOPPED, 0.0, 10.0, Cause.LINGERING),
+        (ControlState.FAULT, -0.01, 10.0, Cause.LINGERING),
+    ],
+)
+def test_an_arm_that_rests_gives_the_control_process_time_to_end(
+    sleeper: "subprocess.Popen[bytes]", state: ControlState, velocity: float, patience: float, cause: Cause
 ) -> None:
     channel, clock = Channel(), ManualClock()
     guardian = Guardian(channel, Counted(), 0.1, clock)
     for sent in (ControlState.RUNNING, state):
-        channel.send(sent)
+        channel.send(sent, velocity)
         assert guardian.look(Watch(sleeper.pid)) is None
     assert look_for(guardian, Watch(sleeper.pid), clock, patience) is None
-    assert look_for(guardian, Watch(sleeper.pid), clock, 0.02) is Cause.SILENT
+    assert look_for(guardian, Watch(sleeper.pid), clock, 0.02) is cause
 
 
 @pytest.mark.parametrize("frozen", [False, True])
