@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from robot_mbrl.contracts.clock import NANOSECONDS
+from robot_mbrl.contracts.clock import NANOSECONDS, to_ns
 from robot_mbrl.contracts.frame import ControlState, StopCause
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.data.frame_codec import FrameArray
@@ -91,10 +91,18 @@ def cause(frames: FrameArray, index: int, header: LogHeader) -> str:
     signs = {
         f"hardware error of {_joint(int(faulty[0]), header) if len(faulty) else ''}": len(faulty) > 0,
         "the bus failed": bus_failures(before) > bus_failures(earlier),
+        "the operator's console fell silent": _console_lost(frame, header),
         "ticks missed": frame["missed_ticks"] > before["missed_ticks"],
         "the policy's action expired": 0 <= before["action_expires_ns"] <= frame["wake_ns"],
     }
     return next((text for text, seen in signs.items() if seen), "no cause in the frames")
+
+
+def _console_lost(frame: np.void, header: LogHeader) -> bool:
+    """Whether the last sign of life of a console that has to give some is older in `frame` than the settings allow."""
+    patience = header.settings.get("loop", {}).get("heartbeat")
+    silence_ns = int(frame["wake_ns"]) - int(frame["heartbeat_ns"])
+    return patience is not None and int(frame["heartbeat_ns"]) >= 0 and silence_ns > to_ns(patience)
 
 
 def bus_failures(frame: np.void) -> int:

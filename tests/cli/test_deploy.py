@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
+from robot_mbrl.contracts.frame import ControlState, Record
+from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.settings import TwinSettings
 from tests.cli.deployment import deployed, session_processes, shared_memory
 from tests.cli.program import Standing, run
@@ -27,6 +29,11 @@ def so101(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
 def torque(standing: Standing) -> list[bool]:
     """Which servos have torque, by the physics' side of the emulator."""
     return [bool(on) for on in standing.process.control.truth().torque]
+
+
+def stopped(frame: Record | None) -> bool:
+    """Whether `frame`, if there is one, is of an arm that was stopped."""
+    return frame is not None and int(frame["state"][0]) == ControlState.STOPPED
 
 
 def nothing_is_left(session: str) -> None:
@@ -102,6 +109,22 @@ def test_the_arm_is_stopped_when_the_supervisor_itself_is_killed(so101: Standing
         nothing_is_left(deployment.session)
     stays_at_rest(so101)
     assert all(torque(so101))
+
+
+def test_a_console_that_falls_silent_stops_the_arm(so101: Standing, tmp_path: Path) -> None:
+    with deployed(robot_settings(so101), tmp_path, "--heartbeat", "0.4") as deployment:
+        deployment.await_motion(so101)
+        with Session(deployment.session) as session:
+            frames = session.subscriber("frame")
+            deployment.process.send_signal(signal.SIGSTOP)
+            until(lambda: stopped(frames.newest()), "the arm is stopped")
+        stays_at_rest(so101)
+        assert all(torque(so101))
+        deployment.process.send_signal(signal.SIGCONT)
+        assert deployment.end() == 13, deployment.output()
+        # Whichever of them looks first.
+        assert any(word in deployment.output() for word in ("console fell silent", "lost_heartbeat"))
+        nothing_is_left(deployment.session)
 
 
 def test_stop_in_mid_motion_and_once_more(so101: Standing, tmp_path: Path) -> None:

@@ -65,6 +65,17 @@ def test_causes_are_told_by_what_the_frames_show() -> None:
     assert stopped_by() == "no cause in the frames"
 
 
+def test_a_console_that_fell_silent_is_told_by_how_long_it_was_to_be_heard() -> None:
+    frames = flight(100)
+    frames["state"][50:] = ControlState.STOPPED
+    frames["heartbeat_ns"] = frames["wake_ns"][0]
+    patient, impatient = (header(settings={"loop": {"heartbeat": seconds}}) for seconds in (0.051, 0.049))
+    assert cause(frames, 50, impatient) == "the operator's console fell silent"
+    assert cause(frames, 50, patient) == cause(frames, 50, header()) == "no cause in the frames"
+    frames["heartbeat_ns"] = -1
+    assert cause(frames, 50, impatient) == "no cause in the frames"
+
+
 def test_a_summary_counts_time_rate_losses_and_verdicts() -> None:
     frames = flight(1000, period_ns=5 * MILLISECOND)
     stop(frames, 600)
