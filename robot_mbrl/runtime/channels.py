@@ -2,7 +2,8 @@
 
 A session is the processes of one running arm, and has a name. Everything that iceoryx2 keeps for it lies in `/dev/shm`,
 under names that begin with the user's and the session's: nothing of it touches a disk, a full disk stops no channel,
-and the last process that leaves takes it all away. What killed processes leave is cleared by whoever comes next.
+and the last process that leaves takes it all away. What killed processes leave is cleared by whoever comes next, and
+what is left of whole sessions by the next deployment.
 
 A publisher never waits for anybody: a subscriber that is slow loses the oldest records, one that is frozen or dead is
 not noticed at all. A publisher that is closed takes with it what its subscribers have not connected to yet, so whoever

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, to_ns
 from robot_mbrl.contracts.errors import ArmStopped, ProcessFailed
 from robot_mbrl.contracts.frame import ControlState, Record, Request
+from robot_mbrl.runtime.channels import clear_abandoned
 from robot_mbrl.runtime.control_link import LOOK, ControlLink
 from robot_mbrl.runtime.crew import Crew
 from robot_mbrl.runtime.guardian import COMMANDING
@@ -127,6 +128,8 @@ class Supervisor:
         Raises:
             ChannelError: the session's channels cannot be used.
         """
+        # What killed runs left behind is memory that this one's channels, and everybody else's, may need.
+        clear_abandoned()
         with self._signals(), ControlLink(self._settings.session, self._clock) as link:
             try:
                 ending = self._fly(link)

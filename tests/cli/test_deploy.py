@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,13 @@ from tests.cli.deployment import deployed, session_processes, shared_memory
 from tests.cli.program import Standing, run
 from tests.runtime.arm_stand import robot_settings, standing_arm, stays_at_rest, until
 
+DIE_IN_A_SESSION = """
+import os, signal, sys
+from robot_mbrl.runtime.channels import Session
+session = Session(sys.argv[1])
+session.publisher("frame")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 PARK_TOLERANCE = 0.15
 """How far a parked arm may lie from its park pose [rad]: gravity pulls it down to its stops."""
 
@@ -172,7 +181,11 @@ def test_a_closed_terminal_stops_the_arm(so101: Standing, tmp_path: Path) -> Non
     assert all(torque(so101))
 
 
-def test_the_twin_runs_too(tmp_path: Path) -> None:
+def test_the_twin_runs_too_and_clears_what_a_killed_session_left(tmp_path: Path) -> None:
+    abandoned = f"test-abandoned-{os.getpid()}"
+    subprocess.run([sys.executable, "-c", DIE_IN_A_SESSION, abandoned], check=False)
+    assert shared_memory(abandoned)
     with deployed(TwinSettings(), tmp_path, "--seconds", "0.5") as deployment:
         assert deployment.end() == 0, deployment.output()
         nothing_is_left(deployment.session)
+    assert not shared_memory(abandoned)
