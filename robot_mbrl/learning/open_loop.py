@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,8 +20,8 @@ from robot_mbrl.contracts.types import FloatArray
 CONTEXT: Final = 5
 """Rows that are observed before the prediction begins."""
 COLUMNS: Final = 4
-MOST_DRAWN: Final = 24
-"""Components of an observation that get a plot."""
+MOST_DRAWN: Final = 11
+"""Components of an observation that get a plot, spread evenly over it: each takes a tenth of a second."""
 FRAME_MS: Final = 100
 """How long a frame of a video stays [ms]."""
 _TRUE, _PREDICTED, _FAINT = "#0072b2", "#d55e00", "#d9d9d9"
@@ -52,11 +53,12 @@ def draw(truth: Mapping[str, NDArray[Any]], predicted: Mapping[str, FloatArray])
     lines = [("reward", truth["reward"][0], predicted["reward"][0])]
     seen, expected = truth["observation"][0], predicted["observation"][0]
     if seen.ndim == 2:
-        shown = range(min(seen.shape[1], MOST_DRAWN))
-        lines += [(f"observation {index}", seen[:, index], expected[:, index]) for index in shown]
+        shown = np.unique(np.linspace(0, seen.shape[1] - 1, min(seen.shape[1], MOST_DRAWN)).round().astype(int))
+        lines += [(f"observation[{index}]", seen[:, index], expected[:, index]) for index in shown.tolist()]
     rows = -(-len(lines) // COLUMNS)
-    figure = Figure(figsize=(3.4 * COLUMNS, 1.7 * rows + 0.6), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(3.4 * COLUMNS, 1.9 * rows + 0.6), facecolor="white")
     FigureCanvasAgg(figure)
+    figure.subplots_adjust(left=0.04, right=0.99, bottom=0.08, top=0.85, wspace=0.2, hspace=0.5)
     for place, (name, true, imagined) in enumerate(lines):
         axes: Axes = figure.add_subplot(rows, COLUMNS, place + 1)
         axes.plot(true, color=_TRUE, linewidth=1.2, label="true")
@@ -64,8 +66,10 @@ def draw(truth: Mapping[str, NDArray[Any]], predicted: Mapping[str, FloatArray])
         axes.axvline(CONTEXT - 0.5, color=_FAINT, zorder=0)
         axes.set_title(name, fontsize=8, loc="left")
         axes.tick_params(labelsize=7)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(3))
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    figure.legend(handles, labels, loc="upper right", ncols=2, frameon=False, fontsize=8)
     return figure
 
 

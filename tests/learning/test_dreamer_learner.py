@@ -1,0 +1,115 @@
+"""Dreamer behind NumPy: files, first weights, open-loop prediction, images."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.dreamer_learner import DreamerLearner, dreamer_spaces, resolved_settings
+from robot_mbrl.learning.vector_env import EnvSpaces
+from robot_mbrl.policies.dreamer_settings import DreamerSettings
+
+TINY = {"deter": 16, "hidden": 8, "latents": 4, "classes": 4, "blocks": 2, "units": 8, "depth": 1, "imagination": 2}
+SETTINGS: DreamerSettings = resolved_settings("1M", {**TINY, "precision": "float32"})
+VECTOR = EnvSpaces((3,), pixels=False, actions=2, discrete=False)
+IMAGE = EnvSpaces((64, 64, 1), pixels=True, actions=3, discrete=True)
+
+
+def fields(spaces: EnvSpaces, learner: DreamerLearner, rows: int = 4, length: int = 6) -> dict[str, NDArray[Any]]:
+    random = np.random.default_rng(0)
+    shape = (rows, length, *spaces.observation)
+    if spaces.pixels:
+        observation: NDArray[Any] = random.integers(0, 255, shape, np.uint8)
+        action = np.eye(spaces.actions, dtype=np.float32)[random.integers(spaces.actions, size=(rows, length))]
+    else:
+        observation = random.standard_normal(shape, np.float32)
+        action = random.uniform(-1.0, 1.0, (rows, length, spaces.actions)).astype(np.float32)
+    flags = {name: np.zeros((rows, length), np.bool_) for name in ("is_first", "is_last", "is_terminal")}
+    flags["is_first"][:, 0] = True
+    reward = random.random((rows, length), np.float32)
+    return {"observation": observation, "action": action, "reward": reward, **flags, **learner.initial(rows)._asdict()}
+
+
+def test_a_learner_from_its_file_goes_on_to_the_bit(tmp_path: Path) -> None:
+    learner = DreamerLearner(dreamer_spaces(VECTOR), SETTINGS, seed=1)
+    learner.train(fields(VECTOR, learner))
+    learner.save(tmp_path / "one")
+    again = DreamerLearner.from_file(tmp_path / "one")
+    straight, resumed = (one.train(fields(VECTOR, one)) for one in (learner, again))
+    assert straight.figures == resumed.figures
+    assert np.array_equal(straight.latent.deter, resumed.latent.deter)
+    assert again.dreamer.settings == SETTINGS
+
+
+def test_a_file_that_is_none_or_of_another_size_is_one_line(tmp_path: Path) -> None:
+    learner = DreamerLearner(dreamer_spaces(VECTOR), SETTINGS, seed=1)
+    learner.save(tmp_path / "one")
+    (tmp_path / "cut").write_bytes((tmp_path / "one").read_bytes()[:-7])
+    other = DreamerLearner(dreamer_spaces(VECTOR), SETTINGS.model_copy(update={"units": 16}), seed=1)
+    for name, refuse, words in (
+        ("cut", DreamerLearner.from_file, "cannot be read as safetensors"),
+        ("missing", DreamerLearner.from_file, "cannot be read as safetensors"),
+        ("one", other.load, "do not fit these settings"),
+    ):
+        with pytest.raises(ConfigError, match=words) as caught:
+            refuse(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_latents_of_training_are_those_of_acting_where_nothing_is_drawn() -> None:
+    settings = SETTINGS.model_copy(update={"unimix": 0.0})
+    learner = DreamerLearner(dreamer_spaces(VECTOR), settings, seed=1)
+    for parameter in learner.dreamer.model.world.dynamics.posterior_out.parameters():
+        parameter.data *= 1e4
+    batch = fields(VECTOR, learner)
+    latent, acted = learner.initial(4), []
+    for row in range(6):
+        observation, action, is_first = (batch[name][:, row] for name in ("observation", "action", "is_first"))
+        _, latent = learner.act(latent, observation, action, is_first, explore=False)
+        acted.append(latent)
+    trained = learner.train(batch).latent
+    assert np.allclose(trained.stoch, np.stack([step.stoch for step in acted], 1), atol=1e-5)
+    assert np.allclose(trained.deter, np.stack([step.deter for step in acted], 1), atol=1e-4)
+
+
+def test_small_components_get_large_first_weights() -> None:
+    plain, scaled = (
+        DreamerLearner(dreamer_spaces(VECTOR), SETTINGS, seed=1, magnitudes=sizes) for sizes in ((), (1.0, 0.1, 2.0))
+    )
+    first, second = (
+        dict(learner.dreamer.model.world.encoder.named_parameters())["vector.0.dense.weight"].detach().numpy()
+        for learner in (plain, scaled)
+    )
+    assert np.allclose(second, first * [1.0, 10.0, 0.5])
+
+
+def test_a_prediction_sees_its_context_only() -> None:
+    learner = DreamerLearner(dreamer_spaces(VECTOR), SETTINGS, seed=1)
+    learner.train(fields(VECTOR, learner))
+    batch = fields(VECTOR, learner)
+    one = learner.predict(batch, 2)
+    assert one["observation"].shape == (4, 6, 3)
+    assert one["reward"].shape == (4, 6)
+    batch["observation"][:, 2:] += 1.0
+    blind = learner.predict(batch, 2)
+    assert np.array_equal(one["observation"], blind["observation"])
+    batch["observation"][:, 1] += 5.0
+    assert not np.array_equal(one["observation"], learner.predict(batch, 2)["observation"])
+
+
+def test_images_and_choices_are_learned_from_too() -> None:
+    learner = DreamerLearner(dreamer_spaces(IMAGE), SETTINGS, seed=1)
+    batch = fields(IMAGE, learner, rows=2, length=3)
+    update = learner.train(batch)
+    assert all(np.isfinite(value) for value in update.figures.values())
+    predicted = learner.predict(batch, 1)["observation"]
+    assert predicted.shape == (2, 3, 64, 64, 1)
+    assert 0.0 <= predicted.min() <= predicted.max() <= 1.0
+    action, _ = learner.act(
+        learner.initial(2), batch["observation"][:, 0], batch["action"][:, 0], np.ones(2, np.bool_), explore=True
+    )
+    assert sorted(np.unique(action).tolist()) == [0.0, 1.0]
+    assert action.sum(-1).tolist() == [1.0, 1.0]
