@@ -1,39 +1,46 @@
 """`PackedEnsemble`: a copy of an ensemble's elites, laid out for the fastest evaluation on this processor.
 
-The same function as `policies.ensemble`, with three changes: the scalers' divisions are folded into factors, each
-member's layers run one after the other over a block of rows that stays in the cache, and product, bias and SiLU of a
-layer are one fused operator on weights that were packed beforehand. Where the processor multiplies bfloat16
-(AVX512_BF16), hidden layers run in it, at two to four times the speed of float32; sums are kept in float32 inside a
-product, and scaled inputs go in as two bfloat16 parts, so that they keep 16 bits.
+The same function as `policies.ensemble` with the scalers' divisions folded into factors. Where the processor multiplies
+bfloat16 (AVX512_BF16), hidden layers run in it, at about three times the speed of float32: sums are kept in float32
+inside a product, and scaled inputs go in as two bfloat16 parts, so that they keep 16 bits. The work is done by our own
+kernel (`policies.native_kernel`) or, where that cannot be built, layer by layer by oneDNN with bias and SiLU fused into
+the product.
 
 Shapes: e elites, b rows, i inputs, o outputs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble, bound_log_variance
+from robot_mbrl.policies.native_kernel import WIDEST, NativeNets, has_fast_bfloat16, native_reason
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Kernel = Literal["native", "bfloat16", "float32"]
+"""Our own kernel, in bfloat16, or torch's operators in either type."""
 
 ROWS: Final = 128
-"""Rows that weights are packed for."""
+"""Rows that oneDNN packs weights for."""
 
 _PACK: Final = "_reorder_linear_weight"
 _FUSED: Final = "_linear_pointwise"
 """oneDNN's operators as torch's own compiler emits them for frozen weights; there is no other name for them."""
 
-Layer = Callable[[Tensor], Tensor]
+Layers = Sequence[tuple[Tensor, Tensor]]
+"""Weight (inputs, outputs) and bias (outputs,) of each layer of a net."""
 
 
-def has_fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 by itself; others emulate it, far slower than float32."""
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+def best_kernel(ensemble: ProbabilisticEnsemble) -> Kernel:
+    """The fastest kernel for `ensemble` on this computer."""
+    if not has_fast_bfloat16():
+        return "float32"
+    if native_reason() or max(weights.shape[2] for weights in ensemble.weights) > WIDEST:
+        return "bfloat16"
+    return "native"
 
 
 class PackedEnsemble:
@@ -41,18 +48,25 @@ class PackedEnsemble:
 
     Attributes:
         members: e.
-        precision: of the hidden layers.
+        kernel: what evaluates the nets.
     """
 
-    def __init__(self, ensemble: ProbabilisticEnsemble, precision: Precision = "auto") -> None:
-        """Copy the weights of `ensemble`; "auto" takes bfloat16 where the processor has it."""
-        if precision == "auto":
-            precision = "bfloat16" if has_fast_bfloat16() else "float32"
-        self.precision: Precision = precision
+    def __init__(self, ensemble: ProbabilisticEnsemble, kernel: Kernel | Literal["auto"] = "auto") -> None:
+        """Copy the weights of `ensemble`; "auto" takes the fastest kernel that works here.
+
+        Raises:
+            ConfigError: "native" was asked for and cannot be had.
+        """
+        self.kernel: Kernel = best_kernel(ensemble) if kernel == "auto" else kernel
+        if self.kernel == "native" and (reason := native_reason()):
+            raise ConfigError(f"kernel native: {reason}; give auto, bfloat16 or float32")
         self.members = len(ensemble.elites)
         self._outputs = ensemble.outputs
         with torch.no_grad():
-            self._nets = [self._net(ensemble, int(elite)) for elite in ensemble.elites]
+            nets = [_layers(ensemble, int(elite)) for elite in ensemble.elites]
+            self._nets: Callable[[Tensor], Tensor] = (
+                NativeNets(nets) if self.kernel == "native" else _TorchNets(nets, self.kernel)
+            )
             self._input_factor = 1.0 / ensemble.input_deviation
             self._input_offset = -ensemble.input_mean / ensemble.input_deviation
             self._output_mean = ensemble.output_mean.clone()
@@ -61,36 +75,59 @@ class PackedEnsemble:
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (e, b, o) of the targets, in the data's units, of inputs (e, b, i)."""
-        z = torch.addcmul(self._input_offset, x, self._input_factor)
-        if self.precision == "bfloat16":
+        return self.distribution(self.heads(self.scaled(x)))
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Inputs (..., i) as the nets take them."""
+        return torch.addcmul(self._input_offset, x, self._input_factor)
+
+    def heads(self, z: Tensor) -> Tensor:
+        """What the nets' last layers give, (e, b, 2 o), for scaled inputs (e, b, i)."""
+        return self._nets(z)
+
+    def distribution(self, heads: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (..., o) in the data's units, of what the last layers gave (..., 2 o)."""
+        mean, log_variance = heads[..., : self._outputs], heads[..., self._outputs :]
+        deviation = (0.5 * bound_log_variance(log_variance, *self._bounds)).exp()
+        return torch.addcmul(self._output_mean, mean, self._output_deviation), deviation * self._output_deviation
+
+
+def _layers(ensemble: ProbabilisticEnsemble, member: int) -> Layers:
+    """Copies of one member's layers."""
+    pairs = zip(ensemble.weights, ensemble.biases, strict=True)
+    return [(weights[member].detach().clone(), biases[member, 0].detach().clone()) for weights, biases in pairs]
+
+
+class _TorchNets:
+    """The nets layer by layer; in bfloat16 the inputs come as two parts of 8 bits each, which meet the same weights."""
+
+    def __init__(self, nets: Sequence[Layers], kernel: Kernel) -> None:
+        self._splits = kernel == "bfloat16"
+        dtype = torch.bfloat16 if self._splits else torch.float32
+        self._outputs = nets[0][-1][0].shape[1]
+        self._nets = []
+        for net in nets:
+            layers = []
+            for index, (weight, bias) in enumerate(net):
+                doubled = weight.repeat(2, 1) if index == 0 and self._splits else weight
+                layers.append(_layer(doubled.t().contiguous().to(dtype), bias.to(dtype), index + 1 < len(net)))
+            self._nets.append(layers)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        heads = torch.empty(*z.shape[:-1], self._outputs)
+        if self._splits:
             high = z.bfloat16()
             z = torch.cat((high, (z - high).bfloat16()), dim=-1)
-        heads = torch.empty(*x.shape[:-1], 2 * self._outputs)
         for head, rows, net in zip(heads, z, self._nets, strict=True):
+            values = rows
             for layer in net:
-                rows = layer(rows)  # noqa: PLW2901
-            head.copy_(rows)
-        mean, log_variance = heads[..., : self._outputs], heads[..., self._outputs :]
-        deviation = bound_log_variance(log_variance, *self._bounds).mul_(0.5).exp_()
-        return torch.addcmul(self._output_mean, mean, self._output_deviation), deviation.mul_(self._output_deviation)
-
-    def _net(self, ensemble: ProbabilisticEnsemble, member: int) -> list[Layer]:
-        last = len(ensemble.weights) - 1
-        layers = []
-        for index, (weights, biases) in enumerate(zip(ensemble.weights, ensemble.biases, strict=True)):
-            weight = weights[member].detach().t()
-            if index == 0 and self.precision == "bfloat16":
-                weight = torch.cat((weight, weight), dim=1)
-            dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-            bias = biases[member, 0].detach().to(dtype, copy=True)
-            layers.append(
-                _layer(weight.to(dtype, memory_format=torch.contiguous_format, copy=True), bias, index < last)
-            )
-        return layers
+                values = layer(values)
+            head.copy_(values)
+        return heads
 
 
-def _layer(weight: Tensor, bias: Tensor, is_hidden: bool) -> Layer:
-    """`silu(x Wᵀ + b)`, without silu in the last layer; weight (out, in), bias (out,)."""
+def _layer(weight: Tensor, bias: Tensor, is_hidden: bool) -> Callable[[Tensor], Tensor]:
+    """`silu(x Wᵀ + b)`, without silu in the last layer; weight (outputs, inputs), bias (outputs,)."""
     operators = torch.ops.mkldnn
     if hasattr(operators, _PACK) and hasattr(operators, _FUSED):
         packed, fused = getattr(operators, _PACK)(weight, ROWS), getattr(operators, _FUSED)

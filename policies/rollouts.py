@@ -17,7 +17,7 @@ Shapes: n candidates, e nets, r particles a net, h steps, d states, a actions, o
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from robot_mbrl.contracts.config import Settings
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
-from robot_mbrl.policies.packed_ensemble import PackedEnsemble, Precision
+from robot_mbrl.policies.packed_ensemble import Kernel, PackedEnsemble
 from robot_mbrl.policies.task_model import TaskModel
 
 
@@ -39,7 +39,9 @@ class RolloutSettings(Settings):
         violation_chance: δ, share of the particles that may.
         rows: candidates times r that a block holds, as many rows as each net is evaluated on at a time.
         threads: blocks that are rolled out side by side.
-        precision: of the hidden layers; "auto" takes bfloat16 where the processor multiplies it.
+        compiled: let torch compile what is done between two evaluations of the nets, which takes a C++ compiler and up
+            to a minute, once.
+        kernel: what evaluates the nets, see `policies.packed_ensemble`; "auto" takes the fastest that works here.
     """
 
     particles_per_net: int = Field(default=1, ge=1)
@@ -48,7 +50,8 @@ class RolloutSettings(Settings):
     violation_chance: float = Field(default=0.0, ge=0.0, le=1.0)
     rows: int = Field(default=128, ge=1)
     threads: int = Field(default=2, ge=1)
-    precision: Precision = "auto"
+    compiled: bool = False
+    kernel: Kernel | Literal["auto"] = "auto"
 
 
 class Outcome(NamedTuple):
@@ -74,11 +77,12 @@ class Rollouts:
         """Take over the ensemble's present weights and draw noise from `generator`."""
         self._task, self._ensemble, self._settings, self._generator = task, ensemble, settings, generator
         self._pool = ThreadPoolExecutor(settings.threads, "rollout", initializer=torch.set_num_threads, initargs=(1,))
+        self._step = torch.compile(self._advance, dynamic=True) if settings.compiled else self._advance
         self.refresh()
 
     def refresh(self) -> None:
         """Take over the ensemble's present weights."""
-        self._nets = PackedEnsemble(self._ensemble, self._settings.precision)
+        self._nets = PackedEnsemble(self._ensemble, self._settings.kernel)
         self._typical_change = self._ensemble.target_deviation.clone()
 
     def draw_noise(self, horizon: int) -> Tensor:
@@ -95,27 +99,47 @@ class Rollouts:
         costs, values, states = zip(*(job.result() for job in jobs), strict=True)
         return Outcome(torch.cat(costs), torch.cat(values), torch.cat(states, dim=1))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _block(self, start: Tensor, actions: Tensor, noise: Tensor) -> Outcome:
-        task, e, r, n = self._task, self._nets.members, self._settings.particles_per_net, len(actions)
-        states = start.expand(e, r, n, -1)
-        means = [start.expand(n, -1)]
-        values, risk = torch.zeros(n), torch.zeros(n)
-        for action, draw in zip(actions.unbind(1), noise, strict=True):
-            repeated = action.expand(e, r, n, -1)
-            inputs = task.model_inputs(states, repeated)
-            mean, deviation = self._nets(inputs.reshape(e, r * n, -1))
-            outputs = torch.addcmul(mean.view(e, r, n, -1), deviation.view(e, r, n, -1), draw)
-            following = task.next_state(states, repeated, outputs)
-            values += task.reward(states, repeated, following).mean(dim=(0, 1))
-            risk += self._risk(outputs, following)
-            means.append(following.mean(dim=(0, 1)))
-            states = following
-        costs = risk - values
+        e, r, n = self._nets.members, self._settings.particles_per_net, len(actions)
+        states = start.expand(e, r, n, -1).contiguous()
+        steps = [action.expand(e, r, n, -1) for action in actions.unbind(1)]
+        means, scores = [start.expand(n, -1)], []
+        inputs = self._nets.scaled(self._task.model_inputs(states, steps[0]))
+        for action, following, draw in zip(steps, [*steps[1:], steps[-1]], noise, strict=True):
+            heads = self._nets.heads(inputs.reshape(e, r * n, -1))
+            states, inputs, mean, score = self._step(states, action, following, heads.view(e, r, n, -1), draw)
+            means.append(mean)
+            scores.append(score)
+        values, risks = torch.stack(scores).sum(dim=0)
+        costs = risks - values
         usable = costs.isfinite()
         return Outcome(
             torch.where(usable, costs, torch.inf), torch.where(usable, values, -torch.inf), torch.stack(means)
         )
+
+    def _advance(
+        self, states: Tensor, action: Tensor, following: Tensor, heads: Tensor, draw: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One step of all particles from what the nets said of it; everything between two evaluations of the nets.
+
+        Args:
+            states: (e, r, n, d) before the step.
+            action: (e, r, n, a) of the step.
+            following: (e, r, n, a) action of the next step.
+            heads: (e, r, n, 2 o) from the nets' last layers.
+            draw: (r, 1, o) noise.
+
+        Returns:
+            States (e, r, n, d) after the step, scaled inputs (e, r, n, i) of the next, mean states (n, d), and rewards
+            and risk (2, n).
+        """
+        mean, deviation = self._nets.distribution(heads)
+        outputs = torch.addcmul(mean, deviation, draw)
+        after = self._task.next_state(states, action, outputs)
+        reward = self._task.reward(states, action, after).mean(dim=(0, 1))
+        inputs = self._nets.scaled(self._task.model_inputs(after, following))
+        return after, inputs, after.mean(dim=(0, 1)), torch.stack((reward, self._risk(outputs, after)))
 
     def _risk(self, outputs: Tensor, states: Tensor) -> Tensor:
         """`w_e E_t + w_v max(0, P_t - δ)` (n,) of outputs (e, r, n, o) that lead to `states` (e, r, n, d)."""

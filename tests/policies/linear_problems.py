@@ -95,6 +95,6 @@ def best_cost(matrix: FloatArray, state: FloatArray, horizon: int, effort: float
     gain: FloatArray = np.zeros((b.shape[1], d))
     for _ in range(horizon):
         p = np.eye(d) + cost_to_go
-        gain = np.linalg.solve(effort * np.eye(b.shape[1]) + b.T @ p @ b, b.T @ p @ a)
-        cost_to_go = a.T @ p @ (a - b @ gain)
+        gain = np.asarray(np.linalg.solve(effort * np.eye(b.shape[1]) + b.T @ p @ b, b.T @ p @ a), np.float64)
+        cost_to_go = np.asarray(a.T @ p @ (a - b @ gain), dtype=np.float64)
     return float(state @ cost_to_go @ state), -gain @ state

@@ -30,7 +30,7 @@ both = pytest.mark.parametrize("optimizer", [ICEM, MPPI], ids=["icem", "mppi"])
 def integrator_planner(
     optimizer: Mapping[str, object], clock: ManualClock, task: TaskModel | None = None, **rollouts: object
 ) -> FastPlanner:
-    settings = {"horizon": 8, "optimizer": optimizer, "rollouts": {"precision": "float32", "threads": 1} | rollouts}
+    settings = {"horizon": 8, "optimizer": optimizer, "rollouts": {"kernel": "float32", "threads": 1} | rollouts}
     return FastPlanner(
         QuadraticTask(states=2, actions=1) if task is None else task,
         linear_members([DOUBLE_INTEGRATOR] * 2),

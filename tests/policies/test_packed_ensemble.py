@@ -4,8 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.policies import packed_ensemble
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
-from robot_mbrl.policies.packed_ensemble import PackedEnsemble, Precision, has_fast_bfloat16
+from robot_mbrl.policies.native_kernel import has_fast_bfloat16, native_reason
+from robot_mbrl.policies.packed_ensemble import Kernel, PackedEnsemble, best_kernel
+
+needs_native = pytest.mark.skipif(bool(native_reason()), reason=native_reason())
+NATIVE = pytest.param("native", 0.02, marks=needs_native)
+NATIVE_KERNEL = pytest.param("native", marks=needs_native)
 
 
 def scaled_ensemble(hidden: tuple[int, ...] = (40, 40)) -> ProbabilisticEnsemble:
@@ -29,18 +36,18 @@ def inputs_of(ensemble: ProbabilisticEnsemble, rows: int) -> Tensor:
     return ensemble.input_mean + ensemble.input_deviation * noise
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.02)])
+@pytest.mark.parametrize(("kernel", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.02), NATIVE])
 @pytest.mark.parametrize("hidden", [(40, 40), (16,), ()])
 @pytest.mark.parametrize("rows", [1, 7, 65])
 @torch.no_grad()
 def test_it_gives_the_elites_means_and_deviations(
-    precision: Precision, tolerance: float, hidden: tuple[int, ...], rows: int
+    kernel: Kernel, tolerance: float, hidden: tuple[int, ...], rows: int
 ) -> None:
     """Compared in the outputs' own scales: bfloat16 keeps 8 bits, an error of some thousandths after a few layers."""
     ensemble = scaled_ensemble(hidden)
     x = inputs_of(ensemble, rows)
     mean, log_variance = ensemble(x.expand(3, rows, 6))
-    packed = PackedEnsemble(ensemble, precision)
+    packed = PackedEnsemble(ensemble, kernel)
     packed_mean, packed_deviation = packed(x.expand(2, rows, 6).contiguous())
     assert packed.members == 2
     scale = ensemble.output_deviation
@@ -59,6 +66,32 @@ def test_bfloat16_sees_inputs_more_finely_than_its_own_eight_bits() -> None:
     assert mean.flatten().tolist() == pytest.approx([0.0, 0.064], rel=0.01)
 
 
+@pytest.mark.parametrize("kernel", ["float32", "bfloat16", NATIVE_KERNEL])
+@torch.no_grad()
+def test_a_nan_or_an_infinity_spoils_its_own_row_and_no_other(kernel: Kernel) -> None:
+    ensemble = scaled_ensemble()
+    x = inputs_of(ensemble, 9).repeat(2, 1, 1)
+    x[0, 3, 2], x[1, 7, 0] = torch.nan, torch.inf
+    mean, _ = PackedEnsemble(ensemble, kernel)(x)
+    spoilt = (~mean.isfinite().all(dim=-1)).nonzero().tolist()
+    assert spoilt == [[0, 3], [1, 7]]
+
+
+@needs_native
+def test_a_layer_that_the_native_kernel_has_no_room_for_is_left_to_torch() -> None:
+    settings = EnsembleSettings(members=1, elites=1, hidden=(1040,), weight_decay=(0.0, 0.0))
+    ensemble = ProbabilisticEnsemble(2, 1, settings, torch.Generator().manual_seed(0))
+    assert best_kernel(ensemble) == "bfloat16"
+    with pytest.raises(ConfigError, match=r"^a layer of 1040 columns: the native kernel has room for 1024$"):
+        PackedEnsemble(ensemble, "native")
+
+
+def test_a_native_kernel_that_cannot_be_had_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed_ensemble, "native_reason", lambda: "there is no compiler")
+    with pytest.raises(ConfigError, match=r"^kernel native: there is no compiler; give auto, bfloat16 or float32$"):
+        PackedEnsemble(scaled_ensemble(), "native")
+
+
 @torch.no_grad()
 def test_it_is_a_copy() -> None:
     ensemble = scaled_ensemble()
@@ -71,5 +104,7 @@ def test_it_is_a_copy() -> None:
 
 
 def test_auto_takes_what_the_processor_has() -> None:
-    expected = "bfloat16" if has_fast_bfloat16() else "float32"
-    assert PackedEnsemble(scaled_ensemble()).precision == expected
+    ensemble = scaled_ensemble()
+    expected = "float32" if not has_fast_bfloat16() else "bfloat16" if native_reason() else "native"
+    assert best_kernel(ensemble) == expected
+    assert PackedEnsemble(ensemble).kernel == expected

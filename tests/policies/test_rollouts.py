@@ -18,7 +18,7 @@ from tests.policies.linear_problems import (
 def roll_out(
     task: TaskModel, ensemble: ProbabilisticEnsemble, actions: torch.Tensor, start: float = 0.0, **settings: object
 ) -> Outcome:
-    numbers = RolloutSettings.model_validate({"precision": "float32", "violation_weight": 0.0} | settings)
+    numbers = RolloutSettings.model_validate({"kernel": "float32", "violation_weight": 0.0} | settings)
     rollouts = Rollouts(task, ensemble, numbers, torch.Generator().manual_seed(0))
     return rollouts(torch.full((task.states,), start), actions, rollouts.draw_noise(actions.shape[1]))
 
@@ -136,7 +136,7 @@ def test_noise_has_the_deviation_that_the_nets_predict() -> None:
 
 def test_refresh_takes_over_the_present_weights() -> None:
     ensemble = drifting_members(1.0)
-    rollouts = Rollouts(line(), ensemble, RolloutSettings(precision="float32"), torch.Generator())
+    rollouts = Rollouts(line(), ensemble, RolloutSettings(kernel="float32"), torch.Generator())
     with torch.no_grad():
         ensemble.biases[0][0, 0, 0] = 2.0
     start, actions, noise = torch.zeros(1), torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1)

@@ -1,0 +1,155 @@
+"""Builds and loads `ensemble_kernel.cpp`: all layers of all nets in one call, several times as fast as one by one.
+
+The kernel is compiled for this very processor on first use, by the C++ compiler that is there, into the user's cache
+folder (`$XDG_CACHE_HOME` or `~/.cache`, below it `robot_mbrl`). Without a compiler, or a processor that multiplies
+bfloat16, `policies.packed_ensemble` goes on with torch's operators.
+
+Shapes: e nets, b rows, i inputs, o outputs.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from robot_mbrl.contracts.errors import ConfigError
+
+SOURCE: Final = "ensemble_kernel.cpp"
+FLAGS: Final = ("-O3", "-std=c++17", "-march=native", "-fPIC", "-shared")
+COMPILERS: Final = ("c++", "g++", "clang++")
+
+WIDEST: Final = 1024
+"""Columns of a layer that the kernel has room for."""
+
+_LANES: Final = 16
+_PANEL: Final = 64
+"""Columns of a register and of a panel, as in the source."""
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this processor has AVX512_BF16; others emulate bfloat16, far slower than float32."""
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+def native_reason() -> str:
+    """Why the kernel cannot be used here, in words; empty when it can."""
+    if not has_fast_bfloat16():
+        return "the processor has no AVX512_BF16"
+    try:
+        _library()
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+class NativeNets:
+    """Nets of equal sizes, packed for the kernel.
+
+    Attributes:
+        outputs: o.
+    """
+
+    def __init__(self, nets: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> None:
+        """Pack layers of `nets`: weight (inputs, outputs) and bias (outputs,) of each, float32.
+
+        Raises:
+            ConfigError: the kernel cannot be built, or a layer is too wide.
+        """
+        self._evaluate = _library().evaluate_nets
+        inputs = nets[0][0][0].shape[0]
+        widths = [weight.shape[1] for weight, _ in nets[0]]
+        if max(widths) > WIDEST:
+            raise ConfigError(f"a layer of {max(widths)} columns: the native kernel has room for {WIDEST}")
+        self.outputs = widths[-1]
+        padded = [2 * inputs, *(_up(width, _LANES) for width in widths)]
+        self._weights, self._biases = [], []
+        for net in nets:
+            for layer, (weight, bias) in enumerate(net):
+                # The inputs come as two parts of 8 bits each, which meet the same weights.
+                parts = weight.repeat(2, 1) if layer == 0 else weight
+                self._weights.append(_packed(parts, padded[layer], padded[layer + 1]))
+                self._biases.append(torch.nn.functional.pad(bias, (0, padded[layer + 1] - len(bias))))
+        self._padded_outputs = padded[-1]
+        self._layers = len(widths)
+        self._widths = (ctypes.c_int32 * len(padded))(*padded)
+        self._weight_addresses = _addresses(self._weights)
+        self._bias_addresses = _addresses(self._biases)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Outputs (e, b, o) float32 for inputs (e, b, i) float32. Frees the interpreter's lock while it computes."""
+        nets, rows = z.shape[:2]
+        high = z.bfloat16()
+        x = torch.cat((high, (z - high).bfloat16()), dim=-1)
+        y = torch.empty(nets, rows, self._padded_outputs)
+        self._evaluate(
+            ctypes.c_void_p(x.data_ptr()),
+            nets,
+            rows,
+            self._layers,
+            self._widths,
+            self._weight_addresses,
+            self._bias_addresses,
+            ctypes.c_void_p(y.data_ptr()),
+        )
+        return y[..., : self.outputs]
+
+
+def _packed(weight: Tensor, inputs: int, outputs: int) -> Tensor:
+    """`weight` padded to (inputs, outputs), in bfloat16, panel by panel; a column's weights for two inputs adjoin."""
+    padded = torch.nn.functional.pad(weight, (0, outputs - weight.shape[1], 0, inputs - weight.shape[0]))
+    pairs = padded.view(inputs // 2, 2, outputs)
+    panels = [pairs[..., first : first + _PANEL].transpose(1, 2).reshape(-1) for first in range(0, outputs, _PANEL)]
+    return torch.cat(panels).bfloat16()
+
+
+def _addresses(tensors: Sequence[Tensor]) -> Any:
+    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+
+
+def _up(number: int, step: int) -> int:
+    return -(-number // step) * step
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """The loaded kernel.
+
+    Raises:
+        ConfigError: there is no compiler, it failed, or its product cannot be loaded.
+    """
+    compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
+    if compiler is None:
+        raise ConfigError(f"no C++ compiler ({', '.join(COMPILERS)}) is on the path: install one for the native kernel")
+    source = (files("robot_mbrl.policies") / SOURCE).read_bytes()
+    processor = " ".join(sorted(name for name, has in torch.cpu.get_capabilities().items() if has is True))
+    recipe = " ".join((compiler, *FLAGS, platform.machine(), processor)).encode()
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "robot_mbrl"
+    library = root / f"ensemble_kernel-{hashlib.sha256(source + recipe).hexdigest()[:16]}.so"
+    try:
+        if not library.exists():
+            _compile(compiler, source, library)
+        return ctypes.CDLL(str(library))
+    except (OSError, subprocess.CalledProcessError) as error:
+        told = error.stderr.decode(errors="replace") if isinstance(error, subprocess.CalledProcessError) else str(error)
+        raise ConfigError(f"{library}: cannot be built with {compiler} ({' '.join(told.split())[:200]})") from error
+
+
+def _compile(compiler: str, source: bytes, library: Path) -> None:
+    """Compile into a file of another name and rename it, so that nobody ever loads half a library."""
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        built = Path(folder) / "kernel.so"
+        command = [compiler, *FLAGS, "-x", "c++", "-", "-o", str(built)]
+        subprocess.run(command, input=source, check=True, capture_output=True)
+        built.replace(library)
