@@ -1,5 +1,6 @@
 """Policies by name, as `--policy NAME` or `--policy NAME:FILE` gives it. A new policy is one file and one line here."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -29,8 +30,24 @@ def _bundle(path: Path | None, space: JointSpace) -> Policy:
     return load_policy(path, space)
 
 
+_PLANNER: Final = "robot_mbrl.learning.planner_deployment"
+"""Named, not imported: it needs torch, and a robot computer without torch runs all other policies."""
+
+
+def _pets(path: Path | None, space: JointSpace) -> Policy:
+    try:
+        module = importlib.import_module(_PLANNER)
+    except ImportError as error:
+        raise ConfigError(
+            f"policy pets plans with torch, which cannot be imported ({error}): pip install 'robot-mbrl[train]'"
+        ) from error
+    policy: Policy = module.build(path, space)
+    return policy
+
+
 POLICIES: Final[dict[str, Callable[[Path | None, JointSpace], Policy]]] = {
     "bundle": _bundle,
+    "pets": _pets,
     "scripted": _scripted,
     "sine": _sine,
 }
