@@ -7,10 +7,11 @@ Rows: sequences b of t steps. What is imagined has n = t * b rows (time first) o
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies.dreamer_encoding import IMAGE, VECTOR, Observation
@@ -42,6 +43,12 @@ Batch = Mapping[str, Tensor]
     is_first, is_last, is_terminal     (b, t)
     deter, stoch (b, ...)              stored latent of the step before the first (replay context 1)
 """
+
+
+PHASES: Final = ("observe", "world losses", "imagine", "behaviour losses", "gradients", "optimizer")
+"""Of an update, by the names under which `torch.profiler` finds them."""
+
+_STEP_FIELDS: Final = ("observation", IMAGE, "action", "reward", "is_first", "is_last", "is_terminal")
 
 
 class Losses(NamedTuple):
@@ -145,10 +152,12 @@ class Dreamer:
             ConfigError: the batch lacks a field, or one has another shape than the spaces say.
         """
         losses = self.losses(batch)
-        gradients = torch.autograd.grad(torch.stack(list(losses.scaled.values())).sum(), self._parameters)
-        self.model.percentiles.copy_(losses.percentiles)
-        norm = self._optimizer.step(gradients)
-        self.model.behaviour.follow()
+        with record_function(PHASES[4]):
+            gradients = torch.autograd.grad(torch.stack(list(losses.scaled.values())).sum(), self._parameters)
+        with record_function(PHASES[5]):
+            norm = self._optimizer.step(gradients)
+            self.model.percentiles.copy_(losses.percentiles)
+            self.model.behaviour.follow()
         metrics = {f"loss/{name}": value.detach() for name, value in losses.scaled.items()}
         return TrainingStep(metrics | losses.figures | {"gradient_norm": norm}, losses.latents)
 
@@ -161,41 +170,45 @@ class Dreamer:
         self._require(batch)
         rows, steps = batch["reward"].shape
         noise = self._random(steps, rows, self.settings.latents)
-        keep, drive, evidence = self._prepare(batch)
-        start = LatentState(batch["deter"], batch["stoch"])
-        states, posterior = scan(self._scan, start, keep, drive, evidence, noise)
-        features = torch.cat(states, -1)
-        world = self._world_losses(batch, features, states.deter, posterior)
-        imagined = self._imagine(LatentState(*(value.detach().flatten(0, 1) for value in states)))
-        behaviour, figures, percentiles = self._behaviour_losses(batch, features, imagined, self.model.percentiles)
+        start, seen = LatentState(batch["deter"], batch["stoch"]), _time_first(batch)
+        with record_function(PHASES[0]):
+            keep, drive, evidence = self._prepare(seen)
+            states, posterior = scan(self._scan, start, keep, drive, evidence, noise)
+            features = torch.cat(states, -1)
+        with record_function(PHASES[1]):
+            world = self._world_losses(seen, features, states.deter, posterior)
+        with record_function(PHASES[2]):
+            imagined = self._imagine(LatentState(*(value.detach().flatten(0, 1) for value in states)))
+        with record_function(PHASES[3]):
+            behaviour, figures, percentiles = self._behaviour_losses(seen, features, imagined, self.model.percentiles)
         latents = LatentState(*(value.detach().transpose(0, 1) for value in states))
         return Losses(world | behaviour, figures, latents, percentiles)
 
     def _random(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self._generator).to(self.device)
 
-    def _prepare_inputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def _prepare_inputs(self, seen: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """What the scan needs of all steps, time first: keep, drive, evidence."""
         world = self.model.world
-        keep = 1.0 - batch["is_first"].float().transpose(0, 1).unsqueeze(-1)
-        drive = world.dynamics.drive(batch["action"].transpose(0, 1) * keep)
-        evidence = world.dynamics.evidence(world.encoder(_observations(batch)))
+        keep = 1.0 - seen["is_first"].unsqueeze(-1)
+        drive = world.dynamics.drive(seen["action"] * keep)
+        evidence = world.dynamics.evidence(world.encoder(_observations(seen)))
         return keep, drive, evidence
 
-    def _losses_of_world(self, batch: Batch, features: Tensor, deter: Tensor, posterior: Tensor) -> dict[str, Tensor]:
+    def _losses_of_world(self, seen: Batch, features: Tensor, deter: Tensor, posterior: Tensor) -> dict[str, Tensor]:
         """Means over all steps, scaled, of what teaches the world model and its doubt; everything time first."""
         world, settings = self.model.world, self.settings
         narrow = features.to(self._precision)
         prior = world.dynamics.prior(deter.to(self._precision))
         kl = kl_losses(posterior, prior, settings.free_nats)
-        target = continue_target(_time_first(batch, "is_terminal"), settings.discount)
-        within = 1.0 - _time_first(batch, "is_first")[1:]
-        action = batch["action"].transpose(0, 1)[1:]
+        target = continue_target(seen["is_terminal"], settings.discount)
+        within = 1.0 - seen["is_first"][1:]
+        action = seen["action"][1:]
         probabilities = posterior.exp().flatten(-2)
         doubt = world.doubt.loss(narrow[:-1].flatten(0, 1), action.flatten(0, 1), probabilities[1:].flatten(0, 1))
         return {
-            "reconstruction": world.decoder.loss(narrow, _observations(batch)).mean(),
-            "reward": two_hot_loss(world.reward(narrow), _time_first(batch, "reward"), self.model.bins).mean(),
+            "reconstruction": world.decoder.loss(narrow, _observations(seen)).mean(),
+            "reward": two_hot_loss(world.reward(narrow), seen["reward"], self.model.bins).mean(),
             "continue": binary_loss(world.going_on(narrow).squeeze(-1), target).mean(),
             "dynamics": settings.dynamics_scale * kl.dynamics.mean(),
             "representation": settings.representation_scale * kl.representation.mean(),
@@ -230,7 +243,7 @@ class Dreamer:
         return features, action, deter, stoch
 
     def _losses_of_behaviour(
-        self, batch: Batch, features: Tensor, imagined: Imagined, percentiles: Tensor
+        self, seen: Batch, features: Tensor, imagined: Imagined, percentiles: Tensor
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
         """Losses of actor and critic, figures, and the running percentiles with these returns in them."""
         model, settings, behaviour = self.model, self.settings, self.model.behaviour
@@ -250,7 +263,7 @@ class Dreamer:
         losses = {
             "actor": actor_loss(probability, entropy, advantage, weights, settings.entropy).mean(),
             "critic": critic_loss(logits[:-1], returns, slow, weights, model.bins, settings.slow_scale).mean(),
-            "replay_critic": settings.replay_value_scale * self._replay_critic_loss(batch, features, returns[0]),
+            "replay_critic": settings.replay_value_scale * self._replay_critic_loss(seen, features, returns[0]),
         }
         figures = {
             "return": returns.mean(),
@@ -262,7 +275,7 @@ class Dreamer:
         }
         return losses, figures, percentiles
 
-    def _replay_critic_loss(self, batch: Batch, features: Tensor, imagined_returns: Tensor) -> Tensor:
+    def _replay_critic_loss(self, seen: Batch, features: Tensor, imagined_returns: Tensor) -> Tensor:
         """The critic on replayed states (t, b, f), whose gradient reaches the world model.
 
         Its λ-returns have replayed rewards and are bootstrapped by `imagined_returns` (t * b,) from each state.
@@ -271,10 +284,9 @@ class Dreamer:
         narrow = features.to(self._precision)
         logits = model.behaviour.critic(narrow)[:-1]
         bootstrap = imagined_returns.view(features.shape[:2])
-        continues = continue_target(_time_first(batch, "is_terminal"), settings.discount)
-        unbroken = 1.0 - _time_first(batch, "is_last")
-        rewards = _time_first(batch, "reward")
-        returns = lambda_returns(rewards, continues, bootstrap, settings.trace * unbroken)
+        continues = continue_target(seen["is_terminal"], settings.discount)
+        unbroken = 1.0 - seen["is_last"]
+        returns = lambda_returns(seen["reward"], continues, bootstrap, settings.trace * unbroken)
         with torch.no_grad():
             slow = two_hot_mean(model.behaviour.slow_critic(narrow[:-1]), model.bins)
         return critic_loss(logits, returns, slow, unbroken[:-1], model.bins, settings.slow_scale).mean()
@@ -329,10 +341,12 @@ def _compiler(settings: DreamerSettings) -> Callable[[Any], Any]:
     return lambda function: torch.compile(function, fullgraph=True, dynamic=False)
 
 
-def _observations(batch: Batch) -> dict[str, Tensor]:
+def _observations(seen: Batch) -> dict[str, Tensor]:
     names = {VECTOR: "observation", IMAGE: IMAGE}
-    return {key: batch[name].transpose(0, 1) for key, name in names.items() if name in batch}
+    return {key: seen[name] for key, name in names.items() if name in seen}
 
 
-def _time_first(batch: Batch, name: str) -> Tensor:
-    return batch[name].float().transpose(0, 1)
+def _time_first(batch: Batch) -> dict[str, Tensor]:
+    """All fields of each step as (t, b, ...), in float32 but for images."""
+    fields = {name: value.transpose(0, 1).contiguous() for name, value in batch.items() if name in _STEP_FIELDS}
+    return {name: value if name == IMAGE else value.float() for name, value in fields.items()}
