@@ -4,6 +4,7 @@ What cannot be run as it stands is held to something else: a `make` target to th
 `doctor` names.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -40,6 +41,7 @@ def commands() -> list[str]:
 COMMANDS = commands()
 EMULATED = [line for line in COMMANDS if LINK in line]
 ON_HARDWARE = [line for line in COMMANDS if HARDWARE in line]
+ON_THE_TWIN = [line for line in COMMANDS if "--robot twin" in line]
 
 
 def words(line: str, folder: Path) -> list[str]:
@@ -60,7 +62,7 @@ def torque_at(link: Path) -> list[bool]:
 
 
 def test_every_command_is_held_to_something() -> None:
-    rest = [line for line in COMMANDS if line not in EMULATED + ON_HARDWARE + ["robot-mbrl doctor"]]
+    rest = [line for line in COMMANDS if line not in EMULATED + ON_HARDWARE + ON_THE_TWIN + ["robot-mbrl doctor"]]
     assert set(rest) == {
         ". .venv/bin/activate",
         "sudo usermod -aG dialout $USER",
@@ -169,6 +171,15 @@ def test_calibrate_asks_for_hands(folder: Path) -> None:
     assert "Hold EVERY joint in the middle" in outcome.out
     assert "shoulder_pan: move it from stop to stop" in outcome.out
     assert outcome.code == 4, "a joint that nobody moved is not calibrated"
+
+
+def test_the_example_trajectory_on_the_twin(folder: Path) -> None:
+    """Its first two seconds; `tests/policies` has looked at the rest."""
+    (line,) = ON_THE_TWIN
+    flags = ("--log-dir", str(folder / "logs"), "--session", f"test-readme-{os.getpid()}", "--seconds", "2")
+    outcome = run(folder, *words(line.replace("examples/", f"{ROOT}/examples/"), folder), *flags, answers="y\n")
+    assert outcome.code == 0, outcome
+    assert "the run's 2 s are over" in outcome.out
 
 
 def test_make_demo(folder: Path) -> None:

@@ -9,9 +9,11 @@ from numpy.testing import assert_allclose
 from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.errors import ConfigError, LimitViolation, RobotMbrlError
 from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.policies.joint_space import SMOOTH_STEP_PEAK, JointSpace, smooth_step
 from robot_mbrl.policies.registry import POLICIES, build_policy
-from robot_mbrl.policies.scripted import ScriptedPolicy, Trajectory, Waypoint
+from robot_mbrl.policies.scripted import ScriptedPolicy, Trajectory, Waypoint, load_trajectory
+from robot_mbrl.sim.geometry import MujocoGeometry
 
 SPACE = JointSpace(
     arm="two_joints",
@@ -129,3 +131,27 @@ def test_wrong_names_and_files_are_refused(tmp_path: Path, spec: str, content: s
     with pytest.raises(ConfigError) as caught:
         build_policy(spec.replace("FILE", str(file)), SPACE)
     assert part in str(caught.value)
+
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "so101_wave.yaml"
+
+
+def test_the_example_leads_from_the_park_pose_clear_of_everything_and_back() -> None:
+    arm = load_arm("so101_follower")
+    space = JointSpace(
+        arm=arm.model,
+        names=arm.joint_names,
+        position_limits=np.array([joint.position_limits for joint in arm.joints]),
+        velocity_limits=np.array([joint.velocity_limit for joint in arm.joints]),
+        period=0.05,
+        lifetime=0.15,
+        clock=ManualClock(),
+    )
+    park = np.array([joint.park_position for joint in arm.joints])
+    policy, geometry = ScriptedPolicy(load_trajectory(EXAMPLE), space), MujocoGeometry(arm)
+    path = [policy.act({"time": np.array([time]), "commanded": park}).position for time in np.arange(0.0, 16.0, 0.05)]
+    assert_allclose(path[-1], park, atol=1e-9)
+    assert np.ptp([pose[0] for pose in path]) == pytest.approx(0.6, abs=1e-2)
+    nearest = min(geometry.clearance(pose).distance for pose in path)
+    assert nearest >= arm.safety.workspace.slow_clearance
+    assert min(geometry.tool_position(pose)[2] for pose in path) > arm.safety.workspace.floor
