@@ -1,11 +1,12 @@
 """`robot-mbrl eval`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from typer.core import TyperGroup
 
+from robot_mbrl.cli.eval_bundle import evaluate_bundle
 from robot_mbrl.cli.extras import needs_training
 from robot_mbrl.cli.options import Json
 
@@ -75,3 +76,24 @@ def model(
         seed=seed,
         as_json=as_json,
     )
+
+
+@app.command("bundle", epilog="\b\nExample:\n  robot-mbrl eval bundle bundles/reach --on arm --episodes 100")
+def bundle(
+    folder: Annotated[Path, typer.Argument(help="Folder of a deployment bundle for reach.")],
+    on: Annotated[
+        Literal["twin", "arm"], typer.Option(help="The task's own simulation, or the emulated arm over its wire.")
+    ] = "twin",
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes to try.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Of starts and goals, the same ones in both places.")] = 1_000_000,
+    arm: Annotated[
+        str, typer.Option(help="Name of an arm definition, or the path of a .yaml file.")
+    ] = "so101_follower",
+    as_json: Json = False,
+) -> None:
+    """Let an exported policy reach for goals, on the twin or on the emulated arm under control loop and monitor.
+
+    Tells how many episodes end within the task's tolerance. The emulated arm runs without waiting, its time is not
+    ours: an episode of 5 s takes about as long on a slow computer. Touches no hardware.
+    """
+    evaluate_bundle(folder, on, episodes, seed, arm, as_json=as_json)

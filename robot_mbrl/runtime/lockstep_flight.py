@@ -157,7 +157,8 @@ class LockstepFlight:
         Raises:
             ProcessFailed: the arm did not start to run.
         """
-        episode = Episode(policy, len(self.arm.joints))
+        goal = self._settings.goal
+        episode = Episode(policy, len(self.arm.joints), None if goal is None else np.array(goal))
         every = round(self._pace.rate / self._pace.policy_rate)
         frames: list[Record] = []
 

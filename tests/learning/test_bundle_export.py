@@ -6,22 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from onnx import helper
 
 from robot_mbrl.contracts.clock import ManualClock
-from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import arm_names, load_arm
-from robot_mbrl.learning.bundle_export import code_version, describe_policy, kinematic_chain
-from robot_mbrl.policies.bundle import read_bundle, write_bundle
-from robot_mbrl.policies.bundle_manifest import POLICY
+from robot_mbrl.learning.bundle_export import code_version, kinematic_chain
+from robot_mbrl.policies.bundle import read_bundle
 from robot_mbrl.policies.joint_space import OBSERVED
 from robot_mbrl.policies.kinematic_chain import ToolPosition
 from robot_mbrl.policies.onnx_policy import OnnxPolicy
 from robot_mbrl.runtime.policy_process import joint_space
 from robot_mbrl.runtime.settings import DeploySettings, LoopSettings, TwinSettings
 from robot_mbrl.sim.geometry import MujocoGeometry
-from robot_mbrl.sim.tasks import TaskEnv, make_env
-from tests.policies.synthetic_bundles import graph_model, tensor
+from robot_mbrl.sim.tasks import make_env
+from tests.learning.task_bundles import linear_bundle
 
 
 @pytest.mark.parametrize("name", arm_names())
@@ -33,30 +30,14 @@ def test_the_chain_is_mujocos(name: str) -> None:
         assert_allclose(place(position), geometry.tool_position(position), atol=1e-12)
 
 
-def linear_bundle(folder: Path, environment: TaskEnv, weight: FloatArray) -> Path:
-    """A bundle for the environment's task with the policy a = tanh(o W)."""
-    size, actions = weight.shape
-    model = graph_model(
-        [
-            helper.make_node("MatMul", ["observation", "weight"], ["sum"]),
-            helper.make_node("Tanh", ["sum"], ["action"]),
-        ],
-        [tensor("observation", 1, size)],
-        [tensor("action", 1, actions)],
-        weight=weight.astype(np.float32),
-    )
-    description = describe_policy(environment.task, (), learner="chance", training={"seed": 0}, data="none")
-    write_bundle(folder, description, {POLICY: model.SerializeToString()})
-    return folder
-
-
 @pytest.mark.parametrize("task", ["reach", "push"])
 def test_the_policy_sets_the_targets_that_the_twin_would(tmp_path: Path, task: str) -> None:
     """Observations are built from what a deployment sees; the targets must be those of the task, step by step."""
     environment = make_env(task)
     layout, arm = environment.task.layout, environment.task.arm
     weight = np.random.default_rng(0).normal(0.0, 1.0, (layout.size, len(arm.joints)))
-    bundle = read_bundle(linear_bundle(tmp_path / "bundle", environment, weight))
+    bias = np.zeros(len(arm.joints))
+    bundle = read_bundle(linear_bundle(tmp_path / "bundle", environment.task, weight, bias))
     deployment = DeploySettings(robot=TwinSettings(), goal=(0.2, 0.0, 0.1), loop=LoopSettings(policy_rate=20.0))
     space = replace(joint_space(arm, deployment, ManualClock()), observed=(*OBSERVED, *layout.slices))
     policy = OnnxPolicy(bundle, space)
@@ -66,7 +47,7 @@ def test_the_policy_sets_the_targets_that_the_twin_would(tmp_path: Path, task: s
         action = policy.act(
             parts | {"position": parts["joints"], "velocity": parts["velocities"], "commanded": parts["targets"]}
         )
-        seen, *_ = environment.step(np.tanh(seen @ weight))
+        seen, *_ = environment.step(seen @ weight)
         assert_allclose(action.position, layout.part(seen, "targets"), atol=1e-5)
 
 
