@@ -42,8 +42,8 @@ SETTINGS, REPLAY, CHECKPOINTS, BEST, CURVE, PREDICTIONS, BOARD = (
     "tensorboard",
 )
 PROGRESS, LEARNER, COLLECTOR = "progress.json", "learner.safetensors", "collector.safetensors"
-_MAY_CHANGE: Final = {"steps", "threads"}
-"""Settings with which a run may go on although it began with others."""
+_MAY_CHANGE: Final = {"steps", "threads", "compiled"}
+"""Settings with which a run may go on although it began with others; the last two change how sums are rounded."""
 
 
 class DreamerRunSettings(Settings):
@@ -66,7 +66,10 @@ class DreamerRunSettings(Settings):
         checkpoint_every: actions between checkpoints.
         size: of the Dreamer: 1M, 12M or 25M.
         dreamer: replaces values of that size's settings, by key.
-        threads: processors to compute on; a run gives the same numbers with the same count only.
+        threads: processors to compute on.
+        compiled: have `torch.compile` fuse the updates: takes a C++ compiler, and some minutes at the first of them.
+
+    A run gives the same numbers with the same `threads` and `compiled` only.
     """
 
     task: str
@@ -86,6 +89,7 @@ class DreamerRunSettings(Settings):
     size: str = "1M"
     dreamer: dict[str, Any] = Field(default_factory=dict)
     threads: int = Field(default=1, ge=1, le=256)
+    compiled: bool = False
 
     @model_validator(mode="after")
     def _the_replay_holds_sequences(self) -> Self:

@@ -249,7 +249,7 @@ def make_crew(settings: DreamerRunSettings, device: str = "cpu") -> Crew:
         return make_vector_env(settings.task, count, arm=settings.arm, repeat=settings.repeat, threads=settings.threads)
 
     training = environments(settings.environments)
-    resolved = resolved_settings(settings.size, settings.dreamer)
+    resolved = resolved_settings(settings.size, {**settings.dreamer, "compiled": settings.compiled})
     seed = int(np.random.SeedSequence([settings.seed, _LEARNER]).generate_state(1)[0])
     spaces = training.spaces
     learner = DreamerLearner(dreamer_spaces(spaces), resolved, seed, device, spaces.magnitudes)
