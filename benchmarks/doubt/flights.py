@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -133,8 +133,10 @@ def fly(kind: str, seed: int, seconds: float = SECONDS) -> Flight:
 
 def fly_all(
     jobs: Iterable[Job], folder: Path, workers: int, progress: Callable[[], None] = lambda: None
-) -> Iterator[Flight]:
+) -> list[Flight]:
     """Fly `jobs` in processes of their own, or read what an earlier run has left of them in `folder`; in their order.
+
+    Calls `progress` after each that is flown.
 
     Raises:
         RobotMbrlError: the arm could not be flown.
@@ -143,11 +145,11 @@ def fly_all(
     folder.mkdir(parents=True, exist_ok=True)
     wanted = list(jobs)
     missing = [job for job in wanted if not _file(folder, *job).exists()]
-    with ProcessPoolExecutor(workers) as pool:
-        for _ in pool.map(_fly_and_keep, missing, [folder] * len(missing), chunksize=4):
-            progress()
-    for job in wanted:
-        yield _load(folder, *job)
+    if missing:
+        with ProcessPoolExecutor(workers) as pool:
+            for _ in pool.map(_fly_and_keep, missing, [folder] * len(missing), chunksize=4):
+                progress()
+    return [_load(folder, *job) for job in wanted]
 
 
 def _fly_and_keep(job: Job, folder: Path) -> None:
