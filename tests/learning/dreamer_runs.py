@@ -25,10 +25,10 @@ def lively_learner(task: str = "reach", seed: int = 0) -> DreamerLearner:
     return learner
 
 
-def write_run(path: Path, task: str = "reach", best: bool = True) -> DreamerLearner:
+def write_run(path: Path, task: str = "reach", best: bool = True, seed: int = 0) -> DreamerLearner:
     """Make `path` the folder of a run on `task`; returns the learner in it."""
     DreamerFolder(path).begin(DreamerRunSettings(task=task, dreamer=SMALL))
-    learner = lively_learner(task if task in TASKS else "reach")
+    learner = lively_learner(task if task in TASKS else "reach", seed)
     if best:
         learner.save(path / BEST)
     return learner

@@ -13,6 +13,7 @@ from robot_mbrl.learning.dreamer_export import DreamerStep, export_run
 from robot_mbrl.learning.onnx_export import largest_difference
 from robot_mbrl.learning.sequence_learner import Latent
 from robot_mbrl.policies.bundle import read_bundle
+from robot_mbrl.policies.bundle_manifest import POLICY
 from robot_mbrl.policies.onnx_policy import load_policy
 from robot_mbrl.policies.onnx_step import OnnxStep
 from robot_mbrl.runtime.policy_process import joint_space
@@ -108,10 +109,10 @@ def test_a_bundle_is_not_written_over(tmp_path: Path, exported: Path) -> None:
 
 
 def test_a_policy_that_is_another_one_in_onnxruntime_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_run(tmp_path / "run")
-    other = dreamer_export.export_dreamer(lively_learner(seed=1).dreamer.model)
+    write_run(tmp_path / "run", seed=1)
+    other = (exported / POLICY).read_bytes()
     monkeypatch.setattr(dreamer_export, "export_dreamer", lambda _: other)
     with pytest.raises(ConfigError, match=r"differs from torch's by .* within 50 steps, limit 0\.0001: nothing was"):
         export_run(tmp_path / "run", tmp_path / "bundle", parity_steps=50)
