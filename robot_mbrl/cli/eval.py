@@ -97,3 +97,20 @@ def bundle(
     ours: an episode of 5 s takes about as long on a slow computer. Touches no hardware.
     """
     evaluate_bundle(folder, on, episodes, seed, arm, as_json=as_json)
+
+
+@app.command("dreamer", epilog="\b\nExample:\n  robot-mbrl eval dreamer runs/dreamer-reach --episodes 100")
+def dreamer(
+    folder: Annotated[Path, typer.Argument(help="Run folder of `robot-mbrl train dreamer`.")],
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes, side by side.")] = 100,
+    newest: Annotated[bool, typer.Option("--newest", help="Take the newest weights instead of the best ones.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the episodes.")] = 1_000_000,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads of networks and simulation.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Run episodes apart from training with the policy that a run has learned, taking the mode of its actions.
+
+    Prints mean return, final distance and the share of episodes that ended at the goal. Touches no hardware.
+    """
+    module = needs_training("eval dreamer", "eval_dreamer")
+    module.evaluate_run(folder, episodes, seed, threads, newest=newest, as_json=as_json)

@@ -1,12 +1,13 @@
 """`robot-mbrl train dreamer`: from settings to a run that goes on, and one line for what cannot be."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from robot_mbrl.contracts.config import dump_settings
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.learning.dreamer_run import CURVE, DreamerFolder, DreamerRunSettings
+from robot_mbrl.learning.dreamer_run import DreamerFolder, DreamerRunSettings
 from tests.cli.program import assert_one_line, run_here
 
 TINY = DreamerRunSettings(
@@ -35,7 +36,12 @@ def test_a_run_is_begun_from_a_file_and_goes_on_without_one(tmp_path: Path, caps
     assert outcome.code == 0, outcome
     assert "24 actions, 3 updates" in outcome.out
     assert DreamerFolder(run).settings() == TINY.model_copy(update={"steps": 24})
-    assert not (run / CURVE).exists() or (run / CURVE).read_text().count("\n") == 1
+    assert_one_line(run_here(capsys, "eval", "dreamer", str(run)), ConfigError.exit_code, "not evaluated yet")
+    outcome = run_here(capsys, "eval", "dreamer", str(run), "--newest", "--episodes", "2", "--json")
+    figures = json.loads(outcome.out)
+    assert figures["episodes"] == len(figures["returns"]) == 2
+    assert figures["mean_return"] == pytest.approx(sum(figures["returns"]) / 2)
+    assert figures["success"] is None
 
 
 @pytest.mark.parametrize(

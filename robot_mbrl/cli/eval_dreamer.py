@@ -1,0 +1,65 @@
+"""What `robot-mbrl eval dreamer` does once its libraries are there."""
+
+import json
+from pathlib import Path
+
+import torch
+import typer
+
+from robot_mbrl.cli.terminal import console
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.dreamer_learner import DreamerLearner
+from robot_mbrl.learning.dreamer_run import BEST, LEARNER, DreamerFolder
+from robot_mbrl.learning.sequence_evaluation import Evaluated, evaluate
+from robot_mbrl.learning.vector_env import make_vector_env
+
+
+def evaluate_run(folder: Path, episodes: int, seed: int, threads: int, *, newest: bool, as_json: bool) -> None:
+    """Evaluate the run in `folder` and print what came of it.
+
+    Raises:
+        ConfigError: the folder holds no run that has learned anything yet.
+    """
+    torch.set_num_threads(threads)
+    run = DreamerFolder(folder)
+    settings, weights = run.settings(), trained_weights(run, newest=newest)
+    learner = DreamerLearner.from_file(weights)
+    environments = make_vector_env(settings.task, episodes, arm=settings.arm, repeat=settings.repeat, threads=threads)
+    evaluated = evaluate(environments, learner, seed, kept=1, kept_rows=1)
+    environments.close()
+    if as_json:
+        typer.echo(json.dumps({"task": settings.task, "weights": str(weights), **figures(evaluated)}, indent=2))
+    else:
+        console().print(f"{folder}, {settings.task}, {weights.name}: {describe(evaluated)}", markup=False)
+
+
+def trained_weights(run: DreamerFolder, *, newest: bool) -> Path:
+    """The file of the best evaluation's learner, or of the newest checkpoint's.
+
+    Raises:
+        ConfigError: there is none yet.
+    """
+    checkpoint = run.checkpoint()
+    weights = run.path / BEST if not newest or checkpoint is None else checkpoint / LEARNER
+    if not weights.exists():
+        raise ConfigError(f"{run.path}: the run was not evaluated yet: let it train longer, or give --newest")
+    return weights
+
+
+def figures(evaluated: Evaluated) -> dict[str, object]:
+    """All episodes, and their means."""
+    return {
+        "episodes": len(evaluated.ends),
+        "mean_return": evaluated.mean_return,
+        "distance": evaluated.distance,
+        "success": evaluated.success,
+        "returns": [end.returned for end in evaluated.ends],
+    }
+
+
+def describe(evaluated: Evaluated) -> str:
+    """The means in one line."""
+    told = f"{len(evaluated.ends)} episodes, mean return {evaluated.mean_return:.1f}"
+    if evaluated.distance is not None:
+        told += f", final distance {evaluated.distance * 1000.0:.1f} mm"
+    return told if evaluated.success is None else f"{told}, success {evaluated.success:.0%}"
