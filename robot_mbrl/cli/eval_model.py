@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
@@ -48,6 +49,7 @@ def analyse_run(
     Raises:
         ConfigError: the folder holds no trained run, or `recorded` is another task's.
     """
+    torch.set_num_threads(1)  # the planner has threads of its own, and figures shall not depend on the processors
     run = load_run(folder)
     cases = _play(run, episodes, seed, random=random) if recorded is None else _read(run, recorded)
     windows = cut_windows(cases, max(HORIZONS), _STARTS, np.random.default_rng(seed))
