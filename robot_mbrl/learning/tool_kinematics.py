@@ -55,15 +55,18 @@ class ToolKinematics:
             rotation, offset = turn @ rotation, turn @ offset + place
             body = int(model.body_parentid[body])
         self._append(joint, rotation, offset)
+        single = [(joint, turn.float(), place.float()) for joint, turn, place in self._steps]
+        self._in_single = self._tool.float(), single
 
     def place(self, joints: Tensor) -> Tensor:
-        """Tool place [m] in the base frame for joint positions [rad], (..., n) -> (..., 3)."""
+        """Tool place [m] in the base frame for joint positions [rad], float32 or float64, (..., n) -> (..., 3)."""
         angles = joints.reshape(-1, self.joints).T.contiguous()
         sine, cosine = torch.sin(angles), torch.cos(angles)
-        point = self._tool.to(joints.dtype).expand(3, angles.shape[1])
-        for joint, turn, offset in self._steps:
+        tool, steps = self._in_single if joints.dtype == torch.float32 else (self._tool, self._steps)
+        point = tool.expand(3, angles.shape[1])
+        for joint, turn, offset in steps:
             turned = torch.cat((cosine[joint] * point, sine[joint] * point, point))
-            point = torch.addmm(offset.to(joints.dtype), turn.to(joints.dtype), turned)
+            point = torch.addmm(offset, turn, turned)
         return point.T.reshape(*joints.shape[:-1], 3)
 
     def _append(self, joint: int, rotation: FloatArray, offset: FloatArray) -> None:

@@ -1,17 +1,19 @@
 """The learning loop: a killed run goes on to the same results, bit by bit; what does not fit is refused."""
 
-import subprocess
-import sys
+import itertools
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from robot_mbrl.contracts.config import dump_settings
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning import run_folder, task_models_suite
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings, resolve_settings
 from robot_mbrl.learning.pets_training import train_pets
 from robot_mbrl.learning.run_folder import CURVE, SETTINGS, TRANSITIONS, Progress, RunFolder
@@ -41,30 +43,6 @@ TINY = {
     },
 }
 """Four episodes of 50 decisions each, of which three are planned, badly."""
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from robot_mbrl.contracts.config import load_settings
-from robot_mbrl.learning import {module} as module
-from robot_mbrl.learning.pets_settings import PetsTrainingSettings
-from robot_mbrl.learning.pets_training import train_pets
-
-real, calls = module.{name}, 0
-
-def until_killed(*arguments, **options):
-    global calls
-    calls += 1
-    if calls == {call}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments, **options)
-
-module.{name} = until_killed
-torch.set_num_threads(1)
-train_pets(load_settings(Path(sys.argv[1]), PetsTrainingSettings), Path(sys.argv[2]))
-"""
-"""A run that is killed by SIGKILL when a function of a module is called for the so-manieth time."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,21 +76,39 @@ def test_random_then_planned_episodes_and_evaluations_when_due(whole: tuple[Path
     assert (progress.episodes, progress.transitions, progress.steps) == (4, 200, 4000)
 
 
+def train_until_killed(folder: Path, module: ModuleType, name: str, call: int) -> None:
+    """Train in a child that a SIGKILL ends when the function `name` of `module` is called for the so-manieth time."""
+    child = os.fork()
+    if child == 0:
+        try:
+            real, calls = getattr(module, name), itertools.count(1)
+
+            def until_killed(*arguments: object) -> object:
+                if next(calls) == call:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*arguments)
+
+            setattr(module, name, until_killed)
+            train_pets(tiny(), folder)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
 @pytest.mark.parametrize(
     ("module", "name", "call"),
     [
-        pytest.param("task_models_suite", "as_float32", 130, id="in the middle of an episode"),
-        pytest.param("run_folder", "write_atomically", 6, id="when all but the progress is written"),
+        pytest.param(task_models_suite, "as_float32", 130, id="in the middle of an episode"),
+        pytest.param(run_folder, "write_atomically", 6, id="when all but the progress is written"),
     ],
 )
 def test_a_killed_run_goes_on_to_the_same_results(
-    whole: tuple[Path, Progress], tmp_path: Path, module: str, name: str, call: int
+    whole: tuple[Path, Progress], tmp_path: Path, module: ModuleType, name: str, call: int
 ) -> None:
-    settings, folder = tmp_path / "settings.yaml", tmp_path / "run"
-    settings.write_text(dump_settings(tiny()), encoding="utf-8")
-    code = KILLED.format(module=module, name=name, call=call)
-    done = subprocess.run([sys.executable, "-c", code, str(settings), str(folder)], capture_output=True, check=False)
-    assert done.returncode == -9, done.stderr.decode()
+    folder = tmp_path / "run"
+    train_until_killed(folder, module, name, call)
     assert 0 < RunFolder(folder).progress().episodes < 4
     uninterrupted, progress = whole
     assert train_pets(tiny(), folder) == progress
