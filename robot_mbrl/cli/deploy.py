@@ -15,6 +15,8 @@ from robot_mbrl.contracts.config import RobotSettings, load_settings, one_line
 from robot_mbrl.contracts.errors import ConfigError, NotReady
 from robot_mbrl.contracts.monitor_settings import MonitorThresholds
 from robot_mbrl.contracts.types import StopCategory
+from robot_mbrl.data.log_header import LogHeader
+from robot_mbrl.data.stop_figures import longest_stop
 from robot_mbrl.runtime.bundle_defaults import with_bundle
 from robot_mbrl.runtime.preflight import check_deployment, why_stopped
 from robot_mbrl.runtime.settings import AnyRobot, DeploySettings, TwinSettings
@@ -104,7 +106,7 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
     clock = MonotonicClock()
     header = check_deployment(deployment, clock)
     terminal = Terminal()
-    for line in plan(deployment, seconds):
+    for line in plan(deployment, header, seconds):
         terminal.tell(line)
     if not yes and not terminal.confirm("Go?"):
         raise NotReady("the arm was not moved: answer y, or give --yes")
@@ -116,7 +118,7 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
     raise typer.Exit(ending.code)
 
 
-def plan(settings: DeploySettings, seconds: float | None) -> list[str]:
+def plan(settings: DeploySettings, header: LogHeader, seconds: float | None) -> list[str]:
     """What is about to happen, in a few lines."""
     robot, loop = settings.robot, settings.loop
     action = f"policy {settings.policy} moves the arm" if settings.policy else "the arm holds and waits for requests"
@@ -126,9 +128,12 @@ def plan(settings: DeploySettings, seconds: float | None) -> list[str]:
     torque = (
         "then its torque goes off: it FALLS if nothing carries it" if settings.release else "its torque as at a stop"
     )
+    longest = longest_stop(header.monitor.joints)
     return [
         f"{where}: the torque goes on, then {action}, {loop.policy_rate:g} actions and {loop.rate:g} ticks a second.",
         f"It ends {end}: the arm brakes, {park}, {torque}. A stop {ENDS[settings.stop]}.",
+        f"Braking from full speed takes {longest.duration * 1e3:.0f} ms and {longest.distance.max():.2f} rad at most; "
+        "`robot-mbrl log info` tells what each stop was to take, and what it took.",
         f"Emergency stop: space or s here, or `robot-mbrl stop --session {settings.session}`. "
         f"Flight logs go to {settings.log}.",
     ]

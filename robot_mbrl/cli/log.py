@@ -52,6 +52,8 @@ def info(path: Log, as_json: Json = False) -> None:
         table.add_row(name, text)
     for stop in summary.stops:
         table.add_row("stop", f"at {stop.time:.3f} s (tick {stop.tick}), {stop.state}: {stop.cause}")
+        if stop.braking:
+            table.add_row("", stop.braking)
     for note in record.notes:
         if note.level > note.level.INFO:
             table.add_row(note.level.name.lower(), note.text)

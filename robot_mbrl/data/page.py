@@ -59,7 +59,7 @@ def render(record: FlightRecord) -> str:
         heading("The whole log"),
         image(draw(record), "the whole log"),
         heading(f"Stops: {len(summary.stops)}"),
-        table(("time [s]", "tick", "state", "cause"), [_stop_row(stop) for stop in summary.stops]),
+        table(("time [s]", "tick", "state", "cause", "braking"), [_stop_row(stop) for stop in summary.stops]),
         *(image(_around(record, stop), f"stop at {stop.time:.3f} s") for stop in summary.stops[:MOST_PICTURED]),
         heading(f"Notes: {len(notes)}"),
         table(("time [s]", "level", "note"), notes[:_MOST_NOTES]),
@@ -77,7 +77,7 @@ def save_page(record: FlightRecord, path: Path) -> None:
 
 
 def _stop_row(stop: Stop) -> tuple[str, ...]:
-    return f"{stop.time:.3f}", str(stop.tick), stop.state, stop.cause
+    return f"{stop.time:.3f}", str(stop.tick), stop.state, stop.cause, stop.braking
 
 
 def _around(record: FlightRecord, stop: Stop) -> Figure:

@@ -9,6 +9,7 @@ from robot_mbrl.contracts.types import FloatArray, VerdictLevel
 from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.data.log_header import LogHeader
 from robot_mbrl.data.reader import FlightRecord
+from robot_mbrl.data.stop_figures import compare_stops, observed_stop, planned_stop
 from robot_mbrl.data.story import cause, lost_between, spans, state_name, stops
 
 
@@ -21,12 +22,18 @@ class Stop:
         time: since the log's first frame [s].
         state: that the arm came to.
         cause: who or what stopped it.
+        planned_seconds: what braking was to take [s]; None where nothing was commanded.
+        measured_seconds: what it took until all joints were at rest [s]; None where the log does not show that.
+        braking: both and their distances in words, empty where nothing was commanded.
     """
 
     tick: int
     time: float
     state: str
     cause: str
+    planned_seconds: float | None = None
+    measured_seconds: float | None = None
+    braking: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +103,14 @@ def summarize(record: FlightRecord) -> Summary:
 
 def _stop(frames: FrameArray, index: int, header: LogHeader) -> Stop:
     time = (int(frames["wake_ns"][index]) - int(frames["wake_ns"][0])) / NANOSECONDS
-    return Stop(int(frames["tick"][index]), time, state_name(int(frames["state"][index])), cause(frames, index, header))
+    planned = planned_stop(frames, index, header)
+    measured = observed_stop(frames, index, header)
+    return Stop(
+        tick=int(frames["tick"][index]),
+        time=time,
+        state=state_name(int(frames["state"][index])),
+        cause=cause(frames, index, header),
+        planned_seconds=None if planned is None else planned.duration,
+        measured_seconds=None if measured is None else measured.duration,
+        braking="" if planned is None else compare_stops(header.arm.joint_names, planned, measured),
+    )
