@@ -132,6 +132,11 @@ def export_run(
         raise ConfigError(
             f"{run}: was trained on {settings.task}, which no arm can do: give a run of {' or '.join(TASKS)}"
         )
+    contents: dict[str, bytes] = {}
+    if ensemble is not None:
+        contents[ENSEMBLE] = read_file(ensemble, "the monitor's ensemble")
+    if thresholds is not None:
+        contents[THRESHOLDS] = read_file(thresholds, "the monitor's thresholds")
     source = _weights(files, newest)
     model = DreamerLearner.from_file(source).dreamer.model
     description = describe_policy(
@@ -141,11 +146,7 @@ def export_run(
         training=settings.model_dump(mode="json"),
         data=_data(files, settings, source),
     )
-    contents = {POLICY: export_dreamer(model)}
-    if ensemble is not None:
-        contents[ENSEMBLE] = read_file(ensemble, "the monitor's ensemble")
-    if thresholds is not None:
-        contents[THRESHOLDS] = read_file(thresholds, "the monitor's thresholds")
+    contents[POLICY] = export_dreamer(model)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         whole = Path(name) / folder.name
