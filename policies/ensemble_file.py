@@ -13,10 +13,10 @@ and the description, so that a damaged weight is found although the file is stil
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import onnx
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from robot_mbrl.contracts.config import Settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
@@ -43,11 +43,21 @@ class EnsembleDescription(Settings):
         period: from one state to the next [s].
         scale: (d,) typical change of each state variable in one period, in its unit: the standard deviation of
             changes in the training data. Disagreement is counted in these.
+        noise: (d,) deviation that each measured state variable has at least, in its unit, added to what the members
+            predict; empty for none. At rest most encoders show the same tick for long, and members learn to be sure of
+            that tick; the next one is no surprise all the same.
     """
 
     joint_names: tuple[str, ...] = Field(min_length=1)
     period: PositiveFloat
     scale: tuple[PositiveFloat, ...] = Field(min_length=1)
+    noise: tuple[PositiveFloat, ...] = ()
+
+    @model_validator(mode="after")
+    def _noise_is_the_states(self) -> Self:
+        if len(self.noise) not in {0, len(self.scale)}:
+            raise ValueError(f"noise of {len(self.noise)} numbers for {len(self.scale)} states: give as many, or none")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """`OnnxEnsemble`: what an ensemble of learned dynamics models predicts, and how much its members differ.
 
-With μ_k and σ²_k the mean and variance that member k of m gives for one state variable, s its scale (the
-description's), μ = Σ μ_k / m and e² = Σ (μ_k - μ)² / m the spread of the means, over d state variables:
+With μ_k and σ²_k the mean and variance that member k of m gives for one state variable, s its scale and r its noise
+(the description's), μ = Σ μ_k / m and e² = Σ (μ_k - μ)² / m the spread of the means, over d state variables:
 
-    variance      σ² = Σ σ²_k / m + e²                      (of the mixture)
+    variance      σ² = Σ σ²_k / m + e² + r²                 (of the mixture, as it is measured)
     disagreement  sqrt( Σ_d (e / s)² / d )                  (1: the members differ by a typical step)
     residual      sqrt( Σ_d (observed - μ)² / σ² / d )      (1: off by one predicted standard deviation)
 
@@ -32,7 +32,7 @@ class EnsembleStep(NamedTuple):
 
     Attributes:
         mean: (d,) next state; NaN when a member's is not finite.
-        variance: (d,) of the mixture, the square of the state's units.
+        variance: (d,) of the mixture and the measurement, the square of the state's units.
         disagreement: of the members, without unit; infinity when a member's mean is not finite.
     """
 
@@ -62,6 +62,7 @@ class OnnxEnsemble:
         self.members, self.states, self.actions = file.members, file.states, file.actions
         scale = np.array(file.description.scale)
         self._least_variance = np.square(_LEAST_DEVIATION * scale)
+        self._noise = np.square(file.description.noise or np.zeros(self.states))
         self._shares = 1.0 / np.square(scale) / self.states / self.members
         self._state, self._action = _row(self.states), _row(self.actions)
         self._answers = np.zeros((2, self.members, self.states), np.float32)
@@ -105,6 +106,7 @@ class OnnxEnsemble:
         spread = np.dot(ones, means)
         variance = spread + np.dot(ones, variances)
         variance /= self.members
+        variance += self._noise
         return EnsembleStep(mean, variance, math.sqrt(np.dot(spread, self._shares)))
 
     def residual(self, predicted: FloatArray, observed: FloatArray, variance: FloatArray) -> float:

@@ -113,7 +113,7 @@ def monitor(  # noqa: PLR0913  (each option of a command is an argument)
     thresholds: Annotated[Path, typer.Option(help="Thresholds file to write.")] = Path("thresholds.yaml"),
     report: Annotated[Path, typer.Option(help="Web page to write.")] = Path("monitor.html"),
     alpha: Annotated[float, typer.Option(help="Nominal episodes that doubt may stop, as a share.")] = 0.01,
-    persistence: Annotated[float, typer.Option(help="How long a score must stay above its threshold [s].")] = 0.1,
+    persistence: Annotated[float, typer.Option(help="How long a score must stay above its threshold [s].")] = 0.15,
     episode: Annotated[
         float | None, typer.Option(help="Cut runs into episodes of this length [s]; without it each run is one.")
     ] = None,

@@ -36,7 +36,7 @@ class CalibrationSettings(Settings):
     """
 
     alpha: float = Field(default=0.01, gt=0.0, lt=1.0)
-    persistence: float = Field(default=0.1, ge=0.0, le=10.0)
+    persistence: float = Field(default=0.15, ge=0.0, le=10.0)
 
 
 @dataclass(frozen=True, slots=True)

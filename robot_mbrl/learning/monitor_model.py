@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 
 from robot_mbrl.contracts.config import Settings
@@ -32,6 +33,7 @@ from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
 _TOLERANCE: Final = 1e-3
 """Of the parity check, in scales: float32 differences of a radian, resolved to less than a hundredth of a scale."""
 _PARITY_ROWS: Final = 64
+_MEDIAN_ROWS: Final = 4096
 
 
 class MonitorModelSettings(Settings):
@@ -40,6 +42,7 @@ class MonitorModelSettings(Settings):
     Attributes:
         period: from a state to the next [s].
         stride: ticks between the periods that are fitted to; neighbours tell the same.
+        noise: least deviation of a measured change, as a share of the median that the nets predict.
         least_seconds: of motion [s]; with less the model would know too little of the arm.
         ensemble: the nets and their fitting.
         seed: of the weights, the bootstrap and the batches.
@@ -47,6 +50,7 @@ class MonitorModelSettings(Settings):
 
     period: float = Field(default=0.05, gt=0.0, le=1.0)
     stride: int = Field(default=4, ge=1)
+    noise: float = Field(default=0.5, gt=0.0, le=1.0)
     least_seconds: float = Field(default=60.0, gt=0.0)
     ensemble: EnsembleSettings = EnsembleSettings(
         hidden=(200, 200, 200), weight_decay=(2.5e-4, 5e-4, 5e-4, 7.5e-4), batch_size=256, epochs=60, patience=4
@@ -96,8 +100,12 @@ def train_monitor_model(
     )
     trainer = EnsembleTrainer(ensemble, settings.ensemble, torch.Generator().manual_seed(settings.seed + 1))
     report = trainer.fit(inputs, targets, progress)
-    deviation = targets.std(axis=0, dtype=np.float64)
-    description = EnsembleDescription(joint_names=joint_names, period=settings.period, scale=tuple(deviation.tolist()))
+    description = EnsembleDescription(
+        joint_names=joint_names,
+        period=settings.period,
+        scale=tuple(targets.std(axis=0, dtype=np.float64).tolist()),
+        noise=tuple((settings.noise * _typical_deviation(ensemble, inputs)).tolist()),
+    )
     _export(path, ensemble, description, cut)
     return report
 
@@ -138,6 +146,13 @@ def _check_parity(path: Path, ensemble: ProbabilisticEnsemble, cut: Windows, sca
             f"{path}: answers differ from the ensemble's by {worst:.2g} of a typical change, at most {_TOLERANCE:g} is "
             "rounding: report this with the versions of torch and onnxruntime"
         )
+
+
+def _typical_deviation(ensemble: ProbabilisticEnsemble, inputs: NDArray[np.float32]) -> FloatArray:
+    """(2n,) median of the predicted deviations."""
+    rows = torch.from_numpy(inputs[:: max(1, len(inputs) // _MEDIAN_ROWS)])
+    median: FloatArray = ensemble.predict(rows).variance.sqrt().median(dim=0).values.double().numpy()
+    return median
 
 
 def _features(cut: Windows) -> FloatArray:

@@ -29,7 +29,7 @@ from robot_mbrl.policies.ensemble import EnsembleSettings
 from robot_mbrl.policies.ensemble_export import EnsembleWeights
 from robot_mbrl.policies.model_watch import ModelWatch
 from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
-from tests.learning.lagging_arm import ARM, JOINTS, LAG, flight
+from tests.learning.lagging_arm import ARM, JOINTS, LAG, NOISE, flight
 
 SETTINGS = MonitorModelSettings(
     least_seconds=10.0,
@@ -62,6 +62,8 @@ def test_the_model_learns_the_arm(model: Path) -> None:
     ensemble = OnnxEnsemble(model)
     assert ensemble.description.joint_names == ARM.joint_names
     assert ensemble.description.period == 0.05
+    # Half of the median of what it predicts for angles, whose noise of two measurements is about 1.1 NOISE.
+    assert 0.3 * NOISE < ensemble.description.noise[0] < 3.0 * NOISE
     cut = episode_windows(episode(1000), 0.05)
     steps = [ensemble.step(state, action) for state, action in zip(cut.state, cut.action, strict=True)]
     error = cut.next_state - [step.mean for step in steps]

@@ -45,6 +45,15 @@ def test_disagreement_of_two_members_that_differ_by_known_amounts(tmp_path: Path
     assert step.disagreement == pytest.approx(math.sqrt(2.125), rel=1e-6)
 
 
+def test_the_measurements_noise_is_added_to_what_members_predict(tmp_path: Path) -> None:
+    path = tmp_path / "noisy.onnx"
+    noisy = description().model_copy(update={"noise": (0.5, 2.0)})
+    write_ensemble(path, linear_ensemble(np.array([[0.25, 0.5], [-0.25, -0.5]])), noisy)
+    step = OnnxEnsemble(path).step(STATE, ACTION)
+    np.testing.assert_allclose(step.variance, (VARIANCE + 0.0625 + 0.25, VARIANCE + 0.25 + 4.0), rtol=1e-6)
+    assert step.disagreement == pytest.approx(math.sqrt(2.125), rel=1e-6)
+
+
 def test_disagreement_of_one_dissenter_among_five(tmp_path: Path) -> None:
     """One member off by 1.25 in the first variable: mean off by 0.25, e² = (1 + 4 · 0.0625) / 5 = 0.25, e / s = 1."""
     offsets = np.zeros((5, 2))
@@ -284,6 +293,11 @@ def test_a_description_that_is_wrong_is_refused(tmp_path: Path) -> None:
     changed = model()
     seal(changed, wrong)
     refused(tmp_path, content(changed), r"period = -1\.0")
+
+
+def test_noise_of_another_number_of_states_is_refused() -> None:
+    with pytest.raises(ValueError, match="noise of 1 numbers for 2 states"):
+        EnsembleDescription(joint_names=("lift",), period=0.05, scale=SCALE, noise=(0.1,))
 
 
 def test_weights_that_do_not_fit_are_refused() -> None:
