@@ -129,12 +129,13 @@ def plan(settings: DeploySettings, header: LogHeader, seconds: float | None) -> 
         "then its torque goes off: it FALLS if nothing carries it" if settings.release else "its torque as at a stop"
     )
     longest = longest_stop(header.monitor.joints)
+    other = f", p lets {settings.standby} act instead while held" if settings.standby is not None else ""
     return [
         f"{where}: the torque goes on, then {action}, {loop.policy_rate:g} actions and {loop.rate:g} ticks a second.",
         f"It ends {end}: the arm brakes, {park}, {torque}. A stop {ENDS[settings.stop]}.",
         f"Braking from full speed takes {longest.duration * 1e3:.0f} ms and {longest.distance.max():.2f} rad at most; "
         "`robot-mbrl log info` tells what each stop was to take, and what it took.",
-        f"Emergency stop: space or s here, or `robot-mbrl stop --session {settings.session}`. "
+        f"Emergency stop: space or s here, or `robot-mbrl stop --session {settings.session}`; h holds, g goes on{other}.",
         f"Flight logs go to {settings.log}.",
     ]
 

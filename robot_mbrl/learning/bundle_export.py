@@ -116,8 +116,11 @@ def describe_policy(
 def code_version() -> str:
     """Versions of this program and of torch; with the commit, where the program runs from a repository."""
     versions = f"robot-mbrl {robot_mbrl.__version__}, torch {torch.__version__}"
-    folder = Path(robot_mbrl.__file__).parent
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+    root = Path(robot_mbrl.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        # Installed somewhere: a repository around that place would be another program's.
+        return versions
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10.0)
     except FileNotFoundError:
