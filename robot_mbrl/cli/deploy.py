@@ -135,7 +135,7 @@ def plan(settings: DeploySettings, header: LogHeader, seconds: float | None) -> 
         f"It ends {end}: the arm brakes, {park}, {torque}. A stop {ENDS[settings.stop]}.",
         f"Braking from full speed takes {longest.duration * 1e3:.0f} ms and {longest.distance.max():.2f} rad at most; "
         "`robot-mbrl log info` tells what each stop was to take, and what it took.",
-        f"Emergency stop: space or s here, or `robot-mbrl stop --session {settings.session}`; h holds, g goes on{other}.",
+        f"Emergency stop: space, s, or `robot-mbrl stop --session {settings.session}`. h holds, g goes on{other}.",
         f"Flight logs go to {settings.log}.",
     ]
 
