@@ -7,9 +7,12 @@ from typing import Final, Protocol
 import numpy as np
 import torch
 
+from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.learning.tasks import LearningTask
 from robot_mbrl.policies.task_model import Float32Array, Plan, Planner
+from robot_mbrl.sim.tasks import TaskEnv
+from robot_mbrl.sim.tasks.scripted import scripted_controller
 
 COLLECT, EVALUATE, FIT = range(3)
 """What a seed is for, so that no two things share random numbers."""
@@ -70,6 +73,29 @@ class RandomActor:
         del state
         action: Float32Array = self._actions[self._step % _LONGEST_COLOURED]
         self._step += 1
+        return action
+
+
+class ScriptedActor:
+    """The arm's hand-written controller, with coloured noise on its actions: demonstrations that also go astray."""
+
+    disagreement: float | None = None
+
+    def __init__(self, task: LearningTask, noise: Actor, share: float, random: np.random.Generator) -> None:
+        """Mix the controller's actions with those of `noise`, whose share is `share`.
+
+        Raises:
+            ConfigError: the task is none of the arm's.
+        """
+        if not isinstance(task.environment, TaskEnv):
+            raise ConfigError(f"{task.name}: has no scripted controller to show it: begin with random episodes")
+        self._controller = scripted_controller(task.environment.task, random)
+        self._noise, self._share = noise, share
+
+    def act(self, state: Float32Array) -> Float32Array:
+        """Return the next action (a,)."""
+        shown = self._controller.act(state.astype(np.float64))
+        action: Float32Array = ((1.0 - self._share) * shown + self._share * self._noise.act(state)).astype(np.float32)
         return action
 
 

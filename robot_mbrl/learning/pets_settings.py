@@ -25,6 +25,8 @@ class PetsTrainingSettings(Settings):
         repeat: environment steps that one action lasts; dm_control's tasks only.
         random_episodes: before the first fit.
         random_exponent: of the random actions' noise spectrum, `1 / f^exponent`; 0 is white.
+        shown_episodes: after those, of the arm's hand-written controller, still before the first fit.
+        shown_noise: share of random actions in them.
         capacity: transitions kept in memory; the oldest go first.
         fit_every: episodes from one fit with a fresh optimizer to the next; between them the fit goes on for a few
             epochs.
@@ -44,6 +46,8 @@ class PetsTrainingSettings(Settings):
     repeat: int = Field(default=1, ge=1)
     random_episodes: int = Field(default=1, ge=1)
     random_exponent: float = Field(default=1.0, ge=0.0, le=4.0)
+    shown_episodes: int = Field(default=0, ge=0)
+    shown_noise: float = Field(default=0.3, ge=0.0, le=1.0)
     capacity: int = Field(default=1_000_000, ge=1)
     fit_every: int = Field(default=10, ge=1)
     evaluate_every: int = Field(ge=1)
@@ -53,6 +57,11 @@ class PetsTrainingSettings(Settings):
     actions_per_plan: int = Field(default=1, ge=1)
     fast: FastPlannerSettings = FastPlannerSettings()
     pets: PetsSettings = PetsSettings()
+
+    @property
+    def first_episodes(self) -> int:
+        """How many there are before the first fit."""
+        return self.random_episodes + self.shown_episodes
 
     @property
     def planner_settings(self) -> FastPlannerSettings | PetsSettings:

@@ -1,8 +1,9 @@
 """The learning loop of PETS (Chua et al. 2018, algorithm 1): act, keep, fit, and again.
 
-Random episodes come first; then each episode is planned on the ensemble and ends with a fit to all transitions so far.
-Every random number comes from the run's seed, the purpose and the number of the episode, so that a run that was killed
-goes on from its last complete episode to the same results, bit by bit, on one machine with one number of threads.
+Random episodes come first, and shown ones where the settings want some; then each episode is planned on the ensemble
+and ends with a fit to all transitions so far. Every random number comes from the run's seed, the purpose and the number
+of the episode, so that a run that was killed goes on from its last complete episode to the same results, bit by bit, on
+one machine with one number of threads.
 """
 
 import time
@@ -19,6 +20,7 @@ from robot_mbrl.learning.episodes import (
     Actor,
     Outcome,
     RandomActor,
+    ScriptedActor,
     Transition,
     run_episode,
     seed_for,
@@ -100,15 +102,13 @@ class _Training:
     def advance(self, progress: Progress) -> Progress:
         """One more episode, the fit that follows it, and an evaluation when one is due."""
         settings, number = self._settings, progress.episodes
-        random = number < settings.random_episodes
         started = time.monotonic()
-        outcome = run_episode(
-            self._task, self._collector(number, random), seed_for(settings.seed, COLLECT, number), self._keep
-        )
+        phase, actor = self._collector(number)
+        outcome = run_episode(self._task, actor, seed_for(settings.seed, COLLECT, number), self._keep)
         steps = progress.steps + outcome.steps
-        results = [_result("random" if random else "training", number, steps, outcome)]
+        results = [_result(phase, number, steps, outcome)]
         self._board.add_scalar("time/episode [s]", time.monotonic() - started, steps)
-        if number + 1 >= settings.random_episodes:
+        if number + 1 >= settings.first_episodes:
             self._fit(number, steps)
         if self.fitted and (_is_due(progress.steps, steps, settings.evaluate_every) or steps >= settings.steps):
             results += self._evaluate(steps)
@@ -123,18 +123,24 @@ class _Training:
             results=(*progress.results, *results),
         )
 
-    def _collector(self, number: int, random: bool) -> Actor:
-        seed = seed_for(self._settings.seed, COLLECT, number)
-        if random:
-            return RandomActor(self._task, self._settings.random_exponent, np.random.default_rng(seed))
-        return self._actors.make(seed)
+    def _collector(self, number: int) -> tuple[Phase, Actor]:
+        """Who acts in episode `number`: nobody knows anything before the first fit."""
+        settings = self._settings
+        seed = seed_for(settings.seed, COLLECT, number)
+        if number >= settings.first_episodes:
+            return "training", self._actors.make(seed)
+        random = np.random.default_rng(seed)
+        noise = RandomActor(self._task, settings.random_exponent, random)
+        if number < settings.random_episodes:
+            return "random", noise
+        return "shown", ScriptedActor(self._task, noise, settings.shown_noise, random)
 
     def _keep(self, transition: Transition) -> None:
         self._transitions.add(transition.state, transition.action, transition.next_state, transition.reward)
 
     def _fit(self, number: int, steps: int) -> None:
         """Fit anew at first and every `fit_every` episodes, else go on with the weights that are there."""
-        started, since = time.monotonic(), number + 1 - self._settings.random_episodes
+        started, since = time.monotonic(), number + 1 - self._settings.first_episodes
         fit = self._trainer.refit if since % self._settings.fit_every else self._trainer.fit
         report: FitReport = fit(*fitting_data(self._task, self._transitions))
         self.fitted = True

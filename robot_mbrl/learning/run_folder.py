@@ -37,20 +37,21 @@ SETTINGS, TRANSITIONS, PROGRESS, CURVE, BOARD = (
     "tensorboard",
 )
 
-Phase = Literal["random", "training", "evaluation"]
+Phase = Literal["random", "shown", "training", "evaluation"]
 
 
 class Result(Settings):
     """One episode.
 
     Attributes:
-        phase: of random actions, of planned ones that the ensemble is fitted to, or apart from those.
+        phase: of random actions, of the hand-written controller's, of planned ones that the ensemble is fitted to as
+            well, or apart from all those.
         episode: its number in its phase; evaluation begins anew each time.
         steps: environment steps of training when it had ended.
         total_reward: the return.
         distance: left to the goal at the end [m]; None where the task has no such thing.
         success: whether it ended at the goal; None where the task has no such thing.
-        disagreement: mean over its steps; None in random episodes.
+        disagreement: mean over its steps; None where nothing was planned.
     """
 
     phase: Phase

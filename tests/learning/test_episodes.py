@@ -5,12 +5,24 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import pytest
 
-from robot_mbrl.learning.episodes import PlannerActor, RandomActor, Transition, coloured_noise, run_episode, seed_for
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.episodes import (
+    PlannerActor,
+    RandomActor,
+    ScriptedActor,
+    Transition,
+    coloured_noise,
+    run_episode,
+    seed_for,
+)
 from robot_mbrl.learning.evaluation import evaluate, summarize
 from robot_mbrl.learning.task_models_suite import PendulumModel
 from robot_mbrl.learning.tasks import LearningTask, make_learning_task
 from robot_mbrl.policies.task_model import Float32Array, Plan
+from robot_mbrl.sim.tasks import make_task
+from robot_mbrl.sim.tasks.scripted import scripted_controller
 
 
 class Counter(gymnasium.Env[Any, Any]):
@@ -132,3 +144,15 @@ def test_noise_has_unit_deviation_and_the_spectrum_it_says() -> None:
     slope = np.polyfit(np.log(np.arange(1, len(power) + 1)), np.log(power), 1)[0]
     # Fifty draws a frequency put the slope's error near 0.01.
     np.testing.assert_allclose(slope, -2.0, atol=0.05)
+
+
+def test_a_shown_episode_is_the_scripted_controllers_mixed_with_noise() -> None:
+    task = make_learning_task("push")
+    observation, _ = task.environment.reset(seed=0)
+    expected = scripted_controller(make_task("push"), np.random.default_rng(0)).act(observation)
+    actor = ScriptedActor(task, Ramp(), 0.25, np.random.default_rng(0))
+    state = task.model.state(observation)
+    ramp = 0.25 * (float(state[1]) + 1.0)
+    np.testing.assert_allclose(actor.act(state), 0.75 * expected + 0.25 * ramp, atol=1e-5)
+    with pytest.raises(ConfigError, match=r"Pendulum.*no scripted controller"):
+        ScriptedActor(make_learning_task("gymnasium:Pendulum-v1"), Ramp(), 0.25, np.random.default_rng(0))
