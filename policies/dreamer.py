@@ -28,7 +28,7 @@ from robot_mbrl.policies.dreamer_losses import (
     two_hot_loss,
     two_hot_mean,
 )
-from robot_mbrl.policies.dreamer_model import ActingStep, DreamerModel, LatentState, choose_latent
+from robot_mbrl.policies.dreamer_model import ActingStep, DreamerModel, LatentState
 from robot_mbrl.policies.dreamer_optimizer import LaProp
 from robot_mbrl.policies.dreamer_sampling import action_noise
 from robot_mbrl.policies.dreamer_scan import ScanSteps, scan, scan_steps
@@ -200,11 +200,11 @@ class Dreamer:
         world, settings = self.model.world, self.settings
         narrow = features.to(self._precision)
         prior = world.dynamics.prior(deter.to(self._precision))
-        kl = kl_losses(posterior, prior, settings.free_nats)
+        kl = kl_losses(posterior.log(), prior.log(), settings.free_nats)
         target = continue_target(seen["is_terminal"], settings.discount)
         within = 1.0 - seen["is_first"][1:]
         action = seen["action"][1:]
-        probabilities = posterior.exp().flatten(-2)
+        probabilities = posterior.flatten(-2)
         doubt = world.doubt.loss(narrow[:-1].flatten(0, 1), action.flatten(0, 1), probabilities[1:].flatten(0, 1))
         return {
             "reconstruction": world.decoder.loss(narrow, _observations(seen)).mean(),
@@ -238,9 +238,8 @@ class Dreamer:
         dynamics = self.model.world.dynamics
         features = torch.cat([deter, stoch], -1)
         action = self.model.behaviour.policy(features).choose(chance)
-        deter = dynamics.advance(deter, stoch, dynamics.drive(action.to(deter.dtype)))
-        stoch = choose_latent(dynamics.prior(deter), latent).to(deter.dtype)
-        return features, action, deter, stoch
+        state = dynamics.imagine(LatentState(deter, stoch), dynamics.drive(action.to(deter.dtype)), latent)
+        return features, action, *state
 
     def _losses_of_behaviour(
         self, seen: Batch, features: Tensor, imagined: Imagined, percentiles: Tensor

@@ -94,6 +94,26 @@ class Mlp(nn.Module):
         return outputs
 
 
+class TwoHotMlp(Mlp):
+    """An `Mlp` whose outputs are logits of bins in the order of `dreamer_losses.symexp_bins`, zero at first.
+
+    The weights of the output lie in the order of rising values, as published ones do.
+    """
+
+    def __init__(self, inputs: int, units: int, layers: int, bins: int, generator: torch.Generator) -> None:
+        super().__init__(inputs, units, layers, bins, generator, scale=0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs) -> (n, bins)."""
+        weight, bias = (_by_magnitude(value).to(x.dtype) for value in (self.output.weight, self.output.bias))
+        return functional.linear(self.hidden(x), weight, bias)
+
+
+def _by_magnitude(rising: Tensor) -> Tensor:
+    middle = rising.shape[0] // 2
+    return torch.cat([rising[middle:], rising[:middle].flip(0)])
+
+
 class BlockDense(nn.Module):
     """A dense layer whose weights are block-diagonal, and which adds what all blocks see alike.
 

@@ -26,44 +26,48 @@ def symexp(x: Tensor) -> Tensor:
 
 
 def symexp_bins(count: int) -> Tensor:
-    """(count,) values symexp(linspace(-20, 20, count)), exactly symmetric about a zero; `count` is odd."""
-    half = symexp(torch.linspace(-BIN_RANGE, 0.0, count // 2 + 1))
-    return torch.cat([half, -half[:-1].flip(0)])
+    """(count,) the values of symexp(linspace(-20, 20, count)), `count` odd: zero, the positive ones, the negatives.
+
+    Both halves rise in magnitude, so that bins of opposite sign are paired without turning one of them around.
+    """
+    half = symexp(torch.linspace(0.0, BIN_RANGE, count // 2 + 1))
+    return torch.cat([half, -half[1:]])
 
 
 def two_hot_mean(logits: Tensor, bins: Tensor) -> Tensor:
-    """Expected value (n,) of softmax(logits (n, k)) over `bins` (k,).
+    """Expected value (n,) of softmax(logits (n, k)) over `bins` (k,), ordered as by `symexp_bins`.
 
-    Bins of opposite sign are added in pairs, from the innermost outwards: with symmetric probabilities the sum is
-    exactly zero, which summing from left to right misses by the rounding of ± 5e8.
+    Bins of opposite sign are added in pairs: with symmetric probabilities the sum is exactly zero, which summing one
+    after the other misses by the rounding of ± 5e8.
     """
     middle = bins.shape[0] // 2
     weighted = functional.softmax(logits.float(), -1) * bins
-    pairs = weighted[..., :middle].flip(-1) + weighted[..., middle + 1 :]
-    return pairs.sum(-1) + weighted[..., middle]
+    return (weighted[..., 1 : middle + 1] + weighted[..., middle + 1 :]).sum(-1)
 
 
 def two_hot_loss(logits: Tensor, target: Tensor, bins: Tensor) -> Tensor:
     """Cross-entropy (n,) of softmax(logits (n, k)) with the two-hot encoding of `target` (n,) (eq. 10).
 
     The encoding puts all weight on the two bins around the target, so that their mean is the target; a target
-    beyond the outermost bin counts as that bin. Targets get no gradient.
+    beyond the outermost bin counts as that bin. Targets get no gradient. `bins` (k,) as by `symexp_bins`.
     """
-    target = target.detach().clamp(bins[0], bins[-1])
-    above = torch.searchsorted(bins, target.contiguous()).clamp(1, bins.shape[0] - 1)
-    low, high = bins[above - 1], bins[above]
-    share = ((target - low) / (high - low)).unsqueeze(-1)
+    middle = bins.shape[0] // 2
+    rising = bins[: middle + 1]
+    magnitude = target.detach().abs().clamp(max=rising[-1]).contiguous()
+    above = torch.searchsorted(rising, magnitude).clamp(1, middle)
+    low, high = rising[above - 1], rising[above]
+    share = ((magnitude - low) / (high - low)).unsqueeze(-1)
     pair = torch.stack([above - 1, above], -1)
+    negative = (target < 0.0).unsqueeze(-1) & (pair > 0)
     logits = logits.float()
-    chosen = logits.gather(-1, pair)
+    chosen = logits.gather(-1, torch.where(negative, pair + middle, pair))
     expected = chosen[..., :1] * (1.0 - share) + chosen[..., 1:] * share
     return torch.logsumexp(logits, -1) - expected.squeeze(-1)
 
 
-def mixed_log_probabilities(logits: Tensor, unimix: float) -> Tensor:
-    """ln((1 - u) softmax(logits) + u / classes), over the last dimension (u: `unimix`)."""
-    probabilities = functional.softmax(logits.float(), -1)
-    return torch.log((1.0 - unimix) * probabilities + unimix / logits.shape[-1])
+def mixed_probabilities(logits: Tensor, unimix: float) -> Tensor:
+    """(1 - u) softmax(logits) + u / classes, over the last dimension (u: `unimix`)."""
+    return (1.0 - unimix) * functional.softmax(logits.float(), -1) + unimix / logits.shape[-1]
 
 
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from robot_mbrl.policies.dreamer_doubt import LatentDoubt
 from robot_mbrl.policies.dreamer_encoding import Decoder, Encoder, Observation, as_observation
-from robot_mbrl.policies.dreamer_layers import BlockDense, Dense, Hidden, Mlp, NormedActivation
-from robot_mbrl.policies.dreamer_losses import mixed_log_probabilities, symexp_bins, two_hot_mean
+from robot_mbrl.policies.dreamer_layers import BlockDense, Dense, Hidden, Mlp, NormedActivation, TwoHotMlp
+from robot_mbrl.policies.dreamer_losses import mixed_probabilities, symexp_bins, two_hot_mean
 from robot_mbrl.policies.dreamer_sampling import (
     NormalActions,
     OneHotActions,
@@ -118,35 +118,40 @@ class RecurrentModel(nn.Module):
         return update * candidate + (1.0 - update) * deter
 
     def posterior(self, deter: Tensor, evidence: Tensor) -> Tensor:
-        """Log probabilities (b, latents, classes) of z, given h and `evidence` (b, hidden)."""
+        """Probabilities (b, latents, classes) of z, given h and `evidence` (b, hidden)."""
         weight, bias = self.posterior_in.weight[:, : self.settings.deter], self.posterior_in.bias
         x = functional.linear(deter, weight.to(deter.dtype), bias.to(deter.dtype)) + evidence
-        return self._log_probabilities(self.posterior_out(self.posterior_activation(x)))
+        return self._probabilities(self.posterior_out(self.posterior_activation(x)))
 
     def prior(self, deter: Tensor) -> Tensor:
-        """Log probabilities (n, latents, classes) of z, given h (n, deter) alone."""
-        return self._log_probabilities(self.prior_mlp(deter))
+        """Probabilities (n, latents, classes) of z, given h (n, deter) alone."""
+        return self._probabilities(self.prior_mlp(deter))
 
-    def _log_probabilities(self, logits: Tensor) -> Tensor:
+    def _probabilities(self, logits: Tensor) -> Tensor:
         shaped = logits.reshape(*logits.shape[:-1], self.settings.latents, self.settings.classes)
-        return mixed_log_probabilities(shaped, self.settings.unimix)
+        return mixed_probabilities(shaped, self.settings.unimix)
 
     def observe(
         self, state: LatentState, keep: Tensor, drive: Tensor, evidence: Tensor, noise: Tensor | None
     ) -> tuple[LatentState, Tensor]:
-        """One step with an observation: the next state, z drawn from the posterior, and its log probabilities.
+        """One step with an observation: the next state, z drawn from the posterior, and z's probabilities there.
 
         `keep` (b, 1) is 0 where an episode begins: there it starts from zeros, and `drive` must be that of a zero
         action. `noise` (b, latents) is uniform; without it z is the likeliest.
         """
         deter = self.advance(state.deter * keep, state.stoch * keep, drive)
-        log_probabilities = self.posterior(deter, evidence)
-        return LatentState(deter, choose_latent(log_probabilities, noise)), log_probabilities
+        probabilities = self.posterior(deter, evidence)
+        return LatentState(deter, choose_latent(probabilities, noise)), probabilities
+
+    def imagine(self, state: LatentState, drive: Tensor, noise: Tensor) -> LatentState:
+        """One step without an observation: z (b, stoch) is drawn from the prior, and has no gradient."""
+        deter = self.advance(*state, drive)
+        choice = one_hot_choice(self.prior(deter).detach(), noise)
+        return LatentState(deter, choice.flatten(-2).to(deter.dtype))
 
 
-def choose_latent(log_probabilities: Tensor, noise: Tensor | None) -> Tensor:
+def choose_latent(probabilities: Tensor, noise: Tensor | None) -> Tensor:
     """The z (n, latents * classes) drawn by `one_hot_choice`, with straight-through gradients."""
-    probabilities = log_probabilities.exp()
     choice = one_hot_choice(probabilities.detach(), noise)
     return straight_through(choice, probabilities).flatten(-2)
 
@@ -160,7 +165,7 @@ class WorldModel(nn.Module):
         self.encoder = Encoder(spaces, settings, generator)
         self.dynamics = RecurrentModel(self.encoder.width, spaces.actions, settings, generator)
         self.decoder = Decoder(self.features, spaces, settings, generator)
-        self.reward = Mlp(self.features, settings.units, 1, settings.bins, generator, scale=0.0)
+        self.reward = TwoHotMlp(self.features, settings.units, 1, settings.bins, generator)
         self.going_on = Mlp(self.features, settings.units, 1, 1, generator)
         self.doubt = LatentDoubt(
             settings.doubt_members, self.features, spaces.actions, settings.units, settings.stoch, generator
@@ -177,8 +182,8 @@ class ActorCritic(nn.Module):
         self.spaces, self.settings = spaces, settings
         units, layers = settings.units, settings.layers
         self.actor = Mlp(features, units, layers, action_outputs(spaces), generator, scale=0.01)
-        self.critic = Mlp(features, units, layers, settings.bins, generator, scale=0.0)
-        self.slow_critic = Mlp(features, units, layers, settings.bins, generator, scale=0.0)
+        self.critic = TwoHotMlp(features, units, layers, settings.bins, generator)
+        self.slow_critic = TwoHotMlp(features, units, layers, settings.bins, generator)
         self.slow_critic.load_state_dict(self.critic.state_dict())
         self.slow_critic.requires_grad_(requires_grad=False)
 
@@ -197,7 +202,7 @@ class DreamerModel(nn.Module):
     """All that acts: what is exported and deployed. Training is `dreamer.Dreamer`'s.
 
     Attributes:
-        bins: (k,) values of the two-hot heads.
+        bins: (k,) values of the two-hot heads; see `dreamer_losses.symexp_bins`.
         percentiles: (2,) running 5th and 95th percentile of imagined returns.
     """
 
@@ -221,7 +226,8 @@ class DreamerModel(nn.Module):
     def acting_noise(self, batch: int, generator: torch.Generator) -> ActingNoise:
         """Chance for one step of `batch` rows."""
         latent = torch.rand((batch, self.settings.latents), generator=generator, device=generator.device)
-        return ActingNoise(latent, action_noise((batch,), self.spaces, generator))
+        action = action_noise((batch,), self.spaces, generator)
+        return ActingNoise(latent.to(self.bins.device), action.to(self.bins.device))
 
     def step(
         self,

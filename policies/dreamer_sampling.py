@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from robot_mbrl.policies.dreamer_losses import mixed_log_probabilities, normal_entropy, normal_log_probability
+from robot_mbrl.policies.dreamer_losses import mixed_probabilities, normal_entropy, normal_log_probability
 from robot_mbrl.policies.dreamer_settings import DreamerSettings, DreamerSpaces
 
 
@@ -20,10 +19,11 @@ def one_hot_choice(probabilities: Tensor, uniform: Tensor | None) -> Tensor:
     Class k is drawn where cdf(k - 1) <= u < cdf(k). The last has no upper bound, however the cdf was rounded.
     """
     if uniform is None:
-        best = probabilities.argmax(-1, keepdim=True)
-        return (best == torch.arange(probabilities.shape[-1], device=best.device)).to(probabilities.dtype)
-    passed = (uniform.unsqueeze(-1) >= probabilities.cumsum(-1)[..., :-1]).to(probabilities.dtype)
-    return functional.pad(passed, (1, 0), value=1.0) - functional.pad(passed, (0, 1), value=0.0)
+        chosen = probabilities.argmax(-1, keepdim=True)
+    else:
+        passed = uniform.unsqueeze(-1) >= probabilities.cumsum(-1)[..., :-1]
+        chosen = passed.sum(-1, keepdim=True)
+    return (chosen == torch.arange(probabilities.shape[-1], device=chosen.device)).to(probabilities.dtype)
 
 
 def straight_through(choice: Tensor, probabilities: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def action_distribution(
     """
     outputs = outputs.float()
     if spaces.discrete:
-        return OneHotActions(mixed_log_probabilities(outputs, settings.unimix))
+        return OneHotActions(mixed_probabilities(outputs, settings.unimix).log())
     mean, width = outputs.chunk(2, -1)
     low, high = settings.deviation_low, settings.deviation_high
     return NormalActions(torch.tanh(mean), (high - low) * torch.sigmoid(width + 2.0) + low)

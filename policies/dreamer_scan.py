@@ -16,7 +16,7 @@ from torch import Tensor
 from robot_mbrl.policies.dreamer_model import LatentState, RecurrentModel
 
 Step = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
-"""(deter, stoch, keep, drive, evidence, noise) of one step to its deter, stoch, log probabilities."""
+"""(deter, stoch, keep, drive, evidence, noise) of one step to its deter, stoch, probabilities."""
 
 Pullback = Callable[..., tuple[Tensor, Tensor]]
 """A step's inputs and the gradients of its three results to the gradients of its deter and stoch."""
@@ -45,8 +45,8 @@ def scan_steps(dynamics: RecurrentModel, transform: Callable[[Any], Any] = lambd
     def step(
         deter: Tensor, stoch: Tensor, keep: Tensor, drive: Tensor, evidence: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        state, log_probabilities = dynamics.observe(LatentState(deter, stoch), keep, drive, evidence, noise)
-        return state.deter, state.stoch, log_probabilities
+        state, probabilities = dynamics.observe(LatentState(deter, stoch), keep, drive, evidence, noise)
+        return state.deter, state.stoch, probabilities
 
     def pullback(
         deter: Tensor,
@@ -81,12 +81,12 @@ def scan(
         noise: (t, b, latents).
 
     Returns:
-        States (t, b, ...) and the posterior's log probabilities (t, b, latents, classes).
+        States (t, b, ...) and the posterior's probabilities (t, b, latents, classes).
     """
     apply: Callable[..., tuple[Tensor, Tensor, Tensor]] = _Scan.apply
     inputs = (start.deter, start.stoch, keep, drive, evidence, noise)
-    deter, stoch, log_probabilities = apply(steps, *inputs, *steps.parameters)
-    return LatentState(deter, stoch), log_probabilities
+    deter, stoch, probabilities = apply(steps, *inputs, *steps.parameters)
+    return LatentState(deter, stoch), probabilities
 
 
 class _Scan(torch.autograd.Function):
@@ -102,29 +102,29 @@ class _Scan(torch.autograd.Function):
         noise: Tensor,
         *_parameters: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        deters, stochs, logs = [deter], [stoch], []
+        deters, stochs, posteriors = [deter], [stoch], []
         for inputs in zip(keep, drive, evidence, noise, strict=True):
-            deter, stoch, log_probabilities = steps.forward(deter, stoch, *inputs)
+            deter, stoch, probabilities = steps.forward(deter, stoch, *inputs)
             deters.append(deter)
             stochs.append(stoch)
-            logs.append(log_probabilities)
+            posteriors.append(probabilities)
         before = torch.stack(deters[:-1]), torch.stack(stochs[:-1])
         ctx.steps = steps
         ctx.save_for_backward(*before, keep, drive, evidence, noise)
-        return torch.stack(deters[1:]), torch.stack(stochs[1:]), torch.stack(logs)
+        return torch.stack(deters[1:]), torch.stack(stochs[1:]), torch.stack(posteriors)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         steps: ScanSteps = ctx.steps
         inputs: tuple[Tensor, ...] = ctx.saved_tensors
-        deter_gradients, stoch_gradients, log_gradients = gradients
-        totals_deter, totals_stoch = torch.empty_like(deter_gradients), torch.empty_like(stoch_gradients)
-        deter, stoch = torch.zeros_like(deter_gradients[0]), torch.zeros_like(stoch_gradients[0])
-        for step in range(deter_gradients.shape[0] - 1, -1, -1):
-            totals_deter[step] = deter + deter_gradients[step]
-            totals_stoch[step] = stoch + stoch_gradients[step]
-            before = tuple(value[step] for value in inputs)
-            deter, stoch = steps.pullback(*before, totals_deter[step], totals_stoch[step], log_gradients[step])
+        deter, stoch = torch.zeros_like(gradients[0][0]), torch.zeros_like(gradients[1][0])
+        deters, stochs = [], []
+        for before, *direct in reversed(list(zip(zip(*inputs, strict=True), *gradients, strict=True))):
+            deter, stoch = deter + direct[0], stoch + direct[1]
+            deters.append(deter)
+            stochs.append(stoch)
+            deter, stoch = steps.pullback(*before, deter, stoch, direct[2])
+        totals = torch.stack(deters[::-1]), torch.stack(stochs[::-1]), gradients[2]
         flat = [value.flatten(0, 1) for value in inputs]
         with torch.enable_grad():
             flat[3], flat[4] = flat[3].detach().requires_grad_(), flat[4].detach().requires_grad_()
@@ -132,7 +132,7 @@ class _Scan(torch.autograd.Function):
             pulled = torch.autograd.grad(
                 results,
                 (flat[3], flat[4], *steps.parameters),
-                (totals_deter.flatten(0, 1), totals_stoch.flatten(0, 1), log_gradients.flatten(0, 1)),
+                [value.flatten(0, 1) for value in totals],
             )
         drive, evidence = (value.view_as(given) for value, given in zip(pulled[:2], inputs[3:5], strict=True))
         return None, None, None, None, drive, evidence, None, *pulled[2:]

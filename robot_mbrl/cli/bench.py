@@ -1,5 +1,6 @@
 """`robot-mbrl bench`."""
 
+import importlib
 import importlib.util
 import json
 import os
@@ -14,7 +15,15 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from robot_mbrl.benchmarks import bus_host_cost, bus_loop, loop_timing, monitor_cost, recorder_cost, sim_stepping
+from robot_mbrl.benchmarks import (
+    bus_host_cost,
+    bus_loop,
+    dreamer,
+    loop_timing,
+    monitor_cost,
+    recorder_cost,
+    sim_stepping,
+)
 from robot_mbrl.cli.options import Json
 from robot_mbrl.cli.terminal import console
 from robot_mbrl.contracts.errors import ConfigError
@@ -109,6 +118,67 @@ def recorder(
 
         figures = recorder_cost.measure(_checked(seconds), trials, progress=show)
     _print(figures, recorder_cost.table(figures), as_json=as_json)
+
+
+@app.command("dreamer", epilog="\b\nExample:\n  robot-mbrl bench dreamer --seconds 20 --json")
+def dreamer_updates(
+    seconds: Seconds = 20.0,
+    size: Annotated[list[str] | None, typer.Option(help="1M, 12M or 25M; may be repeated. 1M when not given.")] = None,
+    device: Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")] = "cpu",
+    every_manner: Annotated[bool, typer.Option("--every-manner", help="Also uncompiled, and in float32.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Updates a second of Dreamer on batches of 16x64 steps, beside the official implementation's.
+
+    Before the first update its code is compiled, which takes minutes the first time and seconds from the cache.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigError("bench dreamer needs torch, which is not installed here: pip install 'robot-mbrl[train]'")
+    figures = dreamer.measure(_checked(seconds), size or ["1M"], device, every_manner, _announce)
+    _print(figures, dreamer.table(figures), as_json=as_json)
+
+
+@app.command("policy", epilog="\b\nExample:\n  robot-mbrl bench policy --seconds 10 --parity-steps 10000")
+def policy(
+    seconds: Seconds = 10.0,
+    parity_steps: Annotated[int, typer.Option(min=1, help="Random recurrent steps to compare with torch.")] = 10_000,
+    as_json: Json = False,
+) -> None:
+    """Time of a step of an exported Dreamer of size 1M on one thread, beside torch, and how far the two are apart."""
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigError("bench policy needs torch, which is not installed here: pip install 'robot-mbrl[train]'")
+    # Imported only here: it imports torch, which other benchmarks do without.
+    onnx_policy = importlib.import_module("robot_mbrl.benchmarks.onnx_policy")
+    figures = onnx_policy.measure(_checked(seconds), parity_steps)
+    _print(figures, onnx_policy.table(figures), as_json=as_json)
+
+
+@app.command("doubt", epilog="\b\nExample:\n  robot-mbrl bench doubt --folder doubt --workers 4")
+def doubt(
+    folder: Annotated[Path, typer.Option(help="Where flights, ensemble and report are kept, and found again.")],
+    workers: Annotated[int, typer.Option(min=1, help="Processes that fly.")] = 2,
+    test: Annotated[int, typer.Option(min=1, help="Nominal episodes to test the promise on.")] = 500,
+    shifted: Annotated[int, typer.Option(min=1, help="Episodes of each shift.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """What the monitor's doubt is worth on an emulated arm: false stops, shifts told from nominal episodes, delays.
+
+    Flies some thousand episodes over the emulated wire, faster than real time, which takes half an hour on two idle
+    cores; what was interrupted goes on where it was. Trains the model, calibrates the thresholds, writes a report.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigError("bench doubt needs torch, which is not installed here: pip install 'robot-mbrl[train]'")
+    # Imported only here: it imports torch, which other benchmarks do without.
+    campaign = importlib.import_module("robot_mbrl.benchmarks.doubt.campaign")
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("flying")
+
+        def show(what: str, done: int, total: int) -> None:
+            progress.update(task, description=what, completed=done, total=total)
+
+        size = campaign.Size(test=test, shifted=shifted)
+        figures = campaign.measure(folder, size, campaign.CalibrationSettings(), workers, show)
+    _print(figures, campaign.table(figures), as_json=as_json)
 
 
 def _announce(text: str) -> None:

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.policies import dreamer_losses as losses
 from robot_mbrl.policies.dreamer_doubt import LatentDoubt
-from robot_mbrl.policies.dreamer_layers import BlockDense, Dense, RmsNorm
+from robot_mbrl.policies.dreamer_layers import BlockDense, Dense, RmsNorm, TwoHotMlp
 from robot_mbrl.policies.dreamer_model import ActingNoise, DreamerModel, LatentState, RecurrentModel
 from robot_mbrl.policies.dreamer_sampling import NormalActions, action_distribution, one_hot_choice, straight_through
 from robot_mbrl.policies.dreamer_scan import scan, scan_steps
@@ -47,6 +48,14 @@ def test_weights_start_with_the_fan_in_of_the_whole_layer(weight: torch.Tensor, 
     deviation = fan_in**-0.5
     assert weight.std().item() == pytest.approx(deviation, rel=0.02)
     assert weight.abs().max().item() <= 2.0 * 1.1368 * deviation * (1.0 + 1e-6)
+
+
+def test_logits_of_a_two_hot_head_have_the_order_of_the_bins() -> None:
+    head = TwoHotMlp(2, 3, 1, 5, generator())
+    with torch.no_grad():
+        head.output.bias.copy_(torch.tensor([-20.0, -10.0, 0.0, 10.0, 20.0]))
+    assert head(torch.zeros(1, 2)).tolist() == [[0.0, 10.0, 20.0, -10.0, -20.0]]
+    assert losses.symlog(losses.symexp_bins(5)).round().tolist() == [0.0, 10.0, 20.0, -10.0, -20.0]
 
 
 def test_the_smallest_published_size_has_the_layers_of_the_paper() -> None:
