@@ -1,7 +1,9 @@
-// Forward pass of several perceptrons in bfloat16 on AVX512_BF16: all layers of a net over a few rows at a time.
+// Forward pass of an ensemble's nets in bfloat16 on AVX512_BF16: all layers of a net over a few rows at a time.
 //
 // A layer is y = silu(x W + b), the last one y = x W + b. Products of bfloat16 are summed in float32; activations between
-// layers are rounded to bfloat16, the last layer's outputs are float32. Weights come packed in panels of up to 64 columns:
+// layers are rounded to bfloat16, the last layer's outputs are float32. Inputs are scaled and split in two bfloat16 parts,
+// which meet the same weights; means and bounded log-variances become means and deviations in the data's units, see
+// policies/ensemble.py. Weights come packed in panels of up to 64 columns:
 // for each pair of inputs (2k, 2k+1) and each column n, the two weights side by side, as vdpbf16ps takes them. Widths are
 // padded with zeros: inputs to an even number, columns to a multiple of 16; a padded column is silu(0) = 0.
 
@@ -18,16 +20,56 @@ constexpr int kTile = 6;         // rows of a tile: 6 x 4 sums, 4 weights and a 
 constexpr int kRows = 48;        // rows that pass all layers together: their activations stay in the first-level cache
 constexpr int kWidest = 1024;    // columns
 
-// x / (1 + exp(-x)); exp as 2^n p(f), |f| <= 1/2, with a relative error below 2e-4, finer than bfloat16's 4e-3.
-inline __m512 silu(__m512 x) {
-    const __m512 t = _mm512_mul_ps(x, _mm512_set1_ps(-1.44269504f));
+inline __m512 set(float value) { return _mm512_set1_ps(value); }
+
+// 2^t as 2^n p(f) with |f| <= 1/2; p is the Taylor series, to a relative error of 3e-4 or, `Fine`, 3e-6.
+template <bool Fine>
+inline __m512 exp2(__m512 t) {
     const __m512 n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     const __m512 f = _mm512_sub_ps(t, n);
-    __m512 p = _mm512_fmadd_ps(f, _mm512_set1_ps(0.0555041f), _mm512_set1_ps(0.2402265f));
-    p = _mm512_fmadd_ps(f, p, _mm512_set1_ps(0.6931472f));
-    p = _mm512_fmadd_ps(f, p, _mm512_set1_ps(1.0f));
-    const __m512 e = _mm512_scalef_ps(p, n);
-    return _mm512_mul_ps(x, _mm512_rcp14_ps(_mm512_add_ps(e, _mm512_set1_ps(1.0f))));
+    __m512 p = set(0.0555041f);
+    if constexpr (Fine) p = _mm512_fmadd_ps(f, _mm512_fmadd_ps(f, set(0.00133336f), set(0.00961813f)), p);
+    p = _mm512_fmadd_ps(f, p, set(0.2402265f));
+    p = _mm512_fmadd_ps(f, p, set(0.6931472f));
+    return _mm512_scalef_ps(_mm512_fmadd_ps(f, p, set(1.0f)), n);
+}
+
+// x / (1 + exp(-x)), finer than the 4e-3 that bfloat16 tells apart.
+inline __m512 silu(__m512 x) {
+    const __m512 e = exp2<false>(_mm512_mul_ps(x, set(-1.44269504f)));
+    return _mm512_mul_ps(x, _mm512_rcp14_ps(_mm512_add_ps(e, set(1.0f))));
+}
+
+// max(x, 0) + log(1 + e) with e = exp(-|x|); log(1 + e) = 2 atanh(s), s = e / (2 + e) <= 1/3, by its series.
+inline __m512 softplus(__m512 x) {
+    const __m512 e = exp2<true>(_mm512_mul_ps(_mm512_abs_ps(x), set(-1.44269504f)));
+    const __m512 s = _mm512_div_ps(e, _mm512_add_ps(e, set(2.0f)));
+    const __m512 q = _mm512_mul_ps(s, s);
+    __m512 p = _mm512_fmadd_ps(q, set(2.0f / 9.0f), set(2.0f / 7.0f));
+    p = _mm512_fmadd_ps(q, p, set(2.0f / 5.0f));
+    p = _mm512_fmadd_ps(q, p, set(2.0f / 3.0f));
+    p = _mm512_fmadd_ps(q, p, set(2.0f));
+    return _mm512_fmadd_ps(s, p, _mm512_max_ps(x, _mm512_setzero_ps()));
+}
+
+inline __mmask16 first_lanes(int count) {
+    return static_cast<__mmask16>(count >= kLanes ? 0xFFFF : (1 << count) - 1);
+}
+
+inline void store_bfloat16(uint16_t* address, __mmask16 lanes, __m512 value) {
+    _mm256_mask_storeu_epi16(address, lanes, (__m256i)_mm512_cvtneps_pbh(value));
+}
+
+// z = x factor + offset as high + low, high = bfloat16(z): `inputs` numbers each, one part after the other.
+void split(const float* x, int inputs, const float* factor, const float* offset, uint16_t* out) {
+    for (int i = 0; i < inputs; i += kLanes) {
+        const __mmask16 lanes = first_lanes(inputs - i);
+        const __m512 z = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, x + i), _mm512_maskz_loadu_ps(lanes, factor + i),
+                                         _mm512_maskz_loadu_ps(lanes, offset + i));
+        const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(z));
+        store_bfloat16(out + i, lanes, z);
+        store_bfloat16(out + inputs + i, lanes, _mm512_sub_ps(z, (__m512)_mm512_slli_epi32(high, 16)));
+    }
 }
 
 inline __m512bh pair(const uint16_t* address) {
@@ -97,32 +139,62 @@ void layer(const uint16_t* in, int rows, int inputs, const uint16_t* weights, co
 
 }  // namespace
 
+// What turns inputs into a net's and its outputs back; in the units of policies/ensemble.py.
+struct Scales {
+    const float* input_factor;      // (inputs)
+    const float* input_offset;      // (inputs)
+    const float* output_mean;       // (outputs)
+    const float* output_deviation;  // (outputs)
+    const float* max_log_variance;  // (outputs)
+    const float* min_log_variance;  // (outputs)
+};
+
+// Mean and deviation of `outputs` targets from a row of the last layer: scaled means, then unbounded log-variances.
+static void finish(const float* heads, int outputs, const Scales& scales, float* mean, float* deviation) {
+    for (int i = 0; i < outputs; i += kLanes) {
+        const __mmask16 lanes = first_lanes(outputs - i);
+        const auto load = [lanes, i](const float* address) { return _mm512_maskz_loadu_ps(lanes, address + i); };
+        const __m512 scale = load(scales.output_deviation);
+        const __m512 top = load(scales.max_log_variance), bottom = load(scales.min_log_variance);
+        __m512 l = _mm512_sub_ps(top, softplus(_mm512_sub_ps(top, load(heads + outputs))));
+        l = _mm512_add_ps(bottom, softplus(_mm512_sub_ps(l, bottom)));
+        _mm512_mask_storeu_ps(mean + i, lanes, _mm512_fmadd_ps(load(heads), scale, load(scales.output_mean)));
+        const __m512 root = exp2<true>(_mm512_mul_ps(l, set(0.5f * 1.44269504f)));
+        _mm512_mask_storeu_ps(deviation + i, lanes, _mm512_mul_ps(root, scale));
+    }
+}
+
 // Evaluate `nets` nets of `layers` layers on `rows` rows each.
 //
-//   x          (nets, rows, widths[0]) bfloat16
-//   widths     (layers + 1) padded: widths[0] even, the others multiples of 16 of at most 1024
+//   x          (nets, rows, inputs) float32
+//   widths     (layers + 1) padded: widths[0] = 2 inputs, the others multiples of 16 of at most 1024
 //   weights    (nets, layers) addresses of packed weights
 //   biases     (nets, layers) addresses of float32 biases, padded
-//   y          (nets, rows, widths[layers]) float32
-extern "C" void evaluate_nets(const uint16_t* x, int nets, int rows, int layers, const int32_t* widths,
-                              const uint16_t* const* weights, const float* const* biases, float* y) {
+//   mean       (nets, rows, outputs) float32, and deviation likewise
+extern "C" void evaluate_nets(const float* x, int nets, int rows, int layers, int outputs, const int32_t* widths,
+                              const uint16_t* const* weights, const float* const* biases, const Scales* scales,
+                              float* mean, float* deviation) {
     alignas(64) uint16_t activations[2][kRows * kWidest];
-    const int inputs = widths[0], outputs = widths[layers];
+    alignas(64) float heads[kRows * kWidest];
+    const int inputs = widths[0] / 2;
     for (int net = 0; net < nets; ++net)
         for (int first = 0; first < rows; first += kRows) {
             const int count = rows - first < kRows ? rows - first : kRows;
             const size_t row = static_cast<size_t>(net) * rows + first;
-            const uint16_t* in = x + row * inputs;
+            for (int r = 0; r < count; ++r)
+                split(x + (row + r) * inputs, inputs, scales->input_factor, scales->input_offset,
+                      activations[1] + static_cast<size_t>(r) * widths[0]);
             for (int l = 0; l < layers; ++l) {
+                const uint16_t* in = activations[(l + 1) % 2];
                 const uint16_t* weight = weights[net * layers + l];
                 const float* bias = biases[net * layers + l];
-                if (l + 1 == layers) {
-                    layer<false>(in, count, widths[l], weight, bias, y + row * outputs, widths[l + 1]);
-                } else {
-                    uint16_t* out = activations[l % 2];
-                    layer<true>(in, count, widths[l], weight, bias, out, widths[l + 1]);
-                    in = out;
-                }
+                if (l + 1 == layers)
+                    layer<false>(in, count, widths[l], weight, bias, heads, widths[l + 1]);
+                else
+                    layer<true>(in, count, widths[l], weight, bias, activations[l % 2], widths[l + 1]);
             }
+            for (int r = 0; r < count; ++r)
+                finish(heads + static_cast<size_t>(r) * widths[layers], outputs, *scales, mean + (row + r) * outputs,
+                       deviation + (row + r) * outputs);
         }
 }

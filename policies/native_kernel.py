@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -53,25 +53,44 @@ def native_reason() -> str:
     return ""
 
 
-class NativeNets:
-    """Nets of equal sizes, packed for the kernel.
+class Scales(NamedTuple):
+    """What turns inputs into a net's and its outputs back: float32, in the order and with the meaning of the source.
 
     Attributes:
-        outputs: o.
+        input_factor: (i,) 1 / input_deviation.
+        input_offset: (i,) -input_mean / input_deviation.
+        output_mean: (o,).
+        output_deviation: (o,).
+        max_log_variance: (o,).
+        min_log_variance: (o,).
     """
 
-    def __init__(self, nets: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> None:
-        """Pack layers of `nets`: weight (inputs, outputs) and bias (outputs,) of each, float32.
+    input_factor: Tensor
+    input_offset: Tensor
+    output_mean: Tensor
+    output_deviation: Tensor
+    max_log_variance: Tensor
+    min_log_variance: Tensor
+
+
+Layers: TypeAlias = Sequence[tuple[Tensor, Tensor]]
+"""Weight (inputs, outputs) and bias (outputs,) of each layer of a net, float32."""
+
+
+class NativeNets:
+    """Nets of equal sizes, packed for the kernel."""
+
+    def __init__(self, nets: Sequence[Layers], scales: Scales) -> None:
+        """Pack `nets`.
 
         Raises:
             ConfigError: the kernel cannot be built, or a layer is too wide.
         """
         self._evaluate = _library().evaluate_nets
-        inputs = nets[0][0][0].shape[0]
+        inputs, self._outputs = len(scales.input_factor), len(scales.output_mean)
         widths = [weight.shape[1] for weight, _ in nets[0]]
-        if max(widths) > WIDEST:
-            raise ConfigError(f"a layer of {max(widths)} columns: the native kernel has room for {WIDEST}")
-        self.outputs = widths[-1]
+        if max(2 * inputs, *widths) > WIDEST:
+            raise ConfigError(f"a layer of {max(2 * inputs, *widths)} columns: the native kernel has room for {WIDEST}")
         padded = [2 * inputs, *(_up(width, _LANES) for width in widths)]
         self._weights, self._biases = [], []
         for net in nets:
@@ -80,29 +99,28 @@ class NativeNets:
                 parts = weight.repeat(2, 1) if layer == 0 else weight
                 self._weights.append(_packed(parts, padded[layer], padded[layer + 1]))
                 self._biases.append(torch.nn.functional.pad(bias, (0, padded[layer + 1] - len(bias))))
-        self._padded_outputs = padded[-1]
+        self._scales = [scale.contiguous() for scale in scales]
         self._layers = len(widths)
         self._widths = (ctypes.c_int32 * len(padded))(*padded)
-        self._weight_addresses = _addresses(self._weights)
-        self._bias_addresses = _addresses(self._biases)
+        self._addresses = [_addresses(tensors) for tensors in (self._weights, self._biases, self._scales)]
 
-    def __call__(self, z: Tensor) -> Tensor:
-        """Outputs (e, b, o) float32 for inputs (e, b, i) float32. Frees the interpreter's lock while it computes."""
-        nets, rows = z.shape[:2]
-        high = z.bfloat16()
-        x = torch.cat((high, (z - high).bfloat16()), dim=-1)
-        y = torch.empty(nets, rows, self._padded_outputs)
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation (e, b, o) for inputs (e, b, i). Frees the interpreter's lock while it computes."""
+        x = x.contiguous()
+        nets, rows = x.shape[:2]
+        mean, deviation = torch.empty(2, nets, rows, self._outputs).unbind()
         self._evaluate(
             ctypes.c_void_p(x.data_ptr()),
             nets,
             rows,
             self._layers,
+            self._outputs,
             self._widths,
-            self._weight_addresses,
-            self._bias_addresses,
-            ctypes.c_void_p(y.data_ptr()),
+            *self._addresses,
+            ctypes.c_void_p(mean.data_ptr()),
+            ctypes.c_void_p(deviation.data_ptr()),
         )
-        return y[..., : self.outputs]
+        return mean, deviation
 
 
 def _packed(weight: Tensor, inputs: int, outputs: int) -> Tensor:

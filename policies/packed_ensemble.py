@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble, bound_log_variance
-from robot_mbrl.policies.native_kernel import WIDEST, NativeNets, has_fast_bfloat16, native_reason
+from robot_mbrl.policies.native_kernel import WIDEST, Layers, NativeNets, Scales, has_fast_bfloat16, native_reason
 
 Kernel = Literal["native", "bfloat16", "float32"]
 """Our own kernel, in bfloat16, or torch's operators in either type."""
@@ -30,15 +30,12 @@ _PACK: Final = "_reorder_linear_weight"
 _FUSED: Final = "_linear_pointwise"
 """oneDNN's operators as torch's own compiler emits them for frozen weights; there is no other name for them."""
 
-Layers = Sequence[tuple[Tensor, Tensor]]
-"""Weight (inputs, outputs) and bias (outputs,) of each layer of a net."""
-
 
 def best_kernel(ensemble: ProbabilisticEnsemble) -> Kernel:
     """The fastest kernel for `ensemble` on this computer."""
     if not has_fast_bfloat16():
         return "float32"
-    if native_reason() or max(weights.shape[2] for weights in ensemble.weights) > WIDEST:
+    if native_reason() or max(2 * ensemble.inputs, *(weights.shape[2] for weights in ensemble.weights)) > WIDEST:
         return "bfloat16"
     return "native"
 
@@ -61,35 +58,21 @@ class PackedEnsemble:
         if self.kernel == "native" and (reason := native_reason()):
             raise ConfigError(f"kernel native: {reason}; give auto, bfloat16 or float32")
         self.members = len(ensemble.elites)
-        self._outputs = ensemble.outputs
         with torch.no_grad():
             nets = [_layers(ensemble, int(elite)) for elite in ensemble.elites]
-            self._nets: Callable[[Tensor], Tensor] = (
-                NativeNets(nets) if self.kernel == "native" else _TorchNets(nets, self.kernel)
+            scales = Scales(
+                input_factor=1.0 / ensemble.input_deviation,
+                input_offset=-ensemble.input_mean / ensemble.input_deviation,
+                output_mean=ensemble.output_mean.clone(),
+                output_deviation=ensemble.output_deviation.clone(),
+                max_log_variance=ensemble.max_log_variance.detach().clone(),
+                min_log_variance=ensemble.min_log_variance.detach().clone(),
             )
-            self._input_factor = 1.0 / ensemble.input_deviation
-            self._input_offset = -ensemble.input_mean / ensemble.input_deviation
-            self._output_mean = ensemble.output_mean.clone()
-            self._output_deviation = ensemble.output_deviation.clone()
-            self._bounds = ensemble.max_log_variance.clone(), ensemble.min_log_variance.clone()
+            self._nets = NativeNets(nets, scales) if self.kernel == "native" else _TorchNets(nets, scales, self.kernel)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (e, b, o) of the targets, in the data's units, of inputs (e, b, i)."""
-        return self.distribution(self.heads(self.scaled(x)))
-
-    def scaled(self, x: Tensor) -> Tensor:
-        """Inputs (..., i) as the nets take them."""
-        return torch.addcmul(self._input_offset, x, self._input_factor)
-
-    def heads(self, z: Tensor) -> Tensor:
-        """What the nets' last layers give, (e, b, 2 o), for scaled inputs (e, b, i)."""
-        return self._nets(z)
-
-    def distribution(self, heads: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (..., o) in the data's units, of what the last layers gave (..., 2 o)."""
-        mean, log_variance = heads[..., : self._outputs], heads[..., self._outputs :]
-        deviation = (0.5 * bound_log_variance(log_variance, *self._bounds)).exp()
-        return torch.addcmul(self._output_mean, mean, self._output_deviation), deviation * self._output_deviation
+        return self._nets(x)
 
 
 def _layers(ensemble: ProbabilisticEnsemble, member: int) -> Layers:
@@ -101,10 +84,9 @@ def _layers(ensemble: ProbabilisticEnsemble, member: int) -> Layers:
 class _TorchNets:
     """The nets layer by layer; in bfloat16 the inputs come as two parts of 8 bits each, which meet the same weights."""
 
-    def __init__(self, nets: Sequence[Layers], kernel: Kernel) -> None:
-        self._splits = kernel == "bfloat16"
+    def __init__(self, nets: Sequence[Layers], scales: Scales, kernel: Kernel) -> None:
+        self._scales, self._splits = scales, kernel == "bfloat16"
         dtype = torch.bfloat16 if self._splits else torch.float32
-        self._outputs = nets[0][-1][0].shape[1]
         self._nets = []
         for net in nets:
             layers = []
@@ -113,17 +95,22 @@ class _TorchNets:
                 layers.append(_layer(doubled.t().contiguous().to(dtype), bias.to(dtype), index + 1 < len(net)))
             self._nets.append(layers)
 
-    def __call__(self, z: Tensor) -> Tensor:
-        heads = torch.empty(*z.shape[:-1], self._outputs)
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        scales, outputs = self._scales, len(self._scales.output_mean)
+        z = torch.addcmul(scales.input_offset, x, scales.input_factor)
         if self._splits:
             high = z.bfloat16()
             z = torch.cat((high, (z - high).bfloat16()), dim=-1)
+        heads = torch.empty(*x.shape[:-1], 2 * outputs)
         for head, rows, net in zip(heads, z, self._nets, strict=True):
             values = rows
             for layer in net:
                 values = layer(values)
             head.copy_(values)
-        return heads
+        mean, log_variance = heads[..., :outputs], heads[..., outputs:]
+        bounded = bound_log_variance(log_variance, scales.max_log_variance, scales.min_log_variance)
+        deviation = (0.5 * bounded).exp() * scales.output_deviation
+        return torch.addcmul(scales.output_mean, mean, scales.output_deviation), deviation
 
 
 def _layer(weight: Tensor, bias: Tensor, is_hidden: bool) -> Callable[[Tensor], Tensor]:

@@ -39,8 +39,6 @@ class RolloutSettings(Settings):
         violation_chance: δ, share of the particles that may.
         rows: candidates times r that a block holds, as many rows as each net is evaluated on at a time.
         threads: blocks that are rolled out side by side.
-        compiled: let torch compile what is done between two evaluations of the nets, which takes a C++ compiler and up
-            to a minute, once.
         kernel: what evaluates the nets, see `policies.packed_ensemble`; "auto" takes the fastest that works here.
     """
 
@@ -50,7 +48,6 @@ class RolloutSettings(Settings):
     violation_chance: float = Field(default=0.0, ge=0.0, le=1.0)
     rows: int = Field(default=128, ge=1)
     threads: int = Field(default=2, ge=1)
-    compiled: bool = False
     kernel: Kernel | Literal["auto"] = "auto"
 
 
@@ -77,7 +74,6 @@ class Rollouts:
         """Take over the ensemble's present weights and draw noise from `generator`."""
         self._task, self._ensemble, self._settings, self._generator = task, ensemble, settings, generator
         self._pool = ThreadPoolExecutor(settings.threads, "rollout", initializer=torch.set_num_threads, initargs=(1,))
-        self._step = torch.compile(self._advance, dynamic=True) if settings.compiled else self._advance
         self.refresh()
 
     def refresh(self) -> None:
@@ -101,62 +97,40 @@ class Rollouts:
 
     @torch.no_grad()
     def _block(self, start: Tensor, actions: Tensor, noise: Tensor) -> Outcome:
-        e, r, n = self._nets.members, self._settings.particles_per_net, len(actions)
-        states = start.expand(e, r, n, -1).contiguous()
-        steps = [action.expand(e, r, n, -1) for action in actions.unbind(1)]
-        means, scores = [start.expand(n, -1)], []
-        inputs = self._nets.scaled(self._task.model_inputs(states, steps[0]))
-        for action, following, draw in zip(steps, [*steps[1:], steps[-1]], noise, strict=True):
-            heads = self._nets.heads(inputs.reshape(e, r * n, -1))
-            states, inputs, mean, score = self._step(states, action, following, heads.view(e, r, n, -1), draw)
-            means.append(mean)
-            scores.append(score)
-        values, risks = torch.stack(scores).sum(dim=0)
-        costs = risks - values
+        """What becomes of some of the candidates, on one thread."""
+        task, e, r, n = self._task, self._nets.members, self._settings.particles_per_net, len(actions)
+        sequence = actions.transpose(0, 1)
+        states, outputs = [start.expand(e, r, n, -1)], []
+        for action, draw in zip(sequence, noise, strict=True):
+            repeated = action.expand(e, r, n, -1)
+            inputs = task.model_inputs(states[-1], repeated)
+            mean, deviation = self._nets(inputs.reshape(e, r * n, -1))
+            outputs.append(torch.addcmul(mean.view(e, r, n, -1), deviation.view(e, r, n, -1), draw))
+            states.append(task.next_state(states[-1], repeated, outputs[-1]))
+        return self._judge(torch.stack(states), sequence, torch.stack(outputs))
+
+    def _judge(self, states: Tensor, actions: Tensor, outputs: Tensor) -> Outcome:
+        """Costs of states (h + 1, e, r, n, d), actions (h, n, a) and sampled outputs (h, e, r, n, o)."""
+        repeated = actions[:, None, None].expand(*outputs.shape[:-1], -1)
+        values = self._task.reward(states[:-1], repeated, states[1:]).mean(dim=(1, 2)).sum(dim=0)
+        costs = self._risk(outputs, states[1:]) - values
         usable = costs.isfinite()
         return Outcome(
-            torch.where(usable, costs, torch.inf), torch.where(usable, values, -torch.inf), torch.stack(means)
+            torch.where(usable, costs, torch.inf), torch.where(usable, values, -torch.inf), states.mean(dim=(1, 2))
         )
 
-    def _advance(
-        self, states: Tensor, action: Tensor, following: Tensor, heads: Tensor, draw: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One step of all particles from what the nets said of it; everything between two evaluations of the nets.
-
-        Args:
-            states: (e, r, n, d) before the step.
-            action: (e, r, n, a) of the step.
-            following: (e, r, n, a) action of the next step.
-            heads: (e, r, n, 2 o) from the nets' last layers.
-            draw: (r, 1, o) noise.
-
-        Returns:
-            States (e, r, n, d) after the step, scaled inputs (e, r, n, i) of the next, mean states (n, d), and rewards
-            and risk (2, n).
-        """
-        mean, deviation = self._nets.distribution(heads)
-        outputs = torch.addcmul(mean, deviation, draw)
-        after = self._task.next_state(states, action, outputs)
-        reward = self._task.reward(states, action, after).mean(dim=(0, 1))
-        inputs = self._nets.scaled(self._task.model_inputs(after, following))
-        return after, inputs, after.mean(dim=(0, 1)), torch.stack((reward, self._risk(outputs, after)))
-
     def _risk(self, outputs: Tensor, states: Tensor) -> Tensor:
-        """`w_e E_t + w_v max(0, P_t - δ)` (n,) of outputs (e, r, n, o) that lead to `states` (e, r, n, d)."""
+        """`Σ_t w_e E_t + w_v max(0, P_t - δ)` (n,) of outputs (h, e, r, n, o) that lead to `states` (h, e, r, n, d)."""
         settings = self._settings
-        risk = outputs.new_zeros(outputs.shape[2])
+        risk = torch.zeros(outputs.shape[-2])
         if settings.epistemic_weight > 0.0:
-            risk += settings.epistemic_weight * self.epistemic(outputs)
+            spread = (outputs.mean(dim=2) / self._typical_change).var(dim=1, correction=0)
+            risk += settings.epistemic_weight * spread.mean(dim=-1).sqrt().sum(dim=0)
         if settings.violation_weight > 0.0:
             violated = (self._task.violation(states) > 0.0).any(dim=-1)
-            share = violated.to(torch.float32).mean(dim=(0, 1))
-            risk += settings.violation_weight * (share - settings.violation_chance).clamp_min(0.0)
+            excess = violated.to(torch.float32).mean(dim=(1, 2)) - settings.violation_chance
+            risk += settings.violation_weight * excess.clamp_min(0.0).sum(dim=0)
         return risk
-
-    def epistemic(self, outputs: Tensor) -> Tensor:
-        """`E_t` (n,) of sampled outputs (e, r, n, o)."""
-        spread = (outputs.mean(dim=1) / self._typical_change).var(dim=0, correction=0)
-        return spread.mean(dim=-1).sqrt()
 
 
 def _even_blocks(actions: Tensor, most: int, threads: int) -> tuple[Tensor, ...]:

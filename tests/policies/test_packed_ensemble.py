@@ -66,6 +66,19 @@ def test_bfloat16_sees_inputs_more_finely_than_its_own_eight_bits() -> None:
     assert mean.flatten().tolist() == pytest.approx([0.0, 0.064], rel=0.01)
 
 
+@needs_native
+@torch.no_grad()
+def test_the_native_kernel_bounds_log_variances_as_the_ensemble_does() -> None:
+    """A net of weights 0 gives its biases: 20 log-variances from far below the lower to far above the upper bound."""
+    settings = EnsembleSettings(members=1, elites=1, hidden=(), weight_decay=(0.0,))
+    ensemble = ProbabilisticEnsemble(1, 20, settings, torch.Generator().manual_seed(0))
+    ensemble.weights[0].zero_()
+    ensemble.biases[0][0, 0, 20:] = torch.linspace(-60.0, 60.0, 20)
+    x = torch.zeros(1, 1, 1)
+    _, deviation = PackedEnsemble(ensemble, "native")(x)
+    assert deviation.log().flatten().tolist() == pytest.approx((0.5 * ensemble(x)[1]).flatten().tolist(), abs=1e-5)
+
+
 @pytest.mark.parametrize("kernel", ["float32", "bfloat16", NATIVE_KERNEL])
 @torch.no_grad()
 def test_a_nan_or_an_infinity_spoils_its_own_row_and_no_other(kernel: Kernel) -> None:

@@ -1,0 +1,152 @@
+"""Whether the fast planner earns as much as PETS as published, on the same learned model: paired over episodes.
+
+Both planners get the ensemble of one training run (`robot-mbrl train pets`), the same horizon and the same episodes.
+The figures are interquartile means over the episodes with 95 % bootstrap intervals, of each planner's returns and of
+their paired differences.
+
+    python -m robot_mbrl.benchmarks.planner_returns RUN [--episodes 20] [--processes 2] [--json]
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.learning.episodes import EVALUATE, run_episode, seed_for
+from robot_mbrl.learning.planning import PlannerActors
+from robot_mbrl.learning.statistics import iqm_interval
+from robot_mbrl.learning.trained_run import load_run
+from robot_mbrl.policies.fast_planner import FastPlannerSettings
+from robot_mbrl.policies.pets import PetsSettings
+
+Name = Literal["reference", "fast"]
+NAMES: tuple[Name, ...] = ("reference", "fast")
+
+SEED = 20
+"""Of the episodes: one that no training uses."""
+
+Progress = Callable[[int], None]
+"""Gets how many episodes are done."""
+
+
+def planner_settings(name: Name, fast: FastPlannerSettings) -> FastPlannerSettings | PetsSettings:
+    """Settings of the planner `name`; the reference has the published numbers, and the fast one's horizon."""
+    return fast if name == "fast" else PetsSettings(horizon=fast.horizon)
+
+
+def episode(run: Path, fast: FastPlannerSettings, actions_per_plan: int, index: int) -> dict[str, dict[str, float]]:
+    """Return, final distance [m] and seconds a step of both planners in one episode."""
+    torch.set_num_threads(1)
+    trained = load_run(run)
+    figures: dict[str, dict[str, float]] = {}
+    for name in NAMES:
+        actors = PlannerActors(planner_settings(name, fast), trained.task.model, trained.ensemble, actions_per_plan)
+        number = seed_for(SEED, EVALUATE, index)
+        start = time.process_time()
+        outcome = run_episode(trained.task, actors.make(number), number)
+        figures[name] = {
+            "return": outcome.total_reward,
+            "distance": float("nan") if outcome.distance is None else outcome.distance,
+            "processor_seconds_a_step": (time.process_time() - start) / outcome.steps,
+        }
+    return figures
+
+
+def summary(episodes: list[dict[str, dict[str, float]]], random: np.random.Generator) -> dict[str, Any]:
+    """Interquartile means and 95 % intervals of returns, distances and the paired difference of returns."""
+
+    def column(name: Name, quantity: str) -> FloatArray:
+        return np.array([[figures[name][quantity]] for figures in episodes])
+
+    def interval(values: FloatArray) -> dict[str, float]:
+        return iqm_interval(values, random)._asdict()
+
+    told: dict[str, Any] = {"episodes": len(episodes)}
+    for name in NAMES:
+        told[name] = {"return": interval(column(name, "return"))}
+        if np.isfinite(column(name, "distance")).all():
+            told[name]["distance"] = interval(column(name, "distance"))
+        told[name]["processor_seconds_a_step"] = float(np.median(column(name, "processor_seconds_a_step")))
+    told["fast minus reference"] = interval(column("fast", "return") - column("reference", "return"))
+    return told
+
+
+def measure(
+    run: Path,
+    fast: FastPlannerSettings,
+    episodes: int = 20,
+    actions_per_plan: int = 1,
+    processes: int = 2,
+    progress: Progress = lambda _: None,
+) -> dict[str, Any]:
+    """Run both planners through `episodes` episodes, some at a time.
+
+    Raises:
+        ConfigError: `run` is no finished training run.
+    """
+    load_run(run)
+    results = []
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for done, figures in enumerate(
+            pool.map(partial(episode, run, fast, actions_per_plan), range(episodes)), start=1
+        ):
+            results.append(figures)
+            progress(done)
+    told = summary(results, np.random.default_rng(0))
+    return {
+        **told,
+        "actions_per_plan": actions_per_plan,
+        "fast_settings": fast.model_dump(mode="json"),
+        "each": results,
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """`measure`'s figures as lines of text."""
+    lines = [f"{figures['episodes']} episodes, interquartile mean [95 % interval]"]
+    for name in NAMES:
+        row = figures[name]
+        text = f"{name:22} return {_interval(row['return'])}"
+        if "distance" in row:
+            text += f", final distance {_interval(row['distance'])} m"
+        lines.append(text + f", {row['processor_seconds_a_step'] * 1e3:.0f} ms of processor time a step")
+    lines.append(f"{'fast minus reference':22} return {_interval(figures['fast minus reference'])}")
+    return "\n".join(lines)
+
+
+def _interval(row: dict[str, float]) -> str:
+    return f"{row['estimate']:.4g} [{row['low']:.4g}, {row['high']:.4g}]"
+
+
+def main() -> None:
+    """Print the table or, with `--json`, the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("run", type=Path, help="folder of a training run")
+    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--actions-per-plan", type=int, default=1, help="actions executed before the next plan")
+    parser.add_argument("--processes", type=int, default=2, help="episodes at a time")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    figures = measure(
+        arguments.run,
+        FastPlannerSettings.model_validate({"rollouts": {"threads": 1}}),
+        arguments.episodes,
+        arguments.actions_per_plan,
+        arguments.processes,
+        lambda done: print(f"{done} of {arguments.episodes} episodes", file=sys.stderr),
+    )
+    print(json.dumps(figures, indent=2) if arguments.json else table(figures))
+
+
+if __name__ == "__main__":
+    main()
