@@ -14,7 +14,8 @@ from robot_mbrl.policies.dreamer_settings import DreamerSettings
 SMALL = DreamerSettings(deter=8, hidden=4, latents=2, classes=2, blocks=2, units=4, imagination=2, precision="float32")
 
 
-def test_a_small_dreamer_is_measured() -> None:
+def test_a_small_dreamer_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dreamer_updates, "STEPS", 4)
     figures = dreamer_updates.measure(SMALL, torch.device("cpu"), seconds=0.0)
     assert figures["precision"] == "float32"
     assert figures["updates"] >= 1
