@@ -61,7 +61,9 @@ class Pose(IntEnum):
     GOAL = auto()
     """Held by the servos."""
     STOP = auto()
-    """Where the arm would come to rest if it braked after this tick."""
+    """Where the goals would come to rest if they braked after this tick."""
+    REST = auto()
+    """Where the arm itself would: off `STOP` by what it sags, which is what its lag does not explain."""
     WISH = auto()
     """The policy's action."""
 
@@ -121,6 +123,7 @@ class FrameView:
         self._jerks = [joint.jerk for joint in settings.joints]
         self._measured_history = MotionHistory(self._n, settings.kinematics.window)
         self._window = settings.kinematics.window
+        self._lag = settings.workspace.following_lag
         self._command_history = MotionHistory(self._n, self._window)
         zeros: Sequence[float] = [0.0] * self._n
         self._still = Derivatives(zeros, zeros, zeros)
@@ -244,6 +247,8 @@ class FrameView:
         if angles is None:
             if pose is Pose.WISH:
                 angles = np.array(self.action)
+            elif pose is Pose.REST:
+                angles = self._where_the_arm_sags_to()
             elif pose is Pose.MEASURED or not self.has_goal:
                 angles = np.array(self.position)
             elif pose is Pose.GOAL or not self.has_request:
@@ -259,3 +264,12 @@ class FrameView:
         np.maximum(angles, self._low, out=angles)
         np.minimum(angles, self._high, out=angles)
         return angles
+
+    def _where_the_arm_sags_to(self) -> FloatArray:
+        """A servo without integral gain follows its goal `following_lag` behind, and is off it by its load's torque."""
+        if not self.has_goal:
+            return np.array(self.position)
+        measured = zip(self.position, self.goal, self.measured.velocity, strict=True)
+        sag = np.array([position - goal + self._lag * velocity for position, goal, velocity in measured])
+        sagging: FloatArray = self._angles(Pose.STOP) + sag
+        return sagging

@@ -13,6 +13,9 @@ from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.safety.frame_view import FrameView, Pose
 from robot_mbrl.safety.judgement import PASS, Judgement
 
+SAG = 0.02
+"""An arm without integral gain hangs below its goals by less than this [m]: farther off, goals are enough to go by."""
+
 Point = Sequence[float]
 """x, y, z [m], arm base frame."""
 
@@ -103,22 +106,27 @@ class LinkClearance:
 
     def __init__(self, settings: MonitorSettings, geometry: ArmGeometry) -> None:
         self._workspace = settings.workspace
+        self._slowing = settings.workspace.slow_clearance - settings.workspace.hold_clearance
         self._min_scale = settings.min_speed_scale
         self._geometry = geometry
 
     def judge(self, view: FrameView) -> Judgement:
-        """Grade the smallest clearance ahead [m]; the measured one counts only where that is short."""
+        """Grade the smallest clearance ahead [m], of the goals and of the arm that sags below them."""
         limits, geometry = self._workspace, self._geometry
-        ahead = min(view.clearance(geometry, pose) for pose in view.ahead)
-        if ahead >= limits.slow_clearance:
+        ahead = min([view.clearance(geometry, pose) for pose in view.ahead])
+        if ahead >= limits.slow_clearance + SAG:
             return PASS
-        if ahead > view.clearance(geometry, Pose.GOAL) + RETREAT:
-            return Judgement(VerdictLevel.SLOW, self._min_scale, ahead, limits.slow_clearance)
-        measured = view.clearance(geometry, Pose.MEASURED)
-        if not measured >= limits.stop_clearance:
-            return Judgement(VerdictLevel.STOP, 0.0, measured, limits.stop_clearance)
-        if not ahead >= limits.hold_clearance:
-            return Judgement(VerdictLevel.HOLD, 0.0, ahead, limits.hold_clearance)
-        share = (ahead - limits.hold_clearance) / (limits.slow_clearance - limits.hold_clearance)
-        scale = self._min_scale + (1.0 - self._min_scale) * share
-        return Judgement(VerdictLevel.SLOW, scale, ahead, limits.slow_clearance)
+        spare, value, limit = ahead - limits.hold_clearance, ahead, limits.hold_clearance
+        rest = view.clearance(geometry, Pose.REST)
+        if rest - limits.rest_clearance < spare:
+            spare, value, limit = rest - limits.rest_clearance, rest, limits.rest_clearance
+        if spare >= self._slowing:
+            return PASS
+        if ahead <= view.clearance(geometry, Pose.GOAL) + RETREAT:
+            measured = view.clearance(geometry, Pose.MEASURED)
+            if not measured >= limits.stop_clearance:
+                return Judgement(VerdictLevel.STOP, 0.0, measured, limits.stop_clearance)
+            if spare < 0.0:
+                return Judgement(VerdictLevel.HOLD, 0.0, value, limit)
+        scale = self._min_scale + (1.0 - self._min_scale) * max(0.0, spare / self._slowing)
+        return Judgement(VerdictLevel.SLOW, scale, value, limit + self._slowing)

@@ -117,8 +117,10 @@ class WorkspaceSettings(Settings):
         floor: lowest height of the tool frame [m].
         keep_outs: boxes that the tool frame stays out of.
         stop_depth: a tool measured this far on the wrong side stops the arm [m]; before that it holds.
-        slow_clearance: nearer than this speed is scaled down [m].
-        hold_clearance: a motion that would end nearer than this is held [m].
+        slow_clearance: goals nearer than this are scaled down in speed [m], and so is an arm as far from its own limit.
+        hold_clearance: a motion whose goals would end nearer than this is held [m].
+        rest_clearance: so is one in which the arm itself would, which sags below its goals [m].
+        following_lag: by which the arm follows its goals [s]; what else is between the two is taken for sag.
         stop_clearance: links measured nearer than this, and not on their way apart, stop the arm [m].
     """
 
@@ -128,6 +130,8 @@ class WorkspaceSettings(Settings):
     stop_depth: Positive
     slow_clearance: Positive
     hold_clearance: Positive
+    rest_clearance: Positive
+    following_lag: float = Field(ge=0.0, le=1.0)
     stop_clearance: Positive
 
     @model_validator(mode="after")

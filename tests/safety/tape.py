@@ -53,6 +53,8 @@ SETTINGS: dict[str, Any] = {
         "stop_depth": 0.05,
         "slow_clearance": 0.02,
         "hold_clearance": 0.01,
+        "rest_clearance": 0.008,
+        "following_lag": 0.05,
         "stop_clearance": 0.005,
     },
     "plausibility": {

@@ -103,6 +103,31 @@ def test_links_keep_their_distance(measured: float, requested: float, expected: 
     assert judgement == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        # Goals rest 30 mm from the wall; the arm hangs towards it.
+        (0.893, Judgement(HOLD, 0.0, 0.007, 0.008)),
+        (0.8875, Judgement(SLOW, 0.2 + 0.8 * 0.45, 0.0125, 0.018)),
+        (0.87, PASS),
+    ],
+)
+def test_an_arm_that_hangs_off_its_goals_keeps_its_distance_too(measured: float, expected: Judgement) -> None:
+    check = workspace.LinkClearance(settings(), Sliding())
+    frame = Tape().frame(position=[measured, 0], goal_position=[0.87, 0], requested_position=[0.87, 0])
+    assert judge_all(check, [frame])[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("behind", "level"), [(0.05, VerdictLevel.PASS), (0.02, HOLD)])
+def test_what_an_arm_is_behind_by_its_lag_does_not_hang(behind: float, level: VerdictLevel) -> None:
+    """At 1 rad/s the lag of 50 ms is 50 mm, and braking takes 17.5 mm: goals at 0.85 end 32.5 mm from the wall."""
+    tape, frames = Tape(), []
+    for goal in np.arange(0.5, 0.8501, 0.005):
+        held = goal - 0.005
+        frames.append(tape.frame(position=[held - behind, 0], goal_position=[held, 0], requested_position=[goal, 0]))
+    assert judge_all(workspace.LinkClearance(settings(), Sliding()), frames)[-1].level == level
+
+
 def test_the_way_that_braking_takes_counts() -> None:
     """From 4 rad/s at 40 rad/s² and 4000 rad/s³ a stop takes 0.2 + 0.02 rad: from 0.3 it would end beyond the box."""
     step = 4.0 * 0.005
