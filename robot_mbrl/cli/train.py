@@ -37,7 +37,8 @@ def pets(
 
     The run folder gets the resolved settings, all transitions, the ensemble, the results (curve.csv) and TensorBoard
     scalars. A run that was killed goes on from its last complete episode to the same results when the command is given
-    again. Without --settings, settings that suit the task are taken. Touches no hardware.
+    again; nothing but --run-folder is needed then. Without --settings, settings that suit the task are taken.
+    Touches no hardware.
     """
     given = {"task": task, "seed": seed, "steps": steps, "arm": arm}
     needs_training("train pets", "train_pets").train(run_folder, settings, given, threads)

@@ -12,25 +12,35 @@ from rich.progress import Progress as Bar
 from robot_mbrl.cli.terminal import console
 from robot_mbrl.learning.pets_settings import resolve_settings
 from robot_mbrl.learning.pets_training import train_pets
-from robot_mbrl.learning.run_folder import Progress
+from robot_mbrl.learning.run_folder import SETTINGS, Progress
 
 
 def train(folder: Path, settings: Path | None, given: Mapping[str, Any], threads: int) -> None:
     """Train in `folder`, with a progress bar on standard error, and print how the last evaluation went.
 
+    A folder that holds a run needs no `settings`: its own are taken.
+
     Raises:
         ConfigError: see `learning.pets_training.train_pets`.
     """
     torch.set_num_threads(threads)
+    if settings is None and (folder / SETTINGS).exists():
+        settings = folder / SETTINGS
     resolved = resolve_settings(settings, given)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        row = bar.add_task(resolved.task, total=resolved.steps)
+    bar = Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+    row = bar.add_task(resolved.task, total=resolved.steps)
 
-        def show(progress: Progress) -> None:
-            bar.update(row, completed=progress.steps, description=describe(progress))
+    def show(progress: Progress) -> None:
+        bar.start()
+        bar.update(row, completed=progress.steps, description=describe(progress))
 
+    # The bar starts with the run: what is refused before that is one line.
+    try:
         progress = train_pets(resolved, folder, show)
+    finally:
+        if bar.live.is_started:
+            bar.stop()
     console().print(f"{folder}: {describe(progress)}", markup=False)
 
 

@@ -38,7 +38,7 @@ from robot_mbrl.policies.ensemble_training import EnsembleTrainer, FitReport
 from robot_mbrl.policies.task_model import Float32Array
 
 Told = Callable[[Progress], None]
-"""Told after every complete episode, and its evaluation if there was one."""
+"""Told when a run begins or goes on, and after every complete episode and its evaluation if there was one."""
 
 
 def train_pets(settings: PetsTrainingSettings, path: Path, told: Told | None = None) -> Progress:
@@ -51,22 +51,25 @@ def train_pets(settings: PetsTrainingSettings, path: Path, told: Told | None = N
         ConfigError: unknown task, settings that do not fit it, or a folder that holds another run.
     """
     folder = RunFolder(path)
-    progress = folder.begin(settings)
     task = make_learning_task(settings.task, settings.arm, settings.repeat)
-    with (
-        TransitionFile(path / TRANSITIONS, task.model.states, task.model.actions) as file,
-        SummaryWriter(str(path / BOARD), purge_step=progress.steps + 1) as board,
-    ):
-        transitions = file.read(progress.transitions, settings.capacity)
+    with folder.held():
+        progress = folder.begin(settings)
         trainer = _trainer(settings, task, folder, progress)
-        training = _Training(settings, task, trainer, transitions, board)
-        while progress.steps < settings.steps:
-            known = transitions.total
-            progress = training.advance(progress)
-            file.append(transitions, known)
-            progress = folder.commit(progress, trainer if training.fitted else None)
+        with (
+            TransitionFile(path / TRANSITIONS, task.model.states, task.model.actions) as file,
+            SummaryWriter(str(path / BOARD), purge_step=progress.steps + 1) as board,
+        ):
+            transitions = file.read(progress.transitions, settings.capacity)
+            training = _Training(settings, task, trainer, transitions, board)
             if told is not None:
                 told(progress)
+            while progress.steps < settings.steps:
+                known = transitions.total
+                progress = training.advance(progress)
+                file.append(transitions, known)
+                progress = folder.commit(progress, trainer if training.fitted else None)
+                if told is not None:
+                    told(progress)
     return progress
 
 

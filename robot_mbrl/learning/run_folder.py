@@ -9,6 +9,7 @@ ensemble-STEPS.safetensors  the ensemble and its training state, see `policies.e
 progress.json               how far the run is, and its results: the file whose rename makes an episode count
 curve.csv                   the results for people and plots, made from progress.json
 tensorboard/                scalars
+lock                        held by the process that trains here
 =========================== ===========================================================================
 
 Everything else is written before progress.json names it. Whatever moment a process is killed at, the next one finds the
@@ -16,7 +17,10 @@ last complete episode, cuts off what follows it, and goes on.
 """
 
 import csv
+import fcntl
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -29,12 +33,13 @@ from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.policies.ensemble_store import save_training
 from robot_mbrl.policies.ensemble_training import EnsembleTrainer
 
-SETTINGS, TRANSITIONS, PROGRESS, CURVE, BOARD = (
+SETTINGS, TRANSITIONS, PROGRESS, CURVE, BOARD, LOCK = (
     "settings.yaml",
     "transitions.bin",
     "progress.json",
     "curve.csv",
     "tensorboard",
+    "lock",
 )
 
 Phase = Literal["random", "shown", "training", "evaluation"]
@@ -87,8 +92,23 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder and keep other processes from training in it meanwhile.
+
+        Raises:
+            ConfigError: another process trains in it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / LOCK).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(f"{self.path}: another process trains here: wait, or give another folder") from None
+            yield
+
     def begin(self, settings: PetsTrainingSettings) -> Progress:
-        """Make the folder, or find out how far a run with the same settings came.
+        """Write the settings, or find out how far a run with the same ones came.
 
         A run may be given more steps than before; everything else has to stay.
 
@@ -103,7 +123,6 @@ class RunFolder:
                     f"{self.path}: holds a run with other settings ({', '.join(changed)}): give those of its "
                     f"{SETTINGS}, or another folder"
                 )
-        self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / SETTINGS, dump_settings(settings))
         return self.progress()
 

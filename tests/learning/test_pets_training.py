@@ -14,35 +14,12 @@ from safetensors.torch import load_file
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning import run_folder, task_models_suite
-from robot_mbrl.learning.pets_settings import PetsTrainingSettings, resolve_settings
+from robot_mbrl.learning.pets_settings import resolve_settings
 from robot_mbrl.learning.pets_training import train_pets
 from robot_mbrl.learning.run_folder import CURVE, SETTINGS, TRANSITIONS, Progress, RunFolder
 from robot_mbrl.learning.trained_run import load_run
 from robot_mbrl.learning.transitions import read_transitions
-
-TINY = {
-    "task": "dm_control:reacher-easy",
-    "repeat": 20,
-    "steps": 4000,
-    "evaluate_every": 2000,
-    "evaluation_episodes": 2,
-    "fit_every": 2,
-    "ensemble": {
-        "members": 2,
-        "elites": 2,
-        "hidden": [8],
-        "weight_decay": [0.0, 0.0],
-        "epochs": 3,
-        "refit_epochs": 2,
-        "least_rows": 10,
-    },
-    "fast": {
-        "horizon": 3,
-        "optimizer": {"kind": "icem", "population": 8, "elites": 2, "iterations": 2},
-        "rollouts": {"threads": 1},
-    },
-}
-"""Four episodes of 50 decisions each, of which three are planned, badly."""
+from tests.learning.tiny_pets import tiny
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,10 +28,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def tiny(**changes: object) -> PetsTrainingSettings:
-    return PetsTrainingSettings.model_validate({**TINY, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +96,7 @@ def test_a_complete_run_has_nothing_left_to_do(whole: tuple[Path, Progress]) -> 
     folder, progress = whole
     told: list[Progress] = []
     assert train_pets(tiny(), folder, told.append) == progress
-    assert not told
+    assert told == [progress]
 
 
 def test_the_folder_tells_all_that_was_done(whole: tuple[Path, Progress]) -> None:
@@ -149,6 +122,11 @@ def test_other_settings_do_not_go_on_with_a_run(whole: tuple[Path, Progress]) ->
     folder, _ = whole
     with pytest.raises(ConfigError, match=r"other settings \(seed, fit_every\)"):
         train_pets(tiny(seed=1, fit_every=5), folder)
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(tmp_path: Path) -> None:
+    with RunFolder(tmp_path).held(), pytest.raises(ConfigError, match="another process trains here"):
+        train_pets(tiny(), tmp_path)
 
 
 def test_another_seed_is_another_run(whole: tuple[Path, Progress], tmp_path: Path) -> None:
