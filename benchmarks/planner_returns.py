@@ -28,15 +28,19 @@ from robot_mbrl.learning.statistics import iqm_interval
 from robot_mbrl.learning.trained_run import load_run
 from robot_mbrl.policies.fast_planner import FastPlannerSettings
 from robot_mbrl.policies.pets import PetsSettings
+from robot_mbrl.policies.rollouts import RolloutSettings
 
 Name = Literal["reference", "fast"]
 NAMES: tuple[Name, ...] = ("reference", "fast")
 
 SEED = 20
-"""Of the episodes: one that no training uses."""
+"""Of the episodes, which differ from those of training by their purpose anyway."""
 
-Progress = Callable[[int], None]
-"""Gets how many episodes are done."""
+FAST = FastPlannerSettings().model_copy(update={"rollouts": RolloutSettings(threads=1)})
+"""The defaults, on one thread because episodes run side by side."""
+
+Announce = Callable[[str], None]
+"""Gets one line that says how far it is."""
 
 
 def planner_settings(name: Name, fast: FastPlannerSettings) -> FastPlannerSettings | PetsSettings:
@@ -81,27 +85,25 @@ def summary(episodes: list[dict[str, dict[str, float]]], random: np.random.Gener
     return told
 
 
-def measure(
+def compare(
     run: Path,
-    fast: FastPlannerSettings,
     episodes: int = 20,
     actions_per_plan: int = 1,
     processes: int = 2,
-    progress: Progress = lambda _: None,
+    announce: Announce = lambda _: None,
+    fast: FastPlannerSettings = FAST,
 ) -> dict[str, Any]:
-    """Run both planners through `episodes` episodes, some at a time.
+    """Run both planners through `episodes` episodes, some at a time; see `summary`.
 
     Raises:
-        ConfigError: `run` is no finished training run.
+        ConfigError: `run` is no training run with an ensemble.
     """
     load_run(run)
     results = []
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for done, figures in enumerate(
-            pool.map(partial(episode, run, fast, actions_per_plan), range(episodes)), start=1
-        ):
+        for figures in pool.map(partial(episode, run, fast, actions_per_plan), range(episodes)):
             results.append(figures)
-            progress(done)
+            announce(f"{len(results)} of {episodes} episodes")
     told = summary(results, np.random.default_rng(0))
     return {
         **told,
@@ -137,13 +139,12 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="episodes at a time")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    figures = measure(
+    figures = compare(
         arguments.run,
-        FastPlannerSettings.model_validate({"rollouts": {"threads": 1}}),
         arguments.episodes,
         arguments.actions_per_plan,
         arguments.processes,
-        lambda done: print(f"{done} of {arguments.episodes} episodes", file=sys.stderr),
+        lambda text: print(text, file=sys.stderr),
     )
     print(json.dumps(figures, indent=2) if arguments.json else table(figures))
 

@@ -138,6 +138,40 @@ def dreamer_updates(
     _print(figures, dreamer.table(figures), as_json=as_json)
 
 
+@app.command("planner", epilog="\b\nExample:\n  robot-mbrl bench planner --rounds 10 --json")
+def planner(
+    rounds: Annotated[int, typer.Option(min=1, help="Plans of each contestant.")] = 10,
+    threads: Annotated[int, typer.Option(min=1, help="Processors that each planner may use.")] = 2,
+    returns: Annotated[
+        Path | None, typer.Option(help="Compare returns on this training run's ensemble instead.")
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=2, help="To compare returns over.")] = 20,
+    actions_per_plan: Annotated[int, typer.Option(min=1, help="Executed before the next plan, in those.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Plans and model evaluations a second, beside mbrl-lib; or the fast planner's returns beside PETS as published.
+
+    Installs mbrl-lib from PyPI into an environment of its own under `.crosscheck` in the present folder. Published
+    PETS takes seconds a plan, so 20 episodes of returns take hours.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigError("bench planner needs torch, which is not installed here: pip install 'robot-mbrl[train]'")
+    # Imported only here: they import torch, which other benchmarks do without.
+    if returns is not None:
+        planner_returns = importlib.import_module("robot_mbrl.benchmarks.planner_returns")
+        figures = planner_returns.compare(returns, episodes, actions_per_plan, threads, _announce)
+        _print(figures, planner_returns.table(figures), as_json=as_json)
+        return
+    speed = importlib.import_module("robot_mbrl.benchmarks.planner")
+    try:
+        figures = speed.measure(rounds, threads, announce=_announce)
+    except subprocess.CalledProcessError as error:
+        raise ConfigError(
+            f"mbrl-lib could not be installed (pip ended with {error.returncode}): check the network"
+        ) from error
+    _print(figures, speed.table(figures), as_json=as_json)
+
+
 @app.command("policy", epilog="\b\nExample:\n  robot-mbrl bench policy --seconds 10 --parity-steps 10000")
 def policy(
     seconds: Seconds = 10.0,
