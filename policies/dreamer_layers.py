@@ -46,9 +46,10 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, width) -> (n, width)."""
+        # Divided by the root, not multiplied by its reciprocal: this is the form that onnxruntime fuses.
         wide = x.float()
-        mean_square = torch.square(wide).mean(-1, keepdim=True)
-        return (wide * (torch.rsqrt(mean_square + NORM_EPSILON) * self.gain)).to(x.dtype)
+        mean_square = wide.pow(2.0).mean(-1, keepdim=True)
+        return (wide / torch.sqrt(mean_square + NORM_EPSILON) * self.gain).to(x.dtype)
 
 
 class NormedActivation(nn.Module):
