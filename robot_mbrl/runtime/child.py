@@ -4,10 +4,9 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from typing import IO, Final
+from typing import Final
 
 from robot_mbrl.contracts.errors import ProcessFailed
 from robot_mbrl.runtime.parent import SUPERVISOR
@@ -21,8 +20,8 @@ class Child:
     """One process.
 
     It is in a session of its own, so that Ctrl-C and the end of a terminal reach the supervisor alone, which ends its
-    children in order. What it prints goes to files: unlike a pipe, a file never fills up and holds up a process that
-    must not wait.
+    children in order. What it prints goes to files in memory: unlike a pipe, a file never fills up and holds up a
+    process that must not wait, and unlike a disk, memory is not full just when there is something to be said about it.
     """
 
     def __init__(self, name: str, module: str, settings: str) -> None:
@@ -30,8 +29,8 @@ class Child:
         self.name = name
         self._command = [sys.executable, "-m", module, settings]
         self._process: subprocess.Popen[bytes] | None = None
-        self._out: IO[bytes] | None = None
-        self._err: IO[bytes] | None = None
+        self._out: int | None = None
+        self._err: int | None = None
         self._read = 0
         self._partial = b""
 
@@ -52,8 +51,7 @@ class Child:
 
     def start(self) -> None:
         """Start it."""
-        # Closed in `close`; they outlive this function.
-        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+        self._out, self._err = os.memfd_create(f"{self.name}-out"), os.memfd_create(f"{self.name}-err")
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -86,14 +84,14 @@ class Child:
     def _has_printed(self, beginning: str) -> bool:
         if self._out is None:
             return False
-        *lines, _ = os.pread(self._out.fileno(), 1 << 20, 0).split(b"\n")
+        *lines, _ = os.pread(self._out, 1 << 20, 0).split(b"\n")
         return any(line.startswith(beginning.encode()) for line in lines)
 
     def lines(self) -> list[str]:
         """Whole lines that it has printed since the last call."""
         if self._out is None:
             return []
-        data = os.pread(self._out.fileno(), 1 << 20, self._read)
+        data = os.pread(self._out, 1 << 20, self._read)
         self._read += len(data)
         *lines, self._partial = (self._partial + data).split(b"\n")
         return [line.decode(errors="replace") for line in lines]
@@ -101,7 +99,7 @@ class Child:
     def last_words(self) -> str:
         """The last line of its standard error, or how it ended where it said nothing."""
         if self._err is not None:
-            text = os.pread(self._err.fileno(), 1 << 20, 0).decode(errors="replace").strip()
+            text = os.pread(self._err, 1 << 20, 0).decode(errors="replace").strip()
             if text:
                 return text.splitlines()[-1].strip()
         code = self.code
@@ -148,5 +146,5 @@ class Child:
         self.hang_up()
         for file in (self._out, self._err):
             if file is not None:
-                file.close()
+                os.close(file)
         self._out = self._err = None

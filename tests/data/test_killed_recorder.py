@@ -22,16 +22,11 @@ MOST_LOST = 100
 def start(folder: Path, counter: Path, largest_file: int | None = None) -> subprocess.Popen[bytes]:
     """Start a child that records, and wait until it has made its first frames."""
     counter.write_bytes(bytes(8))
-
-    def limit() -> None:
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.data.endless_flight", str(folder), str(counter)],
-        stdout=subprocess.PIPE,
-        preexec_fn=limit,  # noqa: PLW1509  (this process has no other threads)
+        [sys.executable, "-m", "tests.data.endless_flight", str(folder), str(counter)], stdout=subprocess.PIPE
     )
+    if largest_file is not None:
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
     while made(counter) == 0:
         assert child.poll() is None
         time.sleep(0.01)

@@ -97,7 +97,10 @@ def twin_cell(arm: str = "so101_follower") -> Cell:
 def serial_cell(arm: str = "so101_follower") -> tuple[Cell, EmulatedArm]:
     emulated = emulated_arm(arm)
     statistics = emulated.bus.statistics
-    counts = lambda: BusCounts(statistics.transactions, statistics.corrupt, statistics.timeouts)  # noqa: E731
+
+    def counts() -> BusCounts:
+        return BusCounts(statistics.transactions, statistics.corrupt, statistics.timeouts)
+
     return Cell(emulated.arm, emulated.robot, emulated.wire, counts), emulated
 
 
