@@ -69,14 +69,82 @@ class PetsTrainingSettings(Settings):
         return self.fast if self.planner == "fast" else self.pets
 
 
-PRESETS: Final[dict[str, dict[str, Any]]] = {
-    "reach": {"steps": 3000, "evaluate_every": 1000, "random_episodes": 3},
-    "push": {"steps": 20_000, "evaluate_every": 4000, "random_episodes": 5},
-    "dm_control:cartpole-swingup": {"steps": 10_000, "evaluate_every": 2000, "repeat": 4},
-    "dm_control:reacher-easy": {"steps": 15_000, "evaluate_every": 3000, "repeat": 2},
-    "gymnasium:Pendulum-v1": {"steps": 3000, "evaluate_every": 1000},
+_ONE_THREAD: Final = {"threads": 1}
+"""Of the rollouts, so that a run does not depend on the number of processors."""
+
+
+def _nets(layers: int, batch_size: int, refit_epochs: int, learning_rate: float = 1.5e-3) -> dict[str, Any]:
+    """Nets of `layers` hidden layers that are small enough to be fitted after every episode."""
+    return {
+        "hidden": [128] * layers,
+        "weight_decay": [1e-5] * (layers + 1),
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "epochs": 80,
+        "refit_epochs": refit_epochs,
+    }
+
+
+_ARM: Final[dict[str, Any]] = {
+    "horizon": 12,
+    "optimizer": {"kind": "icem", "population": 64, "deviation": 0.25},
+    "rollouts": _ONE_THREAD,
 }
-"""What suits each task, where it differs from the defaults."""
+_SWING: Final[dict[str, Any]] = {
+    "horizon": 25,
+    "optimizer": {"kind": "icem", "population": 64, "colour": 2.0, "deviation": 1.0},
+    "rollouts": _ONE_THREAD | {"violation_weight": 0.0},
+}
+_SEARCH: Final[dict[str, Any]] = {
+    "horizon": 15,
+    "optimizer": {"kind": "icem", "population": 64, "colour": 2.0, "deviation": 0.7},
+    "rollouts": _ONE_THREAD | {"violation_weight": 0.0},
+}
+
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    "reach": {
+        "steps": 3000,
+        "evaluate_every": 3000,
+        "random_episodes": 18,
+        "fit_every": 4,
+        "ensemble": _nets(3, 64, 15),
+        "fast": _ARM,
+    },
+    "push": {
+        "steps": 20_000,
+        "evaluate_every": 5000,
+        "random_episodes": 5,
+        "shown_episodes": 30,
+        "ensemble": _nets(3, 128, 6),
+        "fast": _ARM,
+    },
+    "dm_control:cartpole-swingup": {
+        "steps": 10_000,
+        "evaluate_every": 5000,
+        "repeat": 4,
+        "random_episodes": 2,
+        "fit_every": 3,
+        "ensemble": _nets(3, 32, 30, 1e-3),
+        "fast": _SWING,
+    },
+    "dm_control:reacher-easy": {
+        "steps": 15_000,
+        "evaluate_every": 6000,
+        "repeat": 4,
+        "random_episodes": 2,
+        "fit_every": 2,
+        "ensemble": _nets(2, 64, 20),
+        "fast": _SEARCH,
+    },
+    "gymnasium:Pendulum-v1": {
+        "steps": 3000,
+        "evaluate_every": 1000,
+        "ensemble": _nets(2, 32, 10),
+        "fast": _SWING,
+    },
+}
+"""What suits each task, where it differs from the defaults. Episodes of random actions cost next to nothing in
+simulation, where planned ones take most of a run's time, and the arm's dynamics are learned from either."""
 
 COMMON: Final[dict[str, Any]] = {"steps": 10_000, "evaluate_every": 2000}
 """For tasks without a preset."""

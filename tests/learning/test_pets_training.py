@@ -16,9 +16,12 @@ from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning import run_folder, task_models_suite
 from robot_mbrl.learning.pets_settings import resolve_settings
 from robot_mbrl.learning.pets_training import train_pets
+from robot_mbrl.learning.planning import PlannerActors
 from robot_mbrl.learning.run_folder import CURVE, SETTINGS, TRANSITIONS, Progress, RunFolder
+from robot_mbrl.learning.tasks import make_learning_task, task_names
 from robot_mbrl.learning.trained_run import load_run
 from robot_mbrl.learning.transitions import read_transitions
+from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
 from tests.learning.tiny_pets import tiny
 
 
@@ -161,6 +164,18 @@ def test_settings_come_from_the_task_then_the_file_then_the_options(tmp_path: Pa
     preset = resolve_settings(None, {"task": "reach"})
     assert settings.evaluate_every == preset.evaluate_every
     assert settings.fast.optimizer == preset.fast.optimizer
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_every_task_has_settings_and_plans_that_suit_it(name: str) -> None:
+    settings = resolve_settings(None, {"task": name})
+    assert settings.task == name
+    task = make_learning_task(name, settings.arm, settings.repeat)
+    ensemble = ProbabilisticEnsemble(task.model.inputs, task.model.outputs, settings.ensemble, torch.Generator())
+    actors = PlannerActors(settings.planner_settings, task.model, ensemble, settings.actions_per_plan)
+    observation, _ = task.environment.reset(seed=0)
+    action = actors.make(0).act(task.model.state(observation))
+    assert task.environment.action_space.contains(action.astype(task.environment.action_space.dtype))
 
 
 @pytest.mark.parametrize(
