@@ -12,20 +12,20 @@ import argparse
 import json
 import statistics
 import sys
+import sysconfig
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from robot_mbrl.benchmarks.crosscheck import environments
 from robot_mbrl.benchmarks.crosscheck.peer_process import PeerProcess
+from robot_mbrl.benchmarks.planner_sizes import BLOCKS, MBRL_SIZES, SWEEP_BASE, SWEEPS, FlatTask, Sizes
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.learning.task_models_arm import arm_model
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
@@ -50,103 +50,6 @@ Announce = Callable[[str], None]
 
 Stopwatch = Callable[[], tuple[float, float]]
 """Makes one plan and gives its time on the clock and its processor time [s]."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """What a plan's cost depends on.
-
-    Attributes:
-        states: d.
-        actions: a.
-        population: candidates of an iteration.
-        horizon: steps.
-        particles: of each candidate, over all nets.
-        iterations: of the optimizer.
-        elites: of the optimizer.
-        members: nets.
-        layers: hidden layers of a net.
-        width: of a hidden layer.
-    """
-
-    states: int
-    actions: int
-    population: int
-    horizon: int
-    particles: int = 20
-    iterations: int = 5
-    elites: int = 40
-    members: int = 5
-    layers: int = 4
-    width: int = 200
-
-    @property
-    def evaluations(self) -> int:
-        """Model evaluations of a plan, with a population that does not decay."""
-        return self.population * self.particles * self.horizon * self.iterations
-
-    @property
-    def operations(self) -> int:
-        """Multiplications and additions of a model evaluation: of the products alone."""
-        widths = (self.states + self.actions, *(self.width,) * self.layers, 2 * self.states)
-        return 2 * sum(a * b for a, b in pairwise(widths))
-
-    @property
-    def ensemble(self) -> EnsembleSettings:
-        """Settings of the nets."""
-        return EnsembleSettings(
-            members=self.members,
-            elites=self.members,
-            hidden=(self.width,) * self.layers,
-            weight_decay=(0.0,) * (self.layers + 1),
-        )
-
-
-MBRL_SIZES = {
-    "cartpole": Sizes(states=4, actions=1, population=500, horizon=15, elites=50),
-    "7-DoF arm": Sizes(states=17, actions=7, population=400, horizon=25),
-}
-"""mbrl-lib's own, from its published configurations."""
-
-SWEEP_BASE = Sizes(states=21, actions=6, population=64, horizon=20, particles=5, iterations=3, elites=10)
-SWEEPS: dict[str, tuple[int, ...]] = {
-    "population": (32, 64, 128, 256, 512),
-    "horizon": (10, 20, 30, 40),
-    "members": (3, 5, 7),
-    "states": (6, 12, 21, 42),
-}
-
-
-class FlatTask:
-    """d states that are all learned, a actions in -1..1, reward minus the squares, as the peer's."""
-
-    def __init__(self, sizes: Sizes) -> None:
-        self.states = self.outputs = sizes.states
-        self.actions, self.inputs = sizes.actions, sizes.states + sizes.actions
-        self.action_low, self.action_high = -torch.ones(sizes.actions), torch.ones(sizes.actions)
-
-    def model_inputs(self, state: Tensor, action: Tensor) -> Tensor:
-        """State and action, (..., d) and (..., a) -> (..., d + a)."""
-        return torch.cat((state, action), dim=-1)
-
-    def next_state(self, state: Tensor, action: Tensor, output: Tensor) -> Tensor:
-        """`state + output`."""
-        del action
-        return state + output
-
-    def targets(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
-        """`next_state - state`."""
-        del action
-        return next_state - state
-
-    def reward(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
-        """`-(|next_state|² + 0.1 |action|²)`."""
-        del state
-        return -(next_state.square().sum(dim=-1) + 0.1 * action.square().sum(dim=-1))
-
-    def violation(self, state: Tensor) -> Tensor:
-        """None."""
-        return state[..., :0]
 
 
 def fast_settings(sizes: Sizes, threads: int, *, decays: bool) -> FastPlannerSettings:
@@ -187,6 +90,19 @@ def stopwatch(planner: Planner, states: int) -> Stopwatch:
         return time.perf_counter() - wall, time.process_time() - cpu
 
     return run
+
+
+def prepare_peer(root: Path) -> None:
+    """Make the peer's environment under `root`, with this program's torch: both are to run the same one.
+
+    Raises:
+        subprocess.CalledProcessError: the peer cannot be installed.
+    """
+    environments.prepare(PEER, root)
+    base = str(root.absolute() / PEER)
+    site = Path(sysconfig.get_path("purelib", "venv", {"base": base, "platbase": base}))
+    # Python looks at path files after the environment's own packages, so those that are pinned there win.
+    (site / "torch_of_robot_mbrl.pth").write_text(str(Path(torch.__file__).parents[1]) + "\n", encoding="utf-8")
 
 
 def _peer_stopwatch(peer: PeerProcess) -> Stopwatch:
@@ -290,6 +206,19 @@ def _sweep(rounds: int, threads: int) -> dict[str, dict[str, dict[str, float]]]:
     return figures
 
 
+def _blocks(rounds: int, threads: int) -> dict[str, dict[str, float]]:
+    """How large a block should be: the 7-DoF arm's plan with different numbers of rows."""
+    sizes = MBRL_SIZES["7-DoF arm"]
+    planners = {}
+    for rows in BLOCKS:
+        settings = fast_settings(sizes, threads, decays=False)
+        rollouts = settings.rollouts.model_copy(update={"rows": rows})
+        planner = fast_planner(FlatTask(sizes), sizes.ensemble, settings.model_copy(update={"rollouts": rollouts}))
+        planners[str(rows)] = stopwatch(planner, sizes.states)
+    times = take_turns(planners, rounds)
+    return {rows: plan_figures(of_one, sizes.evaluations, sizes.operations) for rows, of_one in times.items()}
+
+
 def matmul_ceiling(dtype: torch.dtype) -> float:
     """Speed of torch's product of two square matrices, the best of some [GFLOP/s]."""
     a = torch.randn(CEILING_SIZE, CEILING_SIZE).to(dtype)
@@ -321,7 +250,7 @@ def measure(
     """
     if not environments.is_ready(PEER, root):
         announce(f"installing {PEER} into {root / PEER}")
-        environments.prepare(PEER, root)
+    prepare_peer(root)
     torch.set_num_threads(threads)
     announce("products of matrices")
     figures: dict[str, Any] = {
@@ -340,6 +269,8 @@ def measure(
     figures["so101"] = _robot(rounds, threads)
     announce("sizes: " + ", ".join(SWEEPS))
     figures["sweeps"] = _sweep(rounds, threads)
+    announce("rows of a block")
+    figures["sweeps"]["rows of a block"] = _blocks(rounds, threads)
     return figures
 
 
