@@ -20,6 +20,7 @@ from pydantic import Field
 from robot_mbrl.contracts.clock import NANOSECONDS, to_ns
 from robot_mbrl.contracts.config import Settings
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.policy import Outlook
 from robot_mbrl.contracts.types import Action, FloatArray
 from robot_mbrl.policies.joint_space import JointSpace
 from robot_mbrl.policies.task_model import Float32Array, Plan, Planner
@@ -132,6 +133,21 @@ class PlannerPolicy:
         took = (clock.now_ns() - start_ns) / NANOSECONDS
         self.latency += LATENCY_SMOOTHING * (min(took, period) - self.latency)
         return self._space.action(goals, float(plan.disagreement.max()))
+
+    def outlook(self) -> Outlook | None:
+        """The newest plan, as goals and expected angles of the joints; None before the first."""
+        if self.plan is None or self._sent is None:
+            return None
+        goals = [self._sent[1]]
+        for action in self.plan.actions[1:]:
+            goals.append(self._space.inside(self._arm.next_targets(goals[-1], action)))
+        return Outlook(
+            begins_ns=self._planned_ns + to_ns(self.latency + self._space.period / 2.0),
+            period=self._space.period,
+            goals=np.array(goals),
+            positions=self.plan.states[1:, : len(self._sent[1])].astype(np.float64),
+            disagreement=self.plan.disagreement.astype(np.float64),
+        )
 
     def _targets(self, commanded: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The last two targets that were sent; where the arm is held or stopped, it stays at `commanded`."""

@@ -135,6 +135,26 @@ ACTION_DTYPE = np.dtype(
 )
 """A policy's action on its way to the control process."""
 
+MAX_PLAN_STEPS = 32
+"""Steps that fit in a plan's record; what lies further ahead is left out."""
+
+PLAN_DTYPE = np.dtype(
+    [
+        ("sequence", np.int64),  # of the action that is its first step
+        ("stamp_ns", np.int64),  # of the state that it was made from
+        ("begins_ns", np.int64),  # when its first step takes effect
+        ("expires_ns", np.int64),  # of that action
+        ("period_ns", np.int64),
+        ("steps", np.int32),
+        ("joints", np.int32),
+        ("disagreement", np.float64, (MAX_PLAN_STEPS,)),
+        ("goal_position", np.float64, (MAX_PLAN_STEPS, MAX_JOINTS)),
+        ("predicted_position", np.float64, (MAX_PLAN_STEPS, MAX_JOINTS)),  # at the end of each step
+    ],
+    align=True,
+)
+"""What a planning policy means to do, for whoever looks on; the control process executes actions alone."""
+
 REQUEST_DTYPE = np.dtype([("stamp_ns", np.int64), ("request", np.int32), ("sender", np.int32)], align=True)
 """A `Request` on its way to the control process; `sender` is a process id."""
 

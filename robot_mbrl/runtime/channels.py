@@ -27,9 +27,9 @@ import iceoryx2
 import numpy as np
 
 from robot_mbrl.contracts.errors import ChannelError, ConfigError
-from robot_mbrl.contracts.frame import ACTION_DTYPE, FRAME_DTYPE, REQUEST_DTYPE, Record
+from robot_mbrl.contracts.frame import ACTION_DTYPE, FRAME_DTYPE, PLAN_DTYPE, REQUEST_DTYPE, Record
 
-ChannelName = Literal["frame", "action", "request"]
+ChannelName = Literal["frame", "action", "plan", "request"]
 
 _SHARED_MEMORY: Final = Path("/dev/shm")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -68,6 +68,7 @@ CHANNELS: Final[dict[ChannelName, Channel]] = {
     # 4096 frames are 4 s at 1 kHz: as long as a recorder may be held up, by a slow disk for one, and lose nothing.
     "frame": Channel(FRAME_DTYPE, buffer=4096, history=64),
     "action": Channel(ACTION_DTYPE, buffer=16, history=1),
+    "plan": Channel(PLAN_DTYPE, buffer=16, history=1),
     "request": Channel(REQUEST_DTYPE, buffer=64, history=8),
 }
 

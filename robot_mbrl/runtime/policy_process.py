@@ -16,10 +16,18 @@ from typing import Final
 
 import numpy as np
 
-from robot_mbrl.contracts.clock import NANOSECONDS, Clock, MonotonicClock, Ticker
+from robot_mbrl.contracts.clock import NANOSECONDS, Clock, MonotonicClock, Ticker, to_ns
 from robot_mbrl.contracts.errors import ConfigError, NonFiniteCommand, RobotMbrlError
-from robot_mbrl.contracts.frame import ACTION_DTYPE, ControlState, Record, Request, empty
-from robot_mbrl.contracts.policy import Policy
+from robot_mbrl.contracts.frame import (
+    ACTION_DTYPE,
+    MAX_PLAN_STEPS,
+    PLAN_DTYPE,
+    ControlState,
+    Record,
+    Request,
+    empty,
+)
+from robot_mbrl.contracts.policy import PlanningPolicy, Policy
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.policies.joint_space import OBSERVED, JointSpace
@@ -110,6 +118,22 @@ class Episode:
         record["position"][0, : self._joints] = action.position
         return record
 
+    def plan(self, action: Record) -> Record | None:
+        """The plan behind `action`, the last one, as a record of `PLAN_DTYPE`; None from a policy that has none."""
+        outlook = self._policy.outlook() if isinstance(self._policy, PlanningPolicy) else None
+        if outlook is None:
+            return None
+        steps, n = min(len(outlook.goals), MAX_PLAN_STEPS), self._joints
+        record = empty(PLAN_DTYPE)
+        for name in ("sequence", "stamp_ns", "expires_ns"):
+            record[name] = action[name]
+        record["begins_ns"], record["period_ns"] = outlook.begins_ns, to_ns(outlook.period)
+        record["steps"], record["joints"] = steps, n
+        record["disagreement"][0, :steps] = outlook.disagreement[:steps]
+        record["goal_position"][0, :steps, :n] = outlook.goals[:steps]
+        record["predicted_position"][0, :steps, :n] = outlook.positions[:steps]
+        return record
+
     def _observe(self, frame: Record) -> dict[str, FloatArray]:
         """What `policies.joint_space` describes."""
         return {
@@ -166,7 +190,11 @@ def serve(settings: DeploySettings, clock: Clock) -> None:
     """
     cockpit = Cockpit(settings, clock)
     with Session(settings.session) as session:
-        frames, actions = session.subscriber("frame"), session.publisher("action")
+        frames, actions, plans = (
+            session.subscriber("frame"),
+            session.publisher("action"),
+            session.publisher("plan"),
+        )
         requests = RequestBox(session.subscriber("request"), clock.now_ns())
         print(READY, flush=True)
         ticker = Ticker(1.0 / settings.loop.policy_rate, clock)
@@ -180,8 +208,12 @@ def serve(settings: DeploySettings, clock: Clock) -> None:
                 if told is not None:
                     print(told, flush=True)
             action = None if frame is None else cockpit.episode.step(frame)
-            if action is not None:
-                actions.send(action)
+            if action is None:
+                continue
+            actions.send(action)
+            plan = cockpit.episode.plan(action)
+            if plan is not None:
+                plans.send(plan)
 
 
 def main(arguments: list[str]) -> int:

@@ -195,6 +195,22 @@ def test_the_deployments_own_goal_comes_first() -> None:
     assert_allclose(stage.planner.asked[-1][0][3:], [0.3, 0.2, 0.1])
 
 
+def test_the_outlook_tells_the_whole_plan_and_when_it_takes_effect() -> None:
+    stage = Stage()
+    assert stage.policy.outlook() is None
+    stage.policy.latency = 0.02
+    stage.planner.takes = 0.02
+    stage.act(0.3, 0.3)
+    outlook = stage.policy.outlook()
+    assert outlook is not None
+    # 20 ms of planning and half of the period that the way to the first goal takes.
+    assert outlook.begins_ns == to_ns(10.0 + 0.02 + 0.025)
+    assert outlook.period == PERIOD
+    assert_allclose(outlook.goals, [[0.5], [0.7], [0.9]], atol=1e-6)
+    assert_allclose(outlook.disagreement, [0.1, 0.4, 0.2], atol=1e-6)
+    assert outlook.positions.shape == (3, 1)
+
+
 def test_what_cannot_work_is_refused() -> None:
     with pytest.raises(ConfigError, match="no goal: give goals in its file"):
         Stage(goals=())

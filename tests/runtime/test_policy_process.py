@@ -12,7 +12,16 @@ from numpy.testing import assert_allclose
 
 from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.errors import NonFiniteCommand
-from robot_mbrl.contracts.frame import FRAME_DTYPE, REQUEST_DTYPE, ControlState, Record, Request, empty
+from robot_mbrl.contracts.frame import (
+    FRAME_DTYPE,
+    MAX_PLAN_STEPS,
+    REQUEST_DTYPE,
+    ControlState,
+    Record,
+    Request,
+    empty,
+)
+from robot_mbrl.contracts.policy import Outlook
 from robot_mbrl.contracts.types import Action, FloatArray
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.runtime import policy_process
@@ -128,6 +137,42 @@ def test_observation_and_action_carry_what_they_should() -> None:
     second = episode.step(frame(ControlState.ARMED, 1.1))
     assert second is not None
     assert int(second["sequence"][0]) == int(action["sequence"][0]) + 1
+
+
+class Planner(Echo):
+    """Plans `steps` steps ahead."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def outlook(self) -> Outlook | None:
+        goals = np.arange(2.0 * self.steps).reshape(self.steps, N)
+        return Outlook(5_000, 0.05, goals, goals + 0.5, np.arange(self.steps) / 100.0)
+
+
+def test_a_planning_policys_plan_goes_with_its_action() -> None:
+    episode = Episode(Planner(3), N)
+    action = episode.step(frame(ControlState.ARMED, 1.0))
+    assert action is not None
+    plan = episode.plan(action)
+    assert plan is not None
+    for name, value in (("sequence", 1), ("stamp_ns", 1_000_000_000), ("expires_ns", 77), ("begins_ns", 5_000)):
+        assert int(plan[name][0]) == value
+    assert (int(plan["period_ns"][0]), int(plan["steps"][0]), int(plan["joints"][0])) == (50_000_000, 3, N)
+    assert_allclose(plan["disagreement"][0, :3], [0.0, 0.01, 0.02])
+    assert_allclose(plan["goal_position"][0, :3, :N], [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    assert_allclose(plan["predicted_position"][0, 2, :N], [4.5, 5.5])
+    assert np.isnan(plan["goal_position"][0, 3:]).all()
+
+
+def test_of_a_long_plan_the_beginning_is_told_and_of_no_plan_nothing() -> None:
+    for policy, steps in ((Planner(MAX_PLAN_STEPS + 5), MAX_PLAN_STEPS), (Echo(), None)):
+        episode = Episode(policy, N)
+        action = episode.step(frame(ControlState.ARMED, 1.0))
+        assert action is not None
+        plan = episode.plan(action)
+        assert (None if plan is None else int(plan["steps"][0])) == steps
 
 
 @pytest.mark.parametrize("answer", [float("nan"), float("inf")])
