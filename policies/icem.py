@@ -42,7 +42,7 @@ class IcemSettings(Settings):
     """
 
     kind: Literal["icem"] = "icem"
-    population: int = Field(default=96, ge=2)
+    population: int = Field(default=64, ge=2)
     decay: float = Field(default=1.25, ge=1.0)
     iterations: int = Field(default=3, ge=1)
     elites: int = Field(default=10, ge=1)
