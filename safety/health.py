@@ -1,6 +1,7 @@
 """Whether the servos are well: heat, supply, stalls, and what they say of themselves."""
 
 import math
+from operator import sub
 
 from robot_mbrl.contracts.clock import NANOSECONDS
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
@@ -113,6 +114,34 @@ class Stall:
             stalled = load > self._load and abs(view.measured.velocity[joint]) < self._velocity
             if lasting.reached(stalled, view.now_ns):
                 judgement = Judgement(VerdictLevel.STOP, 0.0, load, self._load, joint)
+        return judgement
+
+
+class Jam:
+    """A joint whose goal runs away from it turns. Sooner known than a stall, whose load may be low at first."""
+
+    name = "jam"
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        health = settings.health
+        self._error, self._speed, self._velocity = health.jam_error, health.jam_speed, health.stall_velocity
+        self._lasting = [Persistence(health.jam_time) for _ in settings.joints]
+        self._none = [0.0] * len(settings.joints)
+        self._suspected = False
+
+    def judge(self, view: FrameView) -> Judgement:
+        """Stop for a joint that rests [rad] behind a goal that is on its way, for too long."""
+        errors = [*map(sub, view.goal, view.position)] if view.commanding and view.has_goal else self._none
+        if not self._suspected and max(map(abs, errors)) <= self._error:
+            return PASS
+        self._suspected, judgement = False, PASS
+        motion = zip(self._lasting, errors, view.goal_velocity, view.measured.velocity, strict=True)
+        for joint, (lasting, error, goal_velocity, velocity) in enumerate(motion):
+            behind = error if goal_velocity > 0.0 else -error
+            jammed = behind > self._error and abs(goal_velocity) > self._speed and abs(velocity) < self._velocity
+            self._suspected |= jammed
+            if lasting.reached(jammed, view.now_ns):
+                judgement = Judgement(VerdictLevel.STOP, 0.0, behind, self._error, joint)
         return judgement
 
 

@@ -40,6 +40,7 @@ def _checks(settings: MonitorSettings, geometry: ArmGeometry | None) -> list[Che
         health.Overvoltage(settings),
         health.HealthAge(settings),
         health.Stall(settings),
+        health.Jam(settings),
         timing.Lateness(settings),
         timing.MissedTicks(settings),
         timing.StaleAction(settings),

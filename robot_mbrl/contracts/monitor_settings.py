@@ -183,6 +183,9 @@ class HealthSettings(Settings):
         stall_velocity: slower than this [rad/s] ...
         stall_load: ... at more than this load counts as a stall.
         stall_time: how long a stall lasts before the arm stops [s].
+        jam_error: a joint that is slower than `stall_velocity` while it is behind its goal by more than this [rad] ...
+        jam_speed: ... and its goal goes on faster than this [rad/s] is jammed.
+        jam_time: how long that lasts before the arm stops [s].
     """
 
     temperature: Grades
@@ -192,6 +195,9 @@ class HealthSettings(Settings):
     stall_velocity: Positive
     stall_load: float = Field(gt=0.0, le=1.0)
     stall_time: float = Field(gt=0.0, le=60.0)
+    jam_error: Positive
+    jam_speed: Positive
+    jam_time: float = Field(gt=0.0, le=60.0)
 
 
 class TimingSettings(Settings):

@@ -74,6 +74,9 @@ SETTINGS: dict[str, Any] = {
         "stall_velocity": 0.05,
         "stall_load": 0.5,
         "stall_time": 0.2,
+        "jam_error": 0.15,
+        "jam_speed": 0.5,
+        "jam_time": 0.05,
     },
     "timing": {
         "lateness": {"stop": 0.05},

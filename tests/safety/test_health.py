@@ -1,7 +1,9 @@
 """Heat, supply, stalls and what servos say of themselves, on both sides of each limit."""
 
+import numpy as np
 import pytest
 
+from robot_mbrl.contracts.frame import Record
 from robot_mbrl.contracts.types import HardwareError, VerdictLevel
 from robot_mbrl.safety import health
 from robot_mbrl.safety.judgement import PASS, Judgement
@@ -72,6 +74,40 @@ def test_no_stall(change: str) -> None:
     rate = 0.06 if change == "turns" else 0.0
     frames = [tape.frame(load=[load, 0], position=[rate * 0.005 * k, 0]) for k in range(60)]
     assert all(judgement is PASS for judgement in judge_all(health.Stall(settings()), frames))
+
+
+def jam_frames(speed: float, turns: float = 0.0) -> list[Record]:
+    """The goal of joint b runs off at `speed` [rad/s] from 0, and the joint turns at `turns` [rad/s]."""
+    tape, step = Tape(), 0.005
+    return [
+        tape.frame(
+            position=[0, turns * step * k],
+            goal_position=[0, speed * step * k],
+            requested_position=[0, speed * step * (k + 1)],
+        )
+        for k in range(60)
+    ]
+
+
+@pytest.mark.parametrize("speed", [1.0, -1.0])
+def test_a_joint_that_rests_while_its_goal_goes_on_is_jammed(speed: float) -> None:
+    """At 1 rad/s the goal is 0.15 rad away after 30 ticks; the tick after begins the 50 ms, which are 10 ticks."""
+    judgements = judge_all(health.Jam(settings()), jam_frames(speed))
+    assert all(judgement is PASS for judgement in judgements[:41])
+    assert judgements[41] == pytest.approx(Judgement(STOP, 0.0, 0.205, 0.15, 1))
+
+
+@pytest.mark.parametrize(("speed", "turns"), [(0.49, 0.0), (1.0, 0.06)])
+def test_no_jam(speed: float, turns: float) -> None:
+    assert all(judgement is PASS for judgement in judge_all(health.Jam(settings()), jam_frames(speed, turns)))
+
+
+def test_a_joint_that_was_overtaken_by_its_goal_is_not_jammed() -> None:
+    """Goals that come back towards the joint leave it where it is."""
+    tape = Tape()
+    away = np.arange(0.5, 0.2, -0.005)
+    frames = [tape.frame(goal_position=[goal, 0], requested_position=[goal - 0.005, 0]) for goal in away]
+    assert all(judgement is PASS for judgement in judge_all(health.Jam(settings()), frames))
 
 
 @pytest.mark.parametrize("flags", [*map(int, HardwareError), 64, -(2**31)])

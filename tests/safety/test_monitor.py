@@ -35,7 +35,7 @@ class Shape:
 
 def test_every_check_has_a_name_of_its_own() -> None:
     names = Monitor(settings(SCORES), Shape()).check_names
-    assert len(set(names)) == len(names) == 35
+    assert len(set(names)) == len(names) == 36
     assert names[:2] == ("well_formed", "non_finite")
 
 
