@@ -10,6 +10,7 @@ import argparse
 import itertools
 import json
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,10 +82,10 @@ def measure(
     """
     check_enough(size.calibrate, settings)
     arm = load_arm(ARM)
-    train, calibrate, test, shifted = _jobs(size)
-    jobs = [*train, *calibrate, *test, *shifted]
+    train, calibrate, test, shifted = jobs(size)
+    every = [*train, *calibrate, *test, *shifted]
     counter = itertools.count(1)
-    flights = fly_all(jobs, folder / "flights", workers, lambda: progress("flying", next(counter), len(jobs)))
+    flights = fly_all(every, folder / "flights", workers, lambda: progress("flying", next(counter), len(every)))
     flown = [episode for flight in flights for episode in _episodes(flight, len(arm.joints))]
     ensemble_path = folder / ENSEMBLE
     if not ensemble_path.exists():
@@ -113,7 +114,7 @@ def measure(
         thresholds=thresholds,
         calibrated=nominal,
         tested=rest[: size.test],
-        shifted=_groups(flights[-len(shifted) :], rest[size.test :]),
+        shifted=groups(flights[-len(shifted) :], rest[size.test :]),
         errors=standardized_errors(flown[size.train : size.train + size.calibrate], ensemble),
     )
     save_report(folder / REPORT, calibration)
@@ -122,7 +123,7 @@ def measure(
     return figures
 
 
-def _jobs(size: Size) -> tuple[list[Job], list[Job], list[Job], list[Job]]:
+def jobs(size: Size) -> tuple[list[Job], list[Job], list[Job], list[Job]]:
     """Nominal episodes to train on, to calibrate with and to test on, no seed twice; and shifted ones."""
     edges = (0, size.train, size.train + size.calibrate, size.train + size.calibrate + size.test)
     train, calibrate, test = (
@@ -136,7 +137,7 @@ def _episodes(flight: Flight, joints: int) -> list[FlightEpisode]:
     return list(cut_episodes(flight.frames, joints, f"{flight.kind} {flight.seed}"))[:1]
 
 
-def _groups(flights: Sequence[Flight], scored: Sequence[ScoredEpisode]) -> list[ShiftedGroup]:
+def groups(flights: Sequence[Flight], scored: Sequence[ScoredEpisode]) -> list[ShiftedGroup]:
     """The shifted episodes by kind; one whose shift never set in is no shifted episode."""
     groups = []
     for kind in SHIFTS:
@@ -161,7 +162,7 @@ def _figures(calibration: Calibration, shifted: Sequence[Flight], size: Size) ->
             "interval": wilson_interval(found.stopped, found.episodes - found.early),
             "stopped_before_onset": found.early,
             "median_delay": found.median_delay if math.isfinite(found.median_delay) else None,
-            **_without_model(flights),
+            **without_model(flights),
         }
     return {
         "rate": SETTINGS.loop.rate,
@@ -177,7 +178,7 @@ def _figures(calibration: Calibration, shifted: Sequence[Flight], size: Size) ->
     }
 
 
-def _without_model(flights: Sequence[Flight]) -> dict[str, Any]:
+def without_model(flights: Sequence[Flight]) -> dict[str, Any]:
     """What the arm's own checks make of the same flights."""
     delays = sorted(
         (flight.checked_ns - flight.onset_ns) / NANOSECONDS
@@ -186,7 +187,7 @@ def _without_model(flights: Sequence[Flight]) -> dict[str, Any]:
     )
     return {
         "stopped_by_other_checks": len(delays) / max(len(flights), 1),
-        "median_delay_of_those": delays[len(delays) // 2] if delays else None,
+        "median_delay_of_those": statistics.median(delays) if delays else None,
         "other_checks": sorted({flight.check for flight in flights if flight.check}),
     }
 
