@@ -48,6 +48,8 @@ Batch = Mapping[str, Tensor]
 PHASES: Final = ("observe", "world losses", "imagine", "behaviour losses", "gradients", "optimizer")
 """Of an update, by the names under which `torch.profiler` finds them."""
 
+_OBSERVE, _WORLD, _IMAGINE, _BEHAVIOUR, _GRADIENTS, _OPTIMIZE = PHASES
+
 _STEP_FIELDS: Final = ("observation", IMAGE, "action", "reward", "is_first", "is_last", "is_terminal")
 
 
@@ -146,18 +148,19 @@ class Dreamer:
         return self.model.step(state, observation, previous_action, is_first, noise)
 
     def train_step(self, batch: Batch) -> TrainingStep:
-        """Make one update from `batch`.
+        """Make one update from `batch`. When its gradient is not finite, nothing is changed: see `gradient_norm`.
 
         Raises:
             ConfigError: the batch lacks a field, or one has another shape than the spaces say.
         """
         losses = self.losses(batch)
-        with record_function(PHASES[4]):
+        with record_function(_GRADIENTS):
             gradients = torch.autograd.grad(torch.stack(list(losses.scaled.values())).sum(), self._parameters)
-        with record_function(PHASES[5]):
+        with record_function(_OPTIMIZE):
             norm = self._optimizer.step(gradients)
-            self.model.percentiles.copy_(losses.percentiles)
-            self.model.behaviour.follow()
+            if torch.isfinite(norm):
+                self.model.percentiles.copy_(losses.percentiles)
+                self.model.behaviour.follow()
         metrics = {f"loss/{name}": value.detach() for name, value in losses.scaled.items()}
         return TrainingStep(metrics | losses.figures | {"gradient_norm": norm}, losses.latents)
 
@@ -171,15 +174,15 @@ class Dreamer:
         rows, steps = batch["reward"].shape
         noise = self._random(steps, rows, self.settings.latents)
         start, seen = LatentState(batch["deter"], batch["stoch"]), _time_first(batch)
-        with record_function(PHASES[0]):
+        with record_function(_OBSERVE):
             keep, drive, evidence = self._prepare(seen)
             states, posterior = scan(self._scan, start, keep, drive, evidence, noise)
             features = torch.cat(states, -1)
-        with record_function(PHASES[1]):
+        with record_function(_WORLD):
             world = self._world_losses(seen, features, states.deter, posterior)
-        with record_function(PHASES[2]):
-            imagined = self._imagine(LatentState(*(value.detach().flatten(0, 1) for value in states)))
-        with record_function(PHASES[3]):
+        with record_function(_IMAGINE):
+            imagined = self._imagine(features.detach().flatten(0, 1))
+        with record_function(_BEHAVIOUR):
             behaviour, figures, percentiles = self._behaviour_losses(seen, features, imagined, self.model.percentiles)
         latents = LatentState(*(value.detach().transpose(0, 1) for value in states))
         return Losses(world | behaviour, figures, latents, percentiles)
@@ -216,30 +219,26 @@ class Dreamer:
         }
 
     @torch.no_grad()
-    def _imagine(self, state: LatentState) -> Imagined:
-        """Imagine on from `state` (n, ...), the actor choosing."""
-        settings, rows = self.settings, state.deter.shape[0]
-        state = LatentState(*(value.to(self._precision) for value in state))
+    def _imagine(self, features: Tensor) -> Imagined:
+        """Imagine on from `features` (n, f), the actor choosing."""
+        settings, rows = self.settings, features.shape[0]
         latent_noise = self._random(settings.imagination, rows, settings.latents)
         chance = action_noise((settings.imagination + 1, rows), self.spaces, self._generator).to(self.device)
-        features, actions = [], []
+        visited, actions = [features.to(self._precision)], []
         for latent, choice in zip(latent_noise, chance, strict=False):
-            feature, action, *state = self._imagine_step(*state, latent, choice)
-            features.append(feature)
+            action, following = self._imagine_step(visited[-1], latent, choice)
             actions.append(action)
-        last = torch.cat(list(state), -1)
-        features.append(last)
-        actions.append(self.model.behaviour.policy(last).choose(chance[-1]))
-        return Imagined(torch.stack(features), torch.stack(actions))
+            visited.append(following)
+        actions.append(self.model.behaviour.policy(visited[-1]).choose(chance[-1]))
+        return Imagined(torch.stack(visited), torch.stack(actions))
 
-    def _imagine_one(
-        self, deter: Tensor, stoch: Tensor, latent: Tensor, chance: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _imagine_one(self, features: Tensor, latent: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+        """The action that is chosen at `features` (n, f), and the features it leads to."""
         dynamics = self.model.world.dynamics
-        features = torch.cat([deter, stoch], -1)
         action = self.model.behaviour.policy(features).choose(chance)
-        state = dynamics.imagine(LatentState(deter, stoch), dynamics.drive(action.to(deter.dtype)), latent)
-        return features, action, *state
+        deter, stoch = torch.split(features, [self.settings.deter, self.settings.stoch], -1)
+        state = dynamics.imagine(LatentState(deter, stoch), dynamics.drive(action.to(features.dtype)), latent)
+        return action, torch.cat(state, -1)
 
     def _losses_of_behaviour(
         self, seen: Batch, features: Tensor, imagined: Imagined, percentiles: Tensor
@@ -337,7 +336,9 @@ def compute_precision(settings: DreamerSettings, device: torch.device) -> torch.
 def _compiler(settings: DreamerSettings) -> Callable[[Any], Any]:
     if not settings.compiled:
         return lambda function: function
-    return lambda function: torch.compile(function, fullgraph=True, dynamic=False)
+    # The vector library's hyperbolic tangent takes six times as long as one that is made of an exponential.
+    options: dict[str, str | int | bool | Callable[..., Any]] = {"cpp.use_decompose_tanh": True}
+    return lambda function: torch.compile(function, fullgraph=True, dynamic=False, options=options)
 
 
 def _observations(seen: Batch) -> dict[str, Tensor]:

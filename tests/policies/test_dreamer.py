@@ -74,6 +74,17 @@ def test_each_loss_teaches_only_the_parts_it_is_meant_for() -> None:
     }
 
 
+def test_a_batch_with_a_number_that_is_not_finite_changes_nothing() -> None:
+    dreamer = Dreamer(SPACES, EAGER, generator())
+    dreamer.train_step(sequences())
+    before = weights(dreamer)
+    batch = sequences()
+    batch["reward"][1, 2] = torch.nan
+    assert not torch.isfinite(dreamer.train_step(batch).metrics["gradient_norm"])
+    assert all(torch.equal(value, before[name]) for name, value in weights(dreamer).items())
+    assert dreamer.updates == 1
+
+
 def test_the_slow_critic_follows_by_a_fiftieth() -> None:
     dreamer = Dreamer(SPACES, EAGER, generator())
     before = weights(dreamer)
