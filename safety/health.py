@@ -4,7 +4,7 @@ import math
 from operator import sub
 
 from robot_mbrl.contracts.clock import NANOSECONDS
-from robot_mbrl.contracts.monitor_settings import MonitorSettings
+from robot_mbrl.contracts.monitor_settings import Grades, MonitorSettings
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.safety.frame_view import FrameView
 from robot_mbrl.safety.judgement import PASS, Grader, Judgement, Persistence
@@ -30,12 +30,13 @@ class Temperature:
 class _VoltageDeviation:
     """Grades the largest share by which a supply deviates to one side; reports volts."""
 
-    def __init__(self, settings: MonitorSettings, grader: Grader, sign: int) -> None:
+    def __init__(self, settings: MonitorSettings, grades: Grades, sign: int) -> None:
         self._nominal = [joint.supply_voltage for joint in settings.joints]
-        self._grader = grader
+        self._grader = Grader(grades, settings.min_speed_scale)
         self._sign = sign
 
     def judge(self, view: FrameView) -> Judgement:
+        """Grade the supply that deviates most from its nominal one [V]; one that was not read yet waits."""
         worst, joint = 0.0, 0
         for index, voltage in enumerate(view.voltage):
             share = self._sign * (voltage / self._nominal[index] - 1.0)
@@ -48,32 +49,22 @@ class _VoltageDeviation:
         return judgement._replace(value=view.voltage[joint], limit=limit)
 
 
-class Undervoltage:
+class Undervoltage(_VoltageDeviation):
     """The supply does not sag: servos that lose it drop the arm."""
 
     name = "undervoltage"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        grader = Grader(settings.health.voltage_sag, settings.min_speed_scale)
-        self._deviation = _VoltageDeviation(settings, grader, -1)
-
-    def judge(self, view: FrameView) -> Judgement:
-        """Grade the lowest supply against its nominal one [V]."""
-        return self._deviation.judge(view)
+        super().__init__(settings, settings.health.voltage_sag, -1)
 
 
-class Overvoltage:
+class Overvoltage(_VoltageDeviation):
     """The supply is not above what the servos bear: the wrong adapter, or braking into one that takes nothing back."""
 
     name = "overvoltage"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        grader = Grader(settings.health.voltage_excess, settings.min_speed_scale)
-        self._deviation = _VoltageDeviation(settings, grader, 1)
-
-    def judge(self, view: FrameView) -> Judgement:
-        """Grade the highest supply against its nominal one [V]."""
-        return self._deviation.judge(view)
+        super().__init__(settings, settings.health.voltage_excess, 1)
 
 
 class HealthAge:

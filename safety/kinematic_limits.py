@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from operator import le, sub
+from typing import Literal
 
 from robot_mbrl.contracts.monitor_settings import Grades, MonitorSettings
 from robot_mbrl.contracts.types import VerdictLevel
@@ -35,6 +36,13 @@ class _Overtravel:
             return PASS
         low, high = self._limits[joint]
         return judgement._replace(value=angle, limit=low if angle < low else high)
+
+
+def _joint_grader(
+    settings: MonitorSettings, grades: Grades, limit: Literal["velocity", "acceleration", "jerk"]
+) -> JointGrader:
+    """Grades shares of the joints' own `limit`."""
+    return JointGrader(grades, settings.min_speed_scale, [getattr(joint, limit) for joint in settings.joints])
 
 
 class MeasuredPosition:
@@ -72,8 +80,7 @@ class MeasuredVelocity:
     name = "measured_velocity"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        limits = [joint.velocity for joint in settings.joints]
-        self._grader = JointGrader(settings.kinematics.measured_velocity, settings.min_speed_scale, limits)
+        self._grader = _joint_grader(settings, settings.kinematics.measured_velocity, "velocity")
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the largest share of a velocity limit [rad/s]."""
@@ -86,8 +93,7 @@ class MeasuredAcceleration:
     name = "measured_acceleration"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        limits = [joint.acceleration for joint in settings.joints]
-        self._grader = JointGrader(settings.kinematics.measured_acceleration, settings.min_speed_scale, limits)
+        self._grader = _joint_grader(settings, settings.kinematics.measured_acceleration, "acceleration")
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the largest share of an acceleration limit [rad/s²]."""
@@ -100,8 +106,7 @@ class MeasuredJerk:
     name = "measured_jerk"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        limits = [joint.jerk for joint in settings.joints]
-        self._grader = JointGrader(settings.kinematics.measured_jerk, settings.min_speed_scale, limits)
+        self._grader = _joint_grader(settings, settings.kinematics.measured_jerk, "jerk")
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the largest share of the jerk limit [rad/s³]."""
@@ -114,8 +119,7 @@ class CommandVelocity:
     name = "command_velocity"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        limits = [joint.velocity for joint in settings.joints]
-        self._grader = JointGrader(settings.kinematics.command_velocity, settings.min_speed_scale, limits)
+        self._grader = _joint_grader(settings, settings.kinematics.command_velocity, "velocity")
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the faster of the two [rad/s]."""
@@ -134,8 +138,7 @@ class CommandAcceleration:
     name = "command_acceleration"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        limits = [joint.acceleration for joint in settings.joints]
-        self._grader = JointGrader(settings.kinematics.command_acceleration, settings.min_speed_scale, limits)
+        self._grader = _joint_grader(settings, settings.kinematics.command_acceleration, "acceleration")
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the acceleration of the requests [rad/s²]."""
@@ -151,8 +154,7 @@ class CommandJerk:
     name = "command_jerk"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        limits = [joint.jerk for joint in settings.joints]
-        self._grader = JointGrader(settings.kinematics.command_jerk, settings.min_speed_scale, limits)
+        self._grader = _joint_grader(settings, settings.kinematics.command_jerk, "jerk")
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the jerk of the requests [rad/s³]."""
@@ -183,9 +185,8 @@ class ActionJump:
     name = "action_jump"
 
     def __init__(self, settings: MonitorSettings) -> None:
-        limits = [joint.velocity for joint in settings.joints]
-        self._grader = JointGrader(settings.kinematics.action_jump, settings.min_speed_scale, limits)
-        self._still = [0.0] * len(limits)
+        self._grader = _joint_grader(settings, settings.kinematics.action_jump, "velocity")
+        self._still = [0.0] * len(settings.joints)
         self._stamp_ns = -1
         self._action: Sequence[float] = ()
 

@@ -5,7 +5,9 @@ side. An arm that is on the wrong side already may lead away from it, slowly: it
 angles differ from them by what the arm sags.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from robot_mbrl.contracts.geometry import ArmGeometry
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
@@ -23,80 +25,61 @@ RETREAT = 1e-6
 """A motion whose end is nearer to the right side than the held goals, by more than rounding, leads away [m]."""
 
 
-class _ToolLimit:
+class _ToolLimit(ABC):
     """Grades how deep the tool is on the wrong side [m]."""
 
-    def __init__(self, settings: MonitorSettings, geometry: ArmGeometry, depth: Callable[[Point], float]) -> None:
-        self._stop = settings.workspace.stop_depth
+    def __init__(self, settings: MonitorSettings, geometry: ArmGeometry) -> None:
+        self._workspace = settings.workspace
         self._min_scale = settings.min_speed_scale
         self._geometry = geometry
-        self._depth = depth
+
+    @abstractmethod
+    def _depth(self, point: Point) -> float:
+        """How deep `point` lies on the wrong side [m], negative on the right one."""
 
     def judge(self, view: FrameView) -> Judgement:
+        """Grade the depth as measured and where the goals are going."""
         measured = self._depth(view.tool(self._geometry, Pose.MEASURED))
-        ahead = max(self._depth(view.tool(self._geometry, pose)) for pose in view.ahead)
+        ahead = max([self._depth(view.tool(self._geometry, pose)) for pose in view.ahead])
         if ahead <= 0.0 and measured <= 0.0:
             return PASS
         if ahead < self._depth(view.tool(self._geometry, Pose.GOAL)) - RETREAT:
             return Judgement(VerdictLevel.SLOW, self._min_scale, measured, 0.0)
-        if not measured <= self._stop:
-            return Judgement(VerdictLevel.STOP, 0.0, measured, self._stop)
+        if not measured <= self._workspace.stop_depth:
+            return Judgement(VerdictLevel.STOP, 0.0, measured, self._workspace.stop_depth)
         return PASS if ahead <= 0.0 else Judgement(VerdictLevel.HOLD, 0.0, ahead, 0.0)
 
 
-class ToolBox:
+class ToolBox(_ToolLimit):
     """The tool frame stays in a box."""
 
     name = "tool_box"
 
-    def __init__(self, settings: MonitorSettings, geometry: ArmGeometry) -> None:
-        self._box = settings.workspace.box
-        self._limit = _ToolLimit(settings, geometry, self._outside)
-
-    def judge(self, view: FrameView) -> Judgement:
-        """Grade how far outside it is [m]."""
-        return self._limit.judge(view)
-
-    def _outside(self, point: Point) -> float:
-        (x, y, z), low, high = point, self._box.low, self._box.high
+    def _depth(self, point: Point) -> float:
+        (x, y, z), low, high = point, self._workspace.box.low, self._workspace.box.high
         return max(low[0] - x, x - high[0], low[1] - y, y - high[1], low[2] - z, z - high[2])
 
 
-class ToolFloor:
+class ToolFloor(_ToolLimit):
     """The tool frame stays above a floor."""
 
     name = "tool_floor"
 
-    def __init__(self, settings: MonitorSettings, geometry: ArmGeometry) -> None:
-        self._floor = settings.workspace.floor
-        self._limit = _ToolLimit(settings, geometry, self._below)
-
-    def judge(self, view: FrameView) -> Judgement:
-        """Grade how far below it is [m]."""
-        return self._limit.judge(view)
-
-    def _below(self, point: Point) -> float:
-        return self._floor - point[2]
+    def _depth(self, point: Point) -> float:
+        return self._workspace.floor - point[2]
 
 
-class ToolKeepOuts:
+class ToolKeepOuts(_ToolLimit):
     """The tool frame stays out of boxes."""
 
     name = "tool_keep_outs"
 
-    def __init__(self, settings: MonitorSettings, geometry: ArmGeometry) -> None:
-        self._boxes = settings.workspace.keep_outs
-        self._limit = _ToolLimit(settings, geometry, self._inside)
-
-    def judge(self, view: FrameView) -> Judgement:
-        """Grade how deep inside one it is [m]."""
-        return self._limit.judge(view) if self._boxes else PASS
-
-    def _inside(self, point: Point) -> float:
-        return max(
+    def _depth(self, point: Point) -> float:
+        depths = (
             min(min(value - low, high - value) for low, value, high in zip(box.low, point, box.high, strict=True))
-            for box in self._boxes
+            for box in self._workspace.keep_outs
         )
+        return max(depths, default=-math.inf)
 
 
 class LinkClearance:
