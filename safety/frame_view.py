@@ -82,6 +82,8 @@ class FrameView:
         well_formed: whether the frame is one of this arm; otherwise only `now_ns` is of use.
         running: whether actions are being executed. A state that does not exist counts as running.
         has_action: whether there is an action that is being executed, or will be when the arm goes on.
+        has_goal: whether the servos hold goals.
+        has_request: whether a goal is requested for this tick.
         commanding: whether requests are being executed.
         now_ns: when the tick began [ns].
         measured: derivatives of the measured angles, by their time stamps.
@@ -133,7 +135,8 @@ class FrameView:
         self._step_before_ns = 0
         self._was_running = False
         self._stamp_before: int | None = None
-        self.well_formed = self.running = self.holding = self.has_action = self.commanding = False
+        self.well_formed = self.running = self.holding = self.commanding = False
+        self.has_action = self.has_goal = self.has_request = False
         self.now_ns = 0
 
     def read(self, frame: Record) -> None:
@@ -173,16 +176,8 @@ class FrameView:
         self.holding = state == _HOLDING
         self.commanding = state not in _AT_REST
         self.has_action = self.action_ns >= 0 and (self.running or self.holding)
-
-    @property
-    def has_goal(self) -> bool:
-        """Whether the servos hold goals; all or none are numbers once `NonFinite` has passed the frame."""
-        return not math.isnan(self.goal[0])
-
-    @property
-    def has_request(self) -> bool:
-        """Whether a goal is requested for this tick."""
-        return not math.isnan(self.requested[0])
+        # All or none of them are numbers once `NonFinite` has passed the frame.
+        self.has_goal, self.has_request = not math.isnan(self.goal[0]), not math.isnan(self.requested[0])
 
     def derive(self) -> None:
         """Work out the motion, from a frame whose numbers are finite."""

@@ -1,5 +1,7 @@
 """The safety monitor: all checks on one tick, the worst judgement wins."""
 
+from typing import Final
+
 from robot_mbrl.contracts.frame import Record
 from robot_mbrl.contracts.geometry import ArmGeometry
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
@@ -56,6 +58,9 @@ def _checks(settings: MonitorSettings, geometry: ArmGeometry | None) -> list[Che
     return checks
 
 
+_PASSED: Final = Verdict(VerdictLevel.PASS)
+
+
 class Monitor:
     """Judges one frame a tick. Looks at nothing but frames: the same frames give the same verdicts, to the bit.
 
@@ -101,7 +106,7 @@ class Monitor:
         holds = worst is not None and worst.level == VerdictLevel.HOLD
         if self._holding.reached(holds, view.now_ns) and worst is not None:
             worst = worst._replace(level=VerdictLevel.STOP)
-        return Verdict(VerdictLevel.PASS) if worst is None else self._verdict(check_index, worst, scale)
+        return _PASSED if worst is None else self._verdict(check_index, worst, scale)
 
     def _verdict(self, index: int, judgement: Judgement, scale: float) -> Verdict:
         return Verdict(

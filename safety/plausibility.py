@@ -42,22 +42,37 @@ class NonFinite:
 
     def judge(self, view: FrameView) -> Judgement:
         """Stop for the first number that is not one, and say which joint's and what it is."""
+        if not self._all_there(view):
+            judgement = self._look_closer(view)
+            if judgement is not PASS:
+                return judgement
+        return self._judge_scores(view)
+
+    def _all_there(self, view: FrameView) -> bool:
+        """Whether everything is a number: one that is not finite makes the sum of all so, too."""
+        measured = sum(view.position) + sum(view.velocity) + sum(view.reported_velocity) + sum(view.load)
+        commanded = sum(view.goal) + sum(view.requested) + (sum(view.action) if view.has_action else 0.0)
+        slow = sum(view.temperature) + sum(view.voltage)
+        return math.isfinite(measured + commanded + slow) and not any(map(math.isinf, view.current))
+
+    def _look_closer(self, view: FrameView) -> Judgement:
+        """What may be missing is not held against the frame."""
         for values in (view.position, view.velocity, view.reported_velocity, view.load):
-            if not _all_finite(values):
+            if not all(map(math.isfinite, values)):
                 return _not_finite(values)
         for values in (view.goal, view.requested):
-            if not _all_finite(values) and (view.running or not all(map(math.isnan, values))):
+            if not all(map(math.isfinite, values)) and (view.running or not all(map(math.isnan, values))):
                 return _not_finite(values)
-        if view.has_action and not _all_finite(view.action):
+        if view.has_action and not all(map(math.isfinite, view.action)):
             return _not_finite(view.action)
         if any(map(math.isinf, view.current)):
             return _not_finite([value if math.isinf(value) else 0.0 for value in view.current])
         for values in (view.temperature, view.voltage):
-            if not _all_finite(values):
+            if not all(map(math.isfinite, values)):
                 read = [value if stamp >= 0 else 0.0 for value, stamp in zip(values, view.health_ns, strict=True)]
-                if not _all_finite(read):
+                if not all(map(math.isfinite, read)):
                     return _not_finite(read)
-        return self._judge_scores(view)
+        return PASS
 
     def _judge_scores(self, view: FrameView) -> Judgement:
         """A score may be absent until it was there once, unless it is required."""
@@ -73,11 +88,6 @@ class NonFinite:
             else:
                 self._has_scores[index] = False
         return PASS
-
-
-def _all_finite(values: Sequence[float]) -> bool:
-    # One number that is not finite makes the sum so, too: only a sum that is not has to be looked at number by number.
-    return math.isfinite(sum(values)) or all(map(math.isfinite, values))
 
 
 def _not_finite(values: Sequence[float]) -> Judgement:
