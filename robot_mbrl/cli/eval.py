@@ -37,6 +37,9 @@ def run(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes of each run.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the episodes, the same for every run.")] = 1_000_000,
     threads: Annotated[int, typer.Option(min=1, help="Processor threads of the networks.")] = 1,
+    recorded: Annotated[
+        bool, typer.Option("--recorded", help="Run nothing: take each run's own last evaluation.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run episodes apart from training with what the runs have learned.
@@ -44,7 +47,8 @@ def run(
     Prints each run's mean return, final distance and success, and for each task the interquartile mean over its runs
     with a 95 % bootstrap interval (Agarwal et al. 2021). Touches no hardware.
     """
-    needs_training("eval", "eval_run").evaluate_runs(folders, episodes, seed, threads, as_json=as_json)
+    module = needs_training("eval", "eval_run")
+    module.evaluate_runs(folders, episodes, seed, threads, recorded=recorded, as_json=as_json)
 
 
 @app.command("model", epilog="\b\nExample:\n  robot-mbrl eval model runs/reach-0 --plot model.png")

@@ -1,7 +1,7 @@
 """What `robot-mbrl eval run` does once its libraries are there."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +14,30 @@ from rich.progress import Progress
 from rich.table import Table
 
 from robot_mbrl.cli.terminal import console
-from robot_mbrl.learning.episodes import Outcome
-from robot_mbrl.learning.evaluation import Summary, evaluate, summarize
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.evaluation import Judged, Summary, evaluate, summarize
 from robot_mbrl.learning.statistics import Interval
 from robot_mbrl.learning.trained_run import TrainedRun, load_run
 
 
-def evaluate_runs(folders: Sequence[Path], episodes: int, seed: int, threads: int, *, as_json: bool) -> None:
-    """Evaluate the runs in `folders` on the same episodes and print what came of it.
+def evaluate_runs(
+    folders: Sequence[Path], episodes: int, seed: int, threads: int, *, recorded: bool, as_json: bool
+) -> None:
+    """Evaluate the runs in `folders` on the same episodes, or take those they recorded, and print what came of it.
 
     Raises:
-        ConfigError: a folder holds no trained run.
+        ConfigError: a folder holds no trained run, or one that has recorded no evaluation.
     """
     torch.set_num_threads(threads)
     runs = {folder: load_run(folder) for folder in folders}
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        row = bar.add_task("evaluating", total=len(runs) * episodes)
-        outcomes = {
-            folder: evaluate(run.task, run.actors, seed, episodes, lambda _: bar.advance(row))
-            for folder, run in runs.items()
-        }
+    outcomes: dict[Path, Sequence[Judged]] = {}
+    if recorded:
+        outcomes = {folder: _recorded(folder, run) for folder, run in runs.items()}
+    else:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            row = bar.add_task("evaluating", total=len(runs) * episodes)
+            for folder, run in runs.items():
+                outcomes[folder] = evaluate(run.task, run.actors, seed, episodes, lambda _: bar.advance(row))
     summaries = _summaries(runs, outcomes, seed)
     if as_json:
         typer.echo(json.dumps(_figures(runs, outcomes, summaries), indent=2))
@@ -41,16 +45,24 @@ def evaluate_runs(folders: Sequence[Path], episodes: int, seed: int, threads: in
         console().print(_table(runs, outcomes, summaries), markup=False)
 
 
-def _summaries(runs: dict[Path, TrainedRun], outcomes: dict[Path, list[Outcome]], seed: int) -> dict[str, Summary]:
+def _recorded(folder: Path, run: TrainedRun) -> Sequence[Judged]:
+    if not run.recorded:
+        raise ConfigError(f"{folder}: has recorded no evaluation yet: evaluate it without --recorded")
+    return run.recorded
+
+
+def _summaries(
+    runs: dict[Path, TrainedRun], outcomes: Mapping[Path, Sequence[Judged]], seed: int
+) -> dict[str, Summary]:
     """Of each task, over its runs."""
-    by_task: dict[str, list[list[Outcome]]] = {}
+    by_task: dict[str, list[Sequence[Judged]]] = {}
     for folder, run in runs.items():
         by_task.setdefault(run.settings.task, []).append(outcomes[folder])
     return {task: summarize(group, np.random.default_rng(seed)) for task, group in by_task.items()}
 
 
 def _figures(
-    runs: dict[Path, TrainedRun], outcomes: dict[Path, list[Outcome]], summaries: dict[str, Summary]
+    runs: dict[Path, TrainedRun], outcomes: Mapping[Path, Sequence[Judged]], summaries: dict[str, Summary]
 ) -> dict[str, Any]:
     return {
         "runs": {
@@ -77,7 +89,9 @@ def _figures(
     }
 
 
-def _table(runs: dict[Path, TrainedRun], outcomes: dict[Path, list[Outcome]], summaries: dict[str, Summary]) -> Table:
+def _table(
+    runs: dict[Path, TrainedRun], outcomes: Mapping[Path, Sequence[Judged]], summaries: dict[str, Summary]
+) -> Table:
     table = Table("run", "task", "steps", "return", "final distance [mm]", "success [%]", box=SIMPLE)
     for folder, run in runs.items():
         summary = summarize([outcomes[folder]], np.random.default_rng(0))

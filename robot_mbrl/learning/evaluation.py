@@ -18,6 +18,25 @@ class ActorMaker(Protocol):
         ...
 
 
+class Judged(Protocol):
+    """What is summed up of an episode: an `Outcome`, or what a run folder keeps of one."""
+
+    @property
+    def total_reward(self) -> float:
+        """The return."""
+        ...
+
+    @property
+    def distance(self) -> float | None:
+        """Left to the goal at the end [m]; None where the task has no such thing."""
+        ...
+
+    @property
+    def success(self) -> bool | None:
+        """Whether it ended at the goal; None where the task has no such thing."""
+        ...
+
+
 class Summary(NamedTuple):
     """Runs of one task, each with its mean over its episodes; intervals are over runs.
 
@@ -50,7 +69,7 @@ def evaluate(
     return outcomes
 
 
-def summarize(runs: Sequence[Sequence[Outcome]], random: np.random.Generator) -> Summary:
+def summarize(runs: Sequence[Sequence[Judged]], random: np.random.Generator) -> Summary:
     """Interquartile means over runs of one task, with 95 % intervals that resample the runs.
 
     Raises:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.planning import PlannerActors
-from robot_mbrl.learning.run_folder import RunFolder
+from robot_mbrl.learning.run_folder import Progress, Result, RunFolder
 from robot_mbrl.learning.tasks import LearningTask, make_learning_task
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
 from robot_mbrl.policies.ensemble_store import load_training
@@ -21,6 +21,7 @@ class TrainedRun:
         ensemble: the newest.
         actors: its planner on its ensemble.
         steps: environment steps of training.
+        recorded: episodes of its last evaluation while it was trained.
     """
 
     settings: PetsTrainingSettings
@@ -28,6 +29,7 @@ class TrainedRun:
     ensemble: ProbabilisticEnsemble
     actors: PlannerActors
     steps: int
+    recorded: tuple[Result, ...]
 
 
 def load_run(path: Path) -> TrainedRun:
@@ -37,8 +39,13 @@ def load_run(path: Path) -> TrainedRun:
         ConfigError: there is no run, it has no ensemble yet, or a file is damaged.
     """
     folder = RunFolder(path)
-    settings = folder.settings()
+    settings, progress = folder.settings(), folder.progress()
     ensemble = load_training(folder.ensemble()).ensemble
     task = make_learning_task(settings.task, settings.arm, settings.repeat)
     actors = PlannerActors(settings.planner_settings, task.model, ensemble, settings.actions_per_plan)
-    return TrainedRun(settings, task, ensemble, actors, folder.progress().steps)
+    return TrainedRun(settings, task, ensemble, actors, progress.steps, _last_evaluation(progress))
+
+
+def _last_evaluation(progress: Progress) -> tuple[Result, ...]:
+    evaluated = [result for result in progress.results if result.phase == "evaluation"]
+    return tuple(result for result in evaluated if result.steps == evaluated[-1].steps)

@@ -34,6 +34,9 @@ def test_a_run_is_trained_goes_on_and_is_evaluated(tmp_path: Path, capsys: Captu
     mean = sum(run["returns"]) / 2
     assert task["return"] == {"estimate": mean, "low": mean, "high": mean}
     assert task["distance"] is None
+    recorded = json.loads(run_here(capsys, "eval", str(folder), "--recorded", "--json").out)
+    last = [result for result in RunFolder(folder).progress().results if result.phase == "evaluation"][-2:]
+    assert recorded["runs"][str(folder)]["returns"] == [result.total_reward for result in last]
     again = run_here(capsys, "eval", "run", str(folder), "--episodes", "2")
     assert again.code == 0
     assert f"{mean:.1f}" in again.out

@@ -132,6 +132,13 @@ def test_a_folder_in_which_another_process_trains_is_refused(tmp_path: Path) -> 
         train_pets(tiny(), tmp_path)
 
 
+def test_the_published_planner_trains_as_well(tmp_path: Path) -> None:
+    published = {"horizon": 3, "population": 6, "elites": 2, "iterations": 2, "particles": 2}
+    progress = train_pets(tiny(planner="pets", pets=published, steps=2000), tmp_path)
+    assert [result.phase for result in progress.results] == ["random", "training", "evaluation", "evaluation"]
+    assert all(result.disagreement is not None for result in progress.results[1:])
+
+
 def test_another_seed_is_another_run(whole: tuple[Path, Progress], tmp_path: Path) -> None:
     other = train_pets(tiny(seed=1, steps=2000), tmp_path / "run")
     assert [result.disagreement for result in other.results] != [
