@@ -97,8 +97,8 @@ def bundle(
 ) -> None:
     """Let an exported policy reach for goals, on the twin or on the emulated arm under control loop and monitor.
 
-    Tells how many episodes end within the task's tolerance. The emulated arm runs without waiting, its time is not
-    ours: an episode of 5 s takes about as long on a slow computer. Touches no hardware.
+    Tells how many episodes end within the task's tolerance. The emulated arm's time goes on as fast as the computer
+    gets through it: an episode of 5 s takes some seconds. Touches no hardware.
     """
     evaluate_bundle(folder, on, episodes, seed, arm, as_json=as_json)
 
