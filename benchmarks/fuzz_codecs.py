@@ -214,7 +214,7 @@ def decode(decoder: Decoder, pieces: Iterator[bytes], longest: int, report: Fuzz
         if not decoder.pending < longest:
             raise FuzzFailure(f"{decoder.pending} bytes are held back, the longest packet has {longest}")
     packets += decoder.flush()
-    broken = decoder.checksum_errors if isinstance(decoder, feetech.Decoder) else decoder.crc_errors
+    broken = decoder.broken
     if decoder.pending or not 0 <= decoder.garbage_bytes + broken <= 2 * fed:
         raise FuzzFailure(f"{decoder.pending} pending, {decoder.garbage_bytes} garbage, {broken} broken of {fed} bytes")
     report.broken_headers += broken

@@ -257,12 +257,11 @@ def stuffed_register(bench: Bench) -> str:
     data = register.encode(-131073)
     try:
         if bench.name == "rustypot":
-            bench.exchange("write", [bench.wire.write(data=data, **place)], data=list(data), **place)
+            bench.exchange("write", [bench.wire.write(servo_id, register.address, data)], data=list(data), **place)
         else:
             bench.with_our_bus(lambda bus: bus.write(data=data, **place))
-        value, answers = bench.exchange(
-            "read", [bench.wire.read(size=register.size, **place)], size=register.size, **place
-        )
+        asked = [bench.wire.read(servo_id, register.address, register.size)]
+        value, answers = bench.exchange("read", asked, size=register.size, **place)
     finally:
         bench.with_our_bus(lambda bus: bus.write(data=register.encode(0), **place))
     require_same("homing offset as the peer reads it", bytes(value["data"]), data)

@@ -1,6 +1,6 @@
 """Dynamixel Protocol 2.0 behind the bus's common vocabulary."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from robot_mbrl.contracts.errors import PacketValueError
 from robot_mbrl.contracts.types import HardwareError
@@ -31,7 +31,7 @@ class DynamixelDecoder:
     @property
     def corrupt(self) -> int:
         """Packets, or parts of a joint answer, with a wrong CRC so far."""
-        return self._decoder.crc_errors + self._broken_parts
+        return self._decoder.broken + self._broken_parts
 
     @property
     def garbage(self) -> int:
@@ -77,49 +77,20 @@ class DynamixelProtocol:
     ping_data_size = 3
     overhead = codec.answer_size(0)
 
+    ping = staticmethod(codec.ping)
+    read = staticmethod(codec.read)
+    write = staticmethod(codec.write)
+    reg_write = staticmethod(codec.reg_write)
+    action = staticmethod(codec.action)
+    reboot = staticmethod(codec.reboot)
+    sync_read = staticmethod(codec.sync_read)
+    sync_write = staticmethod(codec.sync_write)
+    fast_sync_read = staticmethod(codec.fast_sync_read)
+    bulk_read = staticmethod(codec.bulk_read)
+
     def decoder(self) -> DynamixelDecoder:
         """A fresh decoder."""
         return DynamixelDecoder()
-
-    def ping(self, servo_id: int) -> bytes:
-        """Instruction packet."""
-        return codec.ping(servo_id)
-
-    def read(self, servo_id: int, address: int, size: int) -> bytes:
-        """Instruction packet."""
-        return codec.read(servo_id, address, size)
-
-    def write(self, servo_id: int, address: int, data: bytes) -> bytes:
-        """Instruction packet."""
-        return codec.write(servo_id, address, data)
-
-    def reg_write(self, servo_id: int, address: int, data: bytes) -> bytes:
-        """Instruction packet."""
-        return codec.reg_write(servo_id, address, data)
-
-    def action(self) -> bytes:
-        """Instruction packet, to all servos."""
-        return codec.action()
-
-    def reboot(self, servo_id: int) -> bytes:
-        """Instruction packet."""
-        return codec.reboot(servo_id)
-
-    def sync_read(self, address: int, size: int, ids: Sequence[int]) -> bytes:
-        """Instruction packet."""
-        return codec.sync_read(address, size, ids)
-
-    def fast_sync_read(self, address: int, size: int, ids: Sequence[int]) -> bytes:
-        """Instruction packet."""
-        return codec.fast_sync_read(address, size, ids)
-
-    def bulk_read(self, parts: Sequence[tuple[int, int, int]]) -> bytes:
-        """Instruction packet; `parts` are (servo, address, size)."""
-        return codec.bulk_read(parts)
-
-    def sync_write(self, address: int, data: Mapping[int, bytes]) -> bytes:
-        """Instruction packet."""
-        return codec.sync_write(address, data)
 
     def rejection(self, status: int) -> str:
         """What the low seven bits of the error byte say."""

@@ -1,9 +1,8 @@
 """Feetech STS behind the bus's common vocabulary."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from robot_mbrl.contracts.errors import PacketValueError
-from robot_mbrl.contracts.types import HardwareError
 from robot_mbrl.drivers.bus.protocol import Answer
 from robot_mbrl.drivers.feetech import codec
 
@@ -18,7 +17,7 @@ class FeetechDecoder:
     @property
     def corrupt(self) -> int:
         """Packets with a wrong checksum so far."""
-        return self._decoder.checksum_errors
+        return self._decoder.broken
 
     @property
     def garbage(self) -> int:
@@ -45,37 +44,19 @@ class FeetechProtocol:
     ping_data_size = 0
     overhead = codec.OVERHEAD
 
+    ping = staticmethod(codec.ping)
+    read = staticmethod(codec.read)
+    write = staticmethod(codec.write)
+    reg_write = staticmethod(codec.reg_write)
+    action = staticmethod(codec.action)
+    reboot = staticmethod(codec.reboot)
+    sync_read = staticmethod(codec.sync_read)
+    sync_write = staticmethod(codec.sync_write)
+    hardware_error = staticmethod(codec.hardware_errors)
+
     def decoder(self) -> FeetechDecoder:
         """A fresh decoder."""
         return FeetechDecoder()
-
-    def ping(self, servo_id: int) -> bytes:
-        """Instruction packet."""
-        return codec.ping(servo_id)
-
-    def read(self, servo_id: int, address: int, size: int) -> bytes:
-        """Instruction packet."""
-        return codec.read(servo_id, address, size)
-
-    def write(self, servo_id: int, address: int, data: bytes) -> bytes:
-        """Instruction packet."""
-        return codec.write(servo_id, address, data)
-
-    def reg_write(self, servo_id: int, address: int, data: bytes) -> bytes:
-        """Instruction packet."""
-        return codec.reg_write(servo_id, address, data)
-
-    def action(self) -> bytes:
-        """Instruction packet, to all servos."""
-        return codec.action()
-
-    def reboot(self, servo_id: int) -> bytes:
-        """Instruction packet."""
-        return codec.reboot(servo_id)
-
-    def sync_read(self, address: int, size: int, ids: Sequence[int]) -> bytes:
-        """Instruction packet."""
-        return codec.sync_read(address, size, ids)
 
     def fast_sync_read(self, address: int, size: int, ids: Sequence[int]) -> bytes:
         """Refused: the protocol has no such instruction."""
@@ -87,18 +68,10 @@ class FeetechProtocol:
         """Refused: the protocol has no such instruction."""
         raise PacketValueError(f"Feetech has no bulk read (asked of IDs {[part[0] for part in parts]}): use sync_read")
 
-    def sync_write(self, address: int, data: Mapping[int, bytes]) -> bytes:
-        """Instruction packet."""
-        return codec.sync_write(address, data)
-
     def rejection(self, status: int) -> str:
         """Empty: a Feetech status byte tells of hardware only, a refused write is silent."""
         del status
         return ""
-
-    def hardware_error(self, status: int) -> HardwareError:
-        """Hardware errors in the status byte."""
-        return codec.hardware_errors(status)
 
     def alert(self, status: int) -> bool:
         """Whether any of them is set."""

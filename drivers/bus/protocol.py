@@ -61,22 +61,22 @@ class BusProtocol(Protocol):
     def decoder(self) -> AnswerDecoder:
         """A fresh decoder."""
 
-    def ping(self, servo_id: int) -> bytes:
+    def ping(self, servo_id: int, /) -> bytes:
         """Instruction packet."""
 
-    def read(self, servo_id: int, address: int, size: int) -> bytes:
+    def read(self, servo_id: int, /, address: int, size: int) -> bytes:
         """Instruction packet."""
 
-    def write(self, servo_id: int, address: int, data: bytes) -> bytes:
+    def write(self, servo_id: int, /, address: int, data: bytes) -> bytes:
         """Instruction packet."""
 
-    def reg_write(self, servo_id: int, address: int, data: bytes) -> bytes:
+    def reg_write(self, servo_id: int, /, address: int, data: bytes) -> bytes:
         """Instruction packet."""
 
     def action(self) -> bytes:
         """Instruction packet, to all servos."""
 
-    def reboot(self, servo_id: int) -> bytes:
+    def reboot(self, servo_id: int, /) -> bytes:
         """Instruction packet."""
 
     def sync_read(self, address: int, size: int, ids: Sequence[int]) -> bytes:
@@ -94,7 +94,7 @@ class BusProtocol(Protocol):
     def rejection(self, status: int) -> str:
         """Why the servo refused the instruction, empty when it did not."""
 
-    def hardware_error(self, status: int) -> HardwareError:
+    def hardware_error(self, status: int, /) -> HardwareError:
         """The hardware errors that a status byte itself tells (none for Dynamixel: there it is a register)."""
 
     def alert(self, status: int) -> bool:

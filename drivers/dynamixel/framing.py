@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from robot_mbrl.contracts.errors import PacketValueError
 from robot_mbrl.drivers.dynamixel.crc import crc16
+from robot_mbrl.drivers.stream_decoder import Scan, StreamDecoder
 
 BROADCAST_ID: Final = 0xFE
 HIGHEST_ID: Final = 0xFC
@@ -132,23 +133,7 @@ def encode(packet_id: int, instruction: int, params: bytes = b"") -> bytes:
     return frame(packet_id, stuff(bytes((instruction,)) + params))
 
 
-class Scan(NamedTuple):
-    """What a buffer holds.
-
-    Attributes:
-        packets: in order of arrival.
-        rest: unfinished tail, to be put before the next bytes.
-        garbage: bytes that belong to no packet.
-        crc_errors: headers whose bytes were all there and whose CRC was wrong.
-    """
-
-    packets: list[Packet]
-    rest: bytes
-    garbage: int
-    crc_errors: int
-
-
-def scan(buffer: bytes) -> Scan:
+def scan(buffer: bytes) -> Scan[Packet]:
     """Find the packets in `buffer`.
 
     After a wrong CRC the search goes on one byte past the failed header, so that a false header in garbage never
@@ -182,50 +167,12 @@ def scan(buffer: bytes) -> Scan:
     return Scan(packets, buffer[start:], start - taken, errors)
 
 
-class Decoder:
-    """Incremental decoder: the same packets come out however the bytes are cut.
-
-    Attributes:
-        garbage_bytes: bytes so far that belonged to no packet.
-        crc_errors: headers so far whose CRC was wrong.
-    """
-
-    __slots__ = ("_rest", "crc_errors", "garbage_bytes")
+class Decoder(StreamDecoder[Packet]):
+    """Finds these packets in a stream."""
 
     def __init__(self) -> None:
-        self._rest = b""
-        self.garbage_bytes = 0
-        self.crc_errors = 0
-
-    @property
-    def pending(self) -> int:
-        """Bytes held back as the beginning of a packet."""
-        return len(self._rest)
-
-    def feed(self, data: bytes) -> list[Packet]:
-        """Take bytes and return the packets that they complete."""
-        packets, self._rest, garbage, errors = scan(self._rest + data)
-        self.garbage_bytes += garbage
-        self.crc_errors += errors
-        return packets
-
-    def flush(self) -> list[Packet]:
-        """Declare the packet that is held back dead and return what was hidden behind its header.
-
-        A false header can promise up to `MAX_PACKET_SIZE` bytes and so hold back a good packet. Nothing is pending
-        afterwards.
-        """
-        packets: list[Packet] = []
-        while self._rest:
-            self._rest = self._rest[1:]
-            self.garbage_bytes += 1
-            packets += self.feed(b"")
-        return packets
-
-    def reset(self) -> None:
-        """Forget the bytes held back; they count as garbage."""
-        self.garbage_bytes += len(self._rest)
-        self._rest = b""
+        """Nothing is held back yet."""
+        super().__init__(scan)
 
 
 def check_id(packet_id: int, highest: int) -> None:
