@@ -69,7 +69,8 @@ def test_it_flies_what_the_policy_asks_for() -> None:
     assert seen == pytest.approx([0.01 * tick for tick in range(70)])
     # And the tick in which the request to run was heard.
     assert len(running(frames)) == 1 + 70
-    # With s = 0.35 of the period gone the swing is at 0.2 (10 s³ - 15 s⁴ + 6 s⁵) sin(2π s) = 0.038 rad, less the lag of path, servo and gear.
+    # With s = 0.35 of the period gone the swing is at 0.2 (10 s³ - 15 s⁴ + 6 s⁵) sin(2π s) = 0.038 rad; path, servo and
+    # gear lag behind.
     assert 0.01 < running(frames)["position"][-1, 0] - START[0] < 0.038
     assert np.abs(frames["position"][:, 1:6] - START[1:]).max() < 0.12
     assert arm.reports == []
