@@ -142,9 +142,11 @@ class _Training:
         self._transitions.add(transition.state, transition.action, transition.next_state, transition.reward)
 
     def _fit(self, number: int, steps: int) -> None:
-        """Fit anew at first and every `fit_every` episodes, else go on with the weights that are there."""
+        """Fit with a fresh optimizer at first and every `fit_every` episodes, else go on where the last fit ended."""
         started, since = time.monotonic(), number + 1 - self._settings.first_episodes
-        fit = self._trainer.refit if since % self._settings.fit_every else self._trainer.fit
+        # A refit wants the rows of the last one in front, but a full memory has dropped some of those.
+        dropped = self._transitions.total > self._transitions.capacity
+        fit = self._trainer.fit if dropped or since % self._settings.fit_every == 0 else self._trainer.refit
         report: FitReport = fit(*fitting_data(self._task, self._transitions))
         self.fitted = True
         self._board.add_scalar("fit/held-out error", float(np.mean(report.held_out_error)), steps)

@@ -132,6 +132,14 @@ def test_a_folder_in_which_another_process_trains_is_refused(tmp_path: Path) -> 
         train_pets(tiny(), tmp_path)
 
 
+def test_a_full_memory_drops_the_oldest_and_fits_to_the_rest(tmp_path: Path) -> None:
+    progress = train_pets(tiny(capacity=70), tmp_path)
+    assert progress.transitions == 200
+    assert len(read_transitions(tmp_path / TRANSITIONS)) == 200
+    held_out = load_file(RunFolder(tmp_path).ensemble())["held_out"]
+    assert len(held_out) == 70
+
+
 def test_the_published_planner_trains_as_well(tmp_path: Path) -> None:
     published = {"horizon": 3, "population": 6, "elites": 2, "iterations": 2, "particles": 2}
     progress = train_pets(tiny(planner="pets", pets=published, steps=2000), tmp_path)
