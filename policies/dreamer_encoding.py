@@ -1,8 +1,8 @@
 """What Dreamer sees: observations to tokens (encoder), and latent features back to observations (decoder).
 
 An observation is a mapping with `vector` (n, o) and, where the spaces have one, `image` (n, channels, 64, 64) of
-bytes; n stands for any leading shape. Vectors pass through symlog and are learned as such; images are scaled to
--0.5..0.5 and learned as squared errors of 0..1.
+bytes; n stands for any leading shape. Vectors are divided by their magnitudes, pass through symlog and are learned as
+such; images are scaled to -0.5..0.5 and learned as squared errors of 0..1.
 """
 
 from collections.abc import Mapping
@@ -34,14 +34,22 @@ def as_observation(observation: Tensor | Observation) -> Observation:
     return {VECTOR: observation} if isinstance(observation, Tensor) else observation
 
 
+def vector_scale(spaces: DreamerSpaces) -> Tensor:
+    """(o,) what the numbers of a vector are multiplied by before anything else: 1 over their magnitudes."""
+    return 1.0 / torch.tensor(spaces.magnitudes) if spaces.magnitudes else torch.ones(spaces.vector)
+
+
 class Encoder(nn.Module):
     """Observations to tokens (n, width)."""
+
+    scale: Tensor
 
     def __init__(self, spaces: DreamerSpaces, settings: DreamerSettings, generator: torch.Generator) -> None:
         super().__init__()
         self.vector: nn.Module | None = None
         self.image: ImageEncoder | None = None
         self.width = 0
+        self.register_buffer("scale", vector_scale(spaces), persistent=False)
         if spaces.vector:
             widths = (spaces.vector, *(settings.layers * (settings.units,)))
             self.vector = nn.Sequential(*(Hidden(a, b, generator) for a, b in pairwise(widths)))
@@ -54,7 +62,7 @@ class Encoder(nn.Module):
         """Tokens (n, width)."""
         parts = []
         if self.vector is not None:
-            parts.append(self.vector(symlog(observation[VECTOR])))
+            parts.append(self.vector(symlog(observation[VECTOR] * self.scale)))
         if self.image is not None:
             parts.append(self.image(observation[IMAGE]))
         return torch.cat(parts, -1)
@@ -63,19 +71,22 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Features (n, f) to the mean of what is observed."""
 
+    scale: Tensor
+
     def __init__(
         self, features: int, spaces: DreamerSpaces, settings: DreamerSettings, generator: torch.Generator
     ) -> None:
         super().__init__()
         self.vector: Mlp | None = None
         self.image: ImageDecoder | None = None
+        self.register_buffer("scale", vector_scale(spaces), persistent=False)
         if spaces.vector:
             self.vector = Mlp(features, settings.units, settings.layers, spaces.vector, generator)
         if spaces.image:
             self.image = ImageDecoder(features, spaces.image, settings.depth, generator)
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """`vector` (n, o) in symlog units and `image` (n, channels, 64, 64) in 0..1."""
+        """`vector` (n, o), symlog of the scaled numbers, and `image` (n, channels, 64, 64) in 0..1."""
         decoded = {}
         if self.vector is not None:
             decoded[VECTOR] = self.vector(features)
@@ -88,7 +99,7 @@ class Decoder(nn.Module):
         decoded = self(features)
         losses = []
         if VECTOR in decoded:
-            losses.append(symlog_square_loss(decoded[VECTOR], observation[VECTOR]))
+            losses.append(symlog_square_loss(decoded[VECTOR], observation[VECTOR] * self.scale))
         if IMAGE in decoded:
             error = decoded[IMAGE].float() - observation[IMAGE].float() / 255.0
             losses.append(torch.square(error).sum((-3, -2, -1)))

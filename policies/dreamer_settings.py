@@ -2,7 +2,7 @@
 
 from typing import Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from robot_mbrl.contracts.config import Settings
 from robot_mbrl.contracts.errors import ConfigError
@@ -24,17 +24,22 @@ class DreamerSpaces(Settings):
         image: channels of a 64x64 image beside it; 0 for none.
         actions: a, length of an action; of a one-hot vector when they are discrete.
         discrete: actions are a choice of one in `actions`; continuous ones lie in -1..1.
+        magnitudes: (o,) typical size of each number of the vector, by which it is divided; empty divides none. Symlog
+            tames what is large but leaves what is small: of a place in metres, a centimetre would not be learned.
     """
 
     vector: int = Field(default=0, ge=0)
     image: int = Field(default=0, ge=0, le=16)
     actions: int = Field(ge=1)
     discrete: bool = False
+    magnitudes: tuple[PositiveFloat, ...] = ()
 
     @model_validator(mode="after")
     def _has_an_observation(self) -> Self:
         if self.vector == 0 and self.image == 0:
             raise ValueError("there is nothing to observe: give vector or image a size")
+        if self.magnitudes and len(self.magnitudes) != self.vector:
+            raise ValueError(f"{len(self.magnitudes)} magnitudes for {self.vector} numbers: give one for each, or none")
         return self
 
 

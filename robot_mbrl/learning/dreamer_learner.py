@@ -1,6 +1,5 @@
 """Dreamer as a `SequenceLearner`: NumPy to torch and back, files, and open-loop prediction."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -35,6 +34,7 @@ def dreamer_spaces(spaces: EnvSpaces) -> DreamerSpaces:
         image=spaces.observation[-1] if spaces.pixels else 0,
         actions=spaces.actions,
         discrete=spaces.discrete,
+        magnitudes=spaces.magnitudes,
     )
 
 
@@ -58,32 +58,11 @@ class DreamerLearner:
         dreamer: the learner itself.
     """
 
-    def __init__(
-        self,
-        spaces: DreamerSpaces,
-        settings: DreamerSettings,
-        seed: int,
-        device: str = "cpu",
-        magnitudes: Sequence[float] = (),
-    ) -> None:
-        """Make a new one.
-
-        Args:
-            spaces: what it sees and does.
-            settings: its sizes and constants.
-            seed: of its weights and of all its chance.
-            device: where torch computes.
-            magnitudes: (o,) typical sizes of what it sees. The first weights are divided by them, so that centimetres
-                count as much as radians from the first update on; empty leaves DreamerV3's own.
-        """
+    def __init__(self, spaces: DreamerSpaces, settings: DreamerSettings, seed: int, device: str = "cpu") -> None:
+        """Make a new one; its weights and all its chance come from `seed`, `device` is where torch computes."""
         generator = torch.Generator()
         generator.manual_seed(seed)
         self.dreamer = Dreamer(spaces, settings, generator, device)
-        encoder = self.dreamer.model.world.encoder.vector
-        if encoder is not None and len(magnitudes):
-            first = encoder.get_parameter("0.dense.weight")
-            with torch.no_grad():
-                first.div_(torch.tensor(magnitudes, device=first.device))
 
     @classmethod
     def from_file(cls, path: Path, device: str = "cpu") -> Self:
@@ -145,7 +124,8 @@ class DreamerLearner:
             features.append(torch.cat(state, -1))
         sequence = torch.stack(features, 1)
         decoded, reward = world.decoder(sequence), two_hot_mean(world.reward(sequence), dreamer.model.bins)
-        shown = decoded[IMAGE].movedim(-3, -1) if IMAGE in decoded else symexp(decoded[VECTOR])
+        seen_vector = VECTOR in decoded
+        shown = symexp(decoded[VECTOR]) / world.decoder.scale if seen_vector else decoded[IMAGE].movedim(-3, -1)
         return {"observation": _array(shown).astype(np.float64), "reward": _array(reward).astype(np.float64)}
 
     def save(self, path: Path) -> None:

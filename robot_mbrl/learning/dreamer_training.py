@@ -251,8 +251,7 @@ def make_crew(settings: DreamerRunSettings, device: str = "cpu") -> Crew:
     training = environments(settings.environments)
     resolved = resolved_settings(settings.size, {**settings.dreamer, "compiled": settings.compiled})
     seed = int(np.random.SeedSequence([settings.seed, _LEARNER]).generate_state(1)[0])
-    spaces = training.spaces
-    learner = DreamerLearner(dreamer_spaces(spaces), resolved, seed, device, spaces.magnitudes)
+    learner = DreamerLearner(dreamer_spaces(training.spaces), resolved, seed, device)
     return Crew(learner, training, environments(settings.evaluation_episodes), resolved.classes)
 
 

@@ -1,5 +1,6 @@
 """Dreamer behind NumPy: files, first weights, open-loop prediction, images."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +76,17 @@ def test_the_latents_of_training_are_those_of_acting_where_nothing_is_drawn() ->
     assert np.allclose(trained.deter, np.stack([step.deter for step in acted], 1), atol=1e-4)
 
 
-def test_small_components_get_large_first_weights() -> None:
-    plain, scaled = (
-        DreamerLearner(dreamer_spaces(VECTOR), SETTINGS, seed=1, magnitudes=sizes) for sizes in ((), (1.0, 0.1, 2.0))
-    )
-    first, second = (
-        dict(learner.dreamer.model.world.encoder.named_parameters())["vector.0.dense.weight"].detach().numpy()
-        for learner in (plain, scaled)
-    )
-    assert np.allclose(second, first * [1.0, 10.0, 0.5])
+def test_a_place_in_decimetres_is_learned_like_the_same_place_in_metres_of_that_magnitude() -> None:
+    sizes = (0.1, 1.0, 4.0)
+    plain = DreamerLearner(dreamer_spaces(VECTOR), SETTINGS, seed=1)
+    scaled = DreamerLearner(dreamer_spaces(dataclasses.replace(VECTOR, magnitudes=sizes)), SETTINGS, seed=1)
+    batch = fields(VECTOR, plain)
+    large = {**batch, "observation": (batch["observation"] * sizes).astype(np.float32)}
+    one, other = plain.train(batch), scaled.train(large)
+    assert one.figures["loss/reconstruction"] == pytest.approx(other.figures["loss/reconstruction"], rel=1e-5)
+    assert np.allclose(one.latent.deter, other.latent.deter, atol=1e-5)
+    predicted = plain.predict(batch, 2)["observation"]
+    assert np.allclose(scaled.predict(large, 2)["observation"], predicted * sizes, atol=1e-4)
 
 
 def test_a_prediction_sees_its_context_only() -> None:
