@@ -4,6 +4,7 @@
 file                        what
 =========================== ==========================================================================================
 settings.yaml               resolved settings of the run
+dreamer.yaml                resolved settings of its learner
 replay/                     the sequence replay
 checkpoints/ACTIONS/        everything needed to go on from there to the bit; the newest complete one counts
   progress.json               counters and the curve so far
@@ -32,8 +33,9 @@ from robot_mbrl.contracts.config import Settings, dump_settings, load_settings, 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.drivers.calibration import write_atomically
 
-SETTINGS, REPLAY, CHECKPOINTS, BEST, CURVE, PREDICTIONS, BOARD = (
+SETTINGS, DREAMER, REPLAY, CHECKPOINTS, BEST, CURVE, PREDICTIONS, BOARD = (
     "settings.yaml",
+    "dreamer.yaml",
     "replay",
     "checkpoints",
     "best.safetensors",

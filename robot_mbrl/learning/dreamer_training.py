@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+from robot_mbrl.contracts.config import dump_settings
+from robot_mbrl.drivers.calibration import write_atomically
 from robot_mbrl.learning.board import Board
 from robot_mbrl.learning.collector import Collector, EpisodeEnd
 from robot_mbrl.learning.dreamer_learner import DreamerLearner, dreamer_spaces, resolved_settings
@@ -20,6 +22,7 @@ from robot_mbrl.learning.dreamer_run import (
     BEST,
     BOARD,
     COLLECTOR,
+    DREAMER,
     LEARNER,
     PREDICTIONS,
     REPLAY,
@@ -33,6 +36,7 @@ from robot_mbrl.learning.sequence_evaluation import Evaluated, evaluate
 from robot_mbrl.learning.sequence_learner import Latent, SequenceLearner
 from robot_mbrl.learning.sequence_replay import ReplaySpaces, SequenceReplay
 from robot_mbrl.learning.vector_env import EnvSpaces, VectorEnv, make_vector_env
+from robot_mbrl.policies.dreamer_settings import DreamerSettings
 
 _RANDOM_ACTIONS, _REPLAY, _LEARNER = 2, 3, 4
 """What a random generator of the run is for; 0 and 1 are its episodes."""
@@ -237,6 +241,15 @@ class Training:
         self._folder.write_curve(progress)
 
 
+def learner_settings(settings: DreamerRunSettings) -> DreamerSettings:
+    """Of the run's learner: those of its size with the replaced values.
+
+    Raises:
+        ConfigError: there is no such size or key, or a value is out of range.
+    """
+    return resolved_settings(settings.size, {**settings.dreamer, "compiled": settings.compiled})
+
+
 def make_crew(settings: DreamerRunSettings, device: str = "cpu") -> Crew:
     """A Dreamer and the environments that `settings` name; computing goes on `settings.threads` processors from here.
 
@@ -248,8 +261,8 @@ def make_crew(settings: DreamerRunSettings, device: str = "cpu") -> Crew:
     def environments(count: int) -> VectorEnv:
         return make_vector_env(settings.task, count, arm=settings.arm, repeat=settings.repeat, threads=settings.threads)
 
+    resolved = learner_settings(settings)
     training = environments(settings.environments)
-    resolved = resolved_settings(settings.size, {**settings.dreamer, "compiled": settings.compiled})
     seed = int(np.random.SeedSequence([settings.seed, _LEARNER]).generate_state(1)[0])
     learner = DreamerLearner(dreamer_spaces(training.spaces), resolved, seed, device)
     return Crew(learner, training, environments(settings.evaluation_episodes), resolved.classes)
@@ -263,4 +276,6 @@ def open_training(path: Path, settings: DreamerRunSettings, device: str = "cpu")
     """
     folder = DreamerFolder(path)
     folder.begin(settings)
-    return Training(folder, settings, make_crew(settings, device))
+    crew = make_crew(settings, device)
+    write_atomically(path / DREAMER, dump_settings(learner_settings(settings)))
+    return Training(folder, settings, crew)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from robot_mbrl.contracts.config import dump_settings
+from robot_mbrl.contracts.config import dump_settings, load_settings
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.learning.dreamer_run import DreamerFolder, DreamerRunSettings
+from robot_mbrl.learning.dreamer_learner import resolved_settings
+from robot_mbrl.learning.dreamer_run import DREAMER, DreamerFolder, DreamerRunSettings
+from robot_mbrl.policies.dreamer_settings import DreamerSettings
 from tests.cli.program import assert_one_line, run_here
 
 TINY = DreamerRunSettings(
@@ -36,6 +38,7 @@ def test_a_run_is_begun_from_a_file_and_goes_on_without_one(tmp_path: Path, caps
     assert outcome.code == 0, outcome
     assert "24 actions, 3 updates" in outcome.out
     assert DreamerFolder(run).settings() == TINY.model_copy(update={"steps": 24})
+    assert load_settings(run / DREAMER, DreamerSettings) == resolved_settings("1M", TINY.dreamer)
     assert_one_line(run_here(capsys, "eval", "dreamer", str(run)), ConfigError.exit_code, "not evaluated yet")
     outcome = run_here(capsys, "eval", "dreamer", str(run), "--newest", "--episodes", "2", "--json")
     figures = json.loads(outcome.out)
