@@ -96,9 +96,9 @@ _SWING: Final[dict[str, Any]] = {
     "rollouts": _ONE_THREAD | {"violation_weight": 0.0},
 }
 _SEARCH: Final[dict[str, Any]] = {
-    "horizon": 15,
-    "optimizer": {"kind": "icem", "population": 64, "colour": 2.0, "deviation": 0.7},
-    "rollouts": _ONE_THREAD | {"violation_weight": 0.0},
+    "horizon": 20,
+    "optimizer": {"kind": "icem", "population": 64, "colour": 2.0, "deviation": 1.0},
+    "rollouts": _ONE_THREAD | {"violation_weight": 0.0, "epistemic_weight": 0.5},
 }
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
@@ -131,8 +131,8 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "steps": 15_000,
         "evaluate_every": 6000,
         "repeat": 4,
-        "random_episodes": 2,
-        "fit_every": 2,
+        "random_episodes": 3,
+        "fit_every": 3,
         "ensemble": _nets(2, 64, 20),
         "fast": _SEARCH,
     },
