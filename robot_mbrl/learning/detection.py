@@ -57,4 +57,4 @@ def wilson_interval(count: int, trials: int, z: float = 1.96) -> tuple[float, fl
     rate, square = count / trials, z * z
     centre = (rate + square / (2 * trials)) / (1 + square / trials)
     half = z / (1 + square / trials) * float(np.sqrt(rate * (1 - rate) / trials + square / (4 * trials**2)))
-    return centre - half, centre + half
+    return max(0.0, centre - half), min(1.0, centre + half)
