@@ -6,7 +6,7 @@ from typing import Final
 from robot_mbrl.contracts.errors import PacketValueError
 from robot_mbrl.drivers.dynamixel import codec
 from robot_mbrl.drivers.dynamixel.codec import BROADCAST_ID, Decoder, Instruction, Packet, ResultCode
-from robot_mbrl.drivers.virtual.collision import collide
+from robot_mbrl.drivers.virtual.dispatch import addressed, together, write_parts
 from robot_mbrl.drivers.virtual.dynamixel_servo import DynamixelServo
 from robot_mbrl.drivers.virtual.timing import LineTiming, Reply
 
@@ -65,16 +65,10 @@ class DynamixelDispatch:
             error = ResultCode.LENGTH
         if packet.id == BROADCAST_ID:
             return []
-        return self._acknowledge(packet, [(index, servo, error) for index, servo in _addressed(packet.id, listeners)])
+        return self._acknowledge(packet, [(index, servo, error) for index, servo in addressed(packet.id, listeners)])
 
-    def _together(self, answers: list[tuple[int, DynamixelServo, bytes]]) -> list[Reply]:
-        """All of `answers` on the line at once."""
-        if not answers:
-            return []
-        index, first, data = answers[0]
-        for _, _, other in answers[1:]:
-            data = collide(data, other)
-        return [Reply(index, self._timing.answer_delay_ns(first.return_delay), data)]
+    def _together(self, answers: Sequence[tuple[int, DynamixelServo, bytes]]) -> list[Reply]:
+        return together(answers, self._timing)
 
     def _acknowledge(self, packet: Packet, results: list[tuple[int, DynamixelServo, int]]) -> list[Reply]:
         """An answer carries the ID that the instruction had: after a change of ID, the old one."""
@@ -89,10 +83,10 @@ class DynamixelDispatch:
         )
 
     def _ping(self, packet: Packet, listeners: Listeners) -> list[Reply]:
-        addressed = sorted(_addressed(packet.id, listeners), key=lambda listener: listener[1].id)
+        found = sorted(addressed(packet.id, listeners), key=lambda listener: listener[1].id)
         replies: list[Reply] = []
-        for servo_id in dict.fromkeys(servo.id for _, servo in addressed):
-            same = [(i, s, codec.status(s.id, s.alert, s.identity)) for i, s in addressed if s.id == servo_id]
+        for servo_id in dict.fromkeys(servo.id for _, servo in found):
+            same = [(i, s, codec.status(s.id, s.alert, s.identity)) for i, s in found if s.id == servo_id]
             replies += self._together(same)
         return replies
 
@@ -100,15 +94,15 @@ class DynamixelDispatch:
         if packet.id == BROADCAST_ID:
             return []
         address, size = codec.parse_read(packet.params)
-        addressed = _addressed(packet.id, listeners)
+        found = addressed(packet.id, listeners)
         return self._together(
-            [(i, s, _read_status(s, address, size)) for i, s in addressed if s.status_return_level >= _READS]
+            [(i, s, _read_status(s, address, size)) for i, s in found if s.status_return_level >= _READS]
         )
 
     def _write(self, packet: Packet, listeners: Listeners) -> list[Reply]:
         address, data = codec.parse_write(packet.params)
         results: list[tuple[int, DynamixelServo, int]] = []
-        for index, servo in _addressed(packet.id, listeners):
+        for index, servo in addressed(packet.id, listeners):
             error = 0
             if packet.instruction == Instruction.WRITE:
                 error = servo.write(address, data)
@@ -118,8 +112,8 @@ class DynamixelDispatch:
         return self._acknowledge(packet, results)
 
     def _command(self, packet: Packet, listeners: Listeners) -> list[Reply]:
-        addressed = _addressed(packet.id, listeners)
-        refusals = [(index, servo, self._refusal(packet, servo)) for index, servo in addressed]
+        found = addressed(packet.id, listeners)
+        refusals = [(index, servo, self._refusal(packet, servo)) for index, servo in found]
         replies = self._acknowledge(packet, refusals)
         for _, servo, refusal in refusals:
             if not refusal:
@@ -144,7 +138,7 @@ class DynamixelDispatch:
         for servo_id, address, size in _read_parts(packet):
             answers = [
                 (i, s, _read_status(s, address, size))
-                for i, s in _addressed(servo_id, listeners)
+                for i, s in addressed(servo_id, listeners)
                 if s.status_return_level >= _READS
             ]
             if not answers:
@@ -157,7 +151,7 @@ class DynamixelDispatch:
         bodies: list[tuple[int, int, bytes]] = []
         present: list[tuple[int, DynamixelServo]] = []
         for servo_id, address, size in parts:
-            answering = _addressed(servo_id, listeners)
+            answering = addressed(servo_id, listeners)
             if len(present) == len(bodies) and answering:
                 index, servo = answering[0]
                 present.append((index, servo))
@@ -175,25 +169,11 @@ class DynamixelDispatch:
 
     def _sync_write(self, packet: Packet, listeners: Listeners) -> list[Reply]:
         address, _, data = codec.parse_sync_write(packet.params)
-        for _, servo in listeners:
-            part = data.get(servo.id)
-            if part is not None:
-                servo.write(address, part)
-        return []
+        return write_parts({servo_id: (address, part) for servo_id, part in data.items()}, listeners)
 
     def _bulk_write(self, packet: Packet, listeners: Listeners) -> list[Reply]:
-        parts = {servo_id: (address, data) for servo_id, address, data in codec.parse_bulk_write(packet.params)}
-        for _, servo in listeners:
-            part = parts.get(servo.id)
-            if part is not None:
-                servo.write(*part)
-        return []
-
-
-def _addressed(packet_id: int, listeners: Listeners) -> Listeners:
-    if packet_id == BROADCAST_ID:
-        return listeners
-    return [(index, servo) for index, servo in listeners if servo.id == packet_id]
+        parts = codec.parse_bulk_write(packet.params)
+        return write_parts({servo_id: (address, data) for servo_id, address, data in parts}, listeners)
 
 
 def _read_parts(packet: Packet) -> list[tuple[int, int, int]]:

@@ -6,7 +6,7 @@ from typing import Final
 from robot_mbrl.contracts.errors import PacketValueError
 from robot_mbrl.drivers.feetech import codec
 from robot_mbrl.drivers.feetech.codec import BROADCAST_ID, Decoder, Instruction, Packet
-from robot_mbrl.drivers.virtual.collision import collide
+from robot_mbrl.drivers.virtual.dispatch import addressed, together, write_parts
 from robot_mbrl.drivers.virtual.feetech_servo import FeetechServo
 from robot_mbrl.drivers.virtual.timing import LineTiming, Reply
 
@@ -56,47 +56,33 @@ class FeetechDispatch:
         except PacketValueError:
             return []
 
-    def _addressed(self, packet_id: int, listeners: Listeners) -> Listeners:
-        if packet_id == BROADCAST_ID:
-            return listeners
-        return [(index, servo) for index, servo in listeners if servo.id == packet_id]
-
-    def _answer(self, answers: list[tuple[int, FeetechServo, bytes]]) -> list[Reply]:
-        """All of `answers` on the line at once."""
-        if not answers:
-            return []
-        index, first, data = answers[0]
-        for _, _, other in answers[1:]:
-            data = collide(data, other)
-        return [Reply(index, self._timing.answer_delay_ns(first.return_delay), data)]
-
     def _ping(self, packet: Packet, listeners: Listeners) -> list[Reply]:
-        addressed = self._addressed(packet.id, listeners)
-        return self._answer([(i, servo, codec.status(servo.id, servo.status)) for i, servo in addressed])
+        found = addressed(packet.id, listeners)
+        return self._together([(i, servo, codec.status(servo.id, servo.status)) for i, servo in found])
 
     def _read(self, packet: Packet, listeners: Listeners) -> list[Reply]:
         address, size = codec.parse_read(packet.params)
         if packet.id == BROADCAST_ID:
             return []
-        addressed = self._addressed(packet.id, listeners)
-        return self._answer(
-            [(i, servo, codec.status(servo.id, servo.status, _padded(servo, address, size))) for i, servo in addressed]
+        found = addressed(packet.id, listeners)
+        return self._together(
+            [(i, servo, codec.status(servo.id, servo.status, _padded(servo, address, size))) for i, servo in found]
         )
 
     def _write(self, packet: Packet, listeners: Listeners) -> list[Reply]:
         address, data = codec.parse_write(packet.params)
-        addressed = self._addressed(packet.id, listeners)
-        for _, servo in addressed:
+        found = addressed(packet.id, listeners)
+        for _, servo in found:
             if packet.code == Instruction.WRITE:
                 servo.write(address, data)
             else:
                 servo.register_write(address, data)
-        return self._acknowledge(packet, addressed)
+        return self._acknowledge(packet, found)
 
     def _command(self, packet: Packet, listeners: Listeners) -> list[Reply]:
-        addressed = self._addressed(packet.id, listeners)
-        replies = self._acknowledge(packet, addressed)
-        for _, servo in addressed:
+        found = addressed(packet.id, listeners)
+        replies = self._acknowledge(packet, found)
+        for _, servo in found:
             if packet.code == Instruction.ACTION:
                 servo.action()
             elif packet.code == Instruction.RESTORE:
@@ -105,12 +91,12 @@ class FeetechDispatch:
                 servo.reboot()
         return replies
 
-    def _acknowledge(self, packet: Packet, addressed: Listeners) -> list[Reply]:
+    def _acknowledge(self, packet: Packet, found: Listeners) -> list[Reply]:
         """An answer carries the ID that the instruction had: after a change of ID, the old one."""
         if packet.id == BROADCAST_ID:
             return []
-        return self._answer(
-            [(i, servo, codec.status(packet.id, servo.status)) for i, servo in addressed if servo.answers_writes]
+        return self._together(
+            [(i, servo, codec.status(packet.id, servo.status)) for i, servo in found if servo.answers_writes]
         )
 
     def _sync_read(self, packet: Packet, listeners: Listeners) -> list[Reply]:
@@ -118,24 +104,23 @@ class FeetechDispatch:
         replies: list[Reply] = []
         gap_ns = gap_bytes = 0
         for servo_id in ids:
-            addressed = self._addressed(servo_id, listeners)
-            answers = [(i, s, codec.status(servo_id, s.status, _padded(s, address, size))) for i, s in addressed]
+            found = addressed(servo_id, listeners)
+            answers = [(i, s, codec.status(servo_id, s.status, _padded(s, address, size))) for i, s in found]
             if not answers:
                 gap_bytes += codec.answer_size(size)
                 gap_ns += self._timing.answer_delay_ns(0.0)
                 continue
-            reply = self._answer(answers)[0]
+            reply = self._together(answers)[0]
             replies.append(reply._replace(delay_ns=reply.delay_ns + gap_ns, delay_bytes=gap_bytes))
             gap_ns = gap_bytes = 0
         return replies
 
     def _sync_write(self, packet: Packet, listeners: Listeners) -> list[Reply]:
         address, _, data = codec.parse_sync_write(packet.params)
-        for _, servo in listeners:
-            part = data.get(servo.id)
-            if part is not None:
-                servo.write(address, part)
-        return []
+        return write_parts({servo_id: (address, part) for servo_id, part in data.items()}, listeners)
+
+    def _together(self, answers: Sequence[tuple[int, FeetechServo, bytes]]) -> list[Reply]:
+        return together(answers, self._timing)
 
 
 def _padded(servo: FeetechServo, address: int, size: int) -> bytes:
