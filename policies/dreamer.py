@@ -33,6 +33,7 @@ from robot_mbrl.policies.dreamer_optimizer import LaProp
 from robot_mbrl.policies.dreamer_sampling import action_noise
 from robot_mbrl.policies.dreamer_scan import ScanSteps, scan, scan_steps
 from robot_mbrl.policies.dreamer_settings import DreamerSettings, DreamerSpaces
+from robot_mbrl.policies.kept_memory import keep_freed_memory
 
 Batch = Mapping[str, Tensor]
 """Replayed sequences.
@@ -336,6 +337,7 @@ def compute_precision(settings: DreamerSettings, device: torch.device) -> torch.
 def _compiler(settings: DreamerSettings) -> Callable[[Any], Any]:
     if not settings.compiled:
         return lambda function: function
+    keep_freed_memory()
     # The vector library's hyperbolic tangent takes six times as long as one that is made of an exponential.
     options: dict[str, str | int | bool | Callable[..., Any]] = {"cpp.use_decompose_tanh": True}
     return lambda function: torch.compile(function, fullgraph=True, dynamic=False, options=options)

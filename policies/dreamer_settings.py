@@ -80,7 +80,8 @@ class DreamerSettings(Settings):
         momentum: of the normalised gradients.
         precision: of imagination and heads; "auto" takes bfloat16 where the processor multiplies it natively. The
             recurrent scan, the parameters and all losses are float32 always.
-        compiled: have `torch.compile` fuse the update; takes a C++ compiler and a minute or two at the first update.
+        compiled: have `torch.compile` fuse the update; takes a C++ compiler and minutes at the first update ever, and
+            the process keeps memory that it frees.
     """
 
     deter: int = Field(default=512, gt=0)
