@@ -97,7 +97,7 @@ _SWING: Final[dict[str, Any]] = {
 }
 _SEARCH: Final[dict[str, Any]] = {
     "horizon": 20,
-    "optimizer": {"kind": "icem", "population": 64, "colour": 2.0, "deviation": 1.0},
+    "optimizer": {"kind": "icem", "population": 160, "colour": 2.0, "deviation": 1.0},
     "rollouts": _ONE_THREAD | {"violation_weight": 0.0, "epistemic_weight": 0.5},
 }
 
