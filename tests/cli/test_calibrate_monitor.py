@@ -3,38 +3,16 @@
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
 from robot_mbrl.cli.main import run as run_program
 from robot_mbrl.contracts.config import load_settings
 from robot_mbrl.contracts.monitor_settings import MonitorThresholds
-from robot_mbrl.policies.ensemble_export import EnsembleWeights, write_ensemble
-from robot_mbrl.policies.ensemble_file import EnsembleDescription
 from robot_mbrl.runtime.monitor_setup import build_monitor, build_watch
 from robot_mbrl.runtime.settings import DeploySettings, TwinSettings
 from tests.cli.program import assert_one_line, run_here
-from tests.learning.lagging_arm import ARM, JOINTS, LAG, flight, write_log
-
-PERIOD = 0.05
-VARIANCE = 1e-4
-
-
-def write_model(path: Path) -> Path:
-    """What the lagging arm does with a goal that stays, in closed form: `q + (g - q)(1 - e)`, `v = e (g - q) / LAG`."""
-    n, decay = JOINTS, float(np.exp(-PERIOD / LAG))
-    matrix = np.zeros((3 * n, 4 * n))
-    rows = np.arange(n)
-    matrix[rows, rows], matrix[2 * n + rows, rows] = decay - 1.0, 1.0 - decay
-    matrix[rows, n + rows], matrix[2 * n + rows, n + rows] = -decay / LAG, decay / LAG
-    matrix[n + rows, n + rows] = -1.0
-    biases = np.concatenate([np.zeros(2 * n), np.full(n, np.log(VARIANCE)), np.full(n, np.log(0.05))])
-    spread = np.zeros((2, 4 * n))
-    spread[0, :n], spread[1, :n] = 1e-4, -1e-4
-    weights = EnsembleWeights(np.zeros(3 * n), np.ones(3 * n), [np.stack([matrix, 1.001 * matrix])], [biases + spread])
-    write_ensemble(path, weights, EnsembleDescription(joint_names=ARM.joint_names, period=PERIOD, scale=2 * n * (1.0,)))
-    return path
+from tests.learning.lagging_arm import ARM, LAG, flight, write_log, write_model
 
 
 @pytest.fixture(scope="module")

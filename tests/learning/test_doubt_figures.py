@@ -21,8 +21,7 @@ from robot_mbrl.learning.doubt_figures import (
 from robot_mbrl.learning.flight_episodes import cut_episodes
 from robot_mbrl.learning.monitor_calibration import ScoredEpisode
 from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
-from tests.cli.test_calibrate_monitor import VARIANCE, write_model
-from tests.learning.lagging_arm import JOINTS, flight
+from tests.learning.lagging_arm import JOINTS, VARIANCE, flight, write_model
 
 TICK_NS = 10_000_000
 THRESHOLDS = UncertaintySettings(
