@@ -34,16 +34,22 @@ class EnsembleSettings(Settings):
     """Size of an ensemble and how it is fitted.
 
     Nets and decay are the published 7-DoF reacher's; `PUBLISHED` holds all settings as published. The defaults differ
-    for speed and for data in rad and rad/s. Rows come in batches four times as large at twice the learning rate (its
-    square-root rule): an epoch takes 0.6 of the time and a fit ends at the same held-out error. Targets are scaled to
-    unit deviation, because the bounds' start would otherwise stand for a least deviation of 0.0067 rad, more than a
-    servo moves in many a step. Fitting ends when held-out rows gain no more, as in MBPO (Janner et al. 2019).
+    for speed and for data in rad and rad/s (`benchmarks.ensemble_fitting` compares both):
+
+    - The likelihood's gradient of an output's mean shrinks with its variance. Positions are soon certain, so velocities
+      go unlearned for dozens of epochs, and early stopping takes that for the end. `beta` balances them.
+    - Weights start twice as large, or four layers of SiLU let next to nothing through at first.
+    - Targets are scaled to unit deviation, because the bounds' start would otherwise stand for a least deviation of
+      0.0067 rad, more than a servo moves in many a step.
+    - Batches are twice as large at twice the learning rate, and fitting ends when held-out rows gain no more, as in
+      MBPO (Janner et al. 2019).
 
     Attributes:
         members: m.
         elites: how many members predict: those with the least held-out error; all without held-out rows.
         hidden: widths of the hidden layers.
         weight_decay: of each layer's matrix, the output layer's last: adds decay / 2 times the squares to the loss.
+        initial_deviation: of the weights at first, times the square root of the layer's inputs.
         learning_rate: Adam's.
         batch_size: rows that each member sees in one step.
         epochs: most passes over the data in `fit`.
@@ -53,6 +59,7 @@ class EnsembleSettings(Settings):
         patience: epochs without gain after which fitting ends.
         least_gain: share of the members' mean held-out error that an epoch must gain to count.
         bound_weight: of sum(max) - sum(min) of the log-variance bounds in the loss.
+        beta: power of the predicted variance that weights the loss (Seitzer et al. 2022); 0 is the likelihood.
         scale_outputs: fit targets scaled to mean 0 and deviation 1.
         least_rows: fewer rows than these are refused.
     """
@@ -61,15 +68,17 @@ class EnsembleSettings(Settings):
     elites: int = Field(default=5, ge=1)
     hidden: tuple[_Width, ...] = (200, 200, 200, 200)
     weight_decay: tuple[_NonNegative, ...] = (2.5e-4, 5e-4, 5e-4, 5e-4, 7.5e-4)
+    initial_deviation: float = Field(default=1.0, gt=0.0)
     learning_rate: float = Field(default=1.5e-3, gt=0.0)
-    batch_size: int = Field(default=128, ge=1)
-    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    epochs: int = Field(default=200, ge=1)
     refit_epochs: int = Field(default=10, ge=1)
     held_out: float = Field(default=0.2, ge=0.0, le=0.5)
     held_out_limit: int = Field(default=5000, ge=1)
-    patience: int = Field(default=10, ge=1)
+    patience: int = Field(default=15, ge=1)
     least_gain: float = Field(default=0.01, ge=0.0, lt=1.0)
     bound_weight: float = Field(default=0.01, ge=0.0)
+    beta: float = Field(default=0.5, ge=0.0, le=1.0)
     scale_outputs: bool = True
     least_rows: int = Field(default=50, ge=10)
 
@@ -92,8 +101,10 @@ def _published(hidden: tuple[int, ...], weight_decay: tuple[float, ...], learnin
     return EnsembleSettings(
         hidden=hidden,
         weight_decay=weight_decay,
+        initial_deviation=0.5,
         learning_rate=learning_rate,
         batch_size=32,
+        beta=0.0,
         epochs=5,
         refit_epochs=5,
         held_out=0.0,
@@ -176,7 +187,8 @@ class ProbabilisticEnsemble(nn.Module):
         self.output_names = _names("output", outputs, output_names)
         widths = (inputs, *settings.hidden, 2 * outputs)
         self.weights = nn.ParameterList(
-            _matrix(self.members, rows, columns, generator) for rows, columns in itertools.pairwise(widths)
+            _matrix((self.members, rows, columns), settings.initial_deviation / rows**0.5, generator)
+            for rows, columns in itertools.pairwise(widths)
         )
         self.biases = nn.ParameterList(
             nn.Parameter(torch.zeros(self.members, 1, columns, dtype=torch.float32)) for columns in widths[1:]
@@ -235,10 +247,9 @@ def mixture(means: Tensor, variances: Tensor) -> Prediction:
     return Prediction(mean, variances.mean(dim=0), (means - mean).square().mean(dim=0))
 
 
-def _matrix(members: int, rows: int, columns: int, generator: torch.Generator) -> nn.Parameter:
-    """(members, rows, columns) from a normal of deviation 1 / (2 sqrt(rows)), cut at two deviations, as published."""
-    deviation = 0.5 / rows**0.5
-    matrix = torch.empty(members, rows, columns, dtype=torch.float32)
+def _matrix(shape: tuple[int, int, int], deviation: float, generator: torch.Generator) -> nn.Parameter:
+    """Weights from a normal distribution of `deviation`, cut at two deviations as published."""
+    matrix = torch.empty(shape, dtype=torch.float32)
     nn.init.trunc_normal_(matrix, 0.0, deviation, -2.0 * deviation, 2.0 * deviation, generator=generator)
     return nn.Parameter(matrix)
 

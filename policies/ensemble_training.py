@@ -5,7 +5,8 @@ For member k with scaled mean μ, bounded log-variance l and scaled targets y, o
 
     Σ_k mean_{b,o}( (μ - y)² exp(-l) + l )  +  0.01 (Σ max - Σ min)  +  Σ_layers decay / 2 · Σ W²
 
-The decay's gradient, decay · W, is Adam's own `weight_decay`.
+The decay's gradient, decay · W, is Adam's own `weight_decay`. With `beta` above 0, each term of the mean is weighted
+with exp(beta l), taken as a constant: β-NLL (Seitzer et al. 2022, arXiv:2203.09168, equation 5).
 """
 
 import hashlib
@@ -64,9 +65,15 @@ Progress = Callable[[EpochReport], None]
 """Told after each epoch; the trainer may be saved there, and what it raises interrupts the fit."""
 
 
-def gaussian_loss(mean: Tensor, log_variance: Tensor, target: Tensor) -> Tensor:
-    """(m,) mean over rows and outputs of twice the negative log-likelihood, but for its constant; all (m, b, o)."""
-    return ((mean - target).square() * torch.exp(-log_variance) + log_variance).mean(dim=(1, 2))
+def gaussian_loss(mean: Tensor, log_variance: Tensor, target: Tensor, beta: float = 0.0) -> Tensor:
+    """(m,) mean over rows and outputs of twice the negative log-likelihood, but for its constant; all (m, b, o).
+
+    Each term is weighted with its variance to the power of `beta`, through which no gradient goes.
+    """
+    loss = (mean - target).square() * torch.exp(-log_variance) + log_variance
+    if beta > 0.0:
+        loss = loss * torch.exp(beta * log_variance.detach())
+    return loss.mean(dim=(1, 2))
 
 
 @dataclass(slots=True)
@@ -260,8 +267,8 @@ class EnsembleTrainer:
     def _scale(self, inputs: FloatRows, targets: FloatRows) -> tuple[Tensor, Tensor]:
         ensemble = self.ensemble
         return (
-            (torch.from_numpy(inputs) - ensemble.input_mean) / ensemble.input_deviation,
-            (torch.from_numpy(targets) - ensemble.output_mean) / ensemble.output_deviation,
+            (torch.tensor(inputs) - ensemble.input_mean) / ensemble.input_deviation,
+            (torch.tensor(targets) - ensemble.output_mean) / ensemble.output_deviation,
         )
 
     def _epoch(self, fit: _Fit, z: Tensor, y: Tensor) -> float:
@@ -292,7 +299,7 @@ class EnsembleTrainer:
         """() of scaled inputs (m, b, i) and targets (m, b, o), without the decay."""
         ensemble = self.ensemble
         bounds = ensemble.max_log_variance.sum() - ensemble.min_log_variance.sum()
-        return gaussian_loss(*ensemble.scaled(z), y).sum() + self.settings.bound_weight * bounds
+        return gaussian_loss(*ensemble.scaled(z), y, self.settings.beta).sum() + self.settings.bound_weight * bounds
 
     @torch.no_grad()
     def _errors(self, z: Tensor, y: Tensor) -> Tensor:

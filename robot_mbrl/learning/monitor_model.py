@@ -44,7 +44,7 @@ class MonitorModelSettings(Settings):
         stride: ticks between the periods that are fitted to; neighbours tell the same.
         noise: least deviation of a measured change, as a share of the median that the nets predict.
         least_seconds: of motion [s]; with less the model would know too little of the arm.
-        ensemble: the nets and their fitting.
+        ensemble: the nets and their fitting, by the likelihood: residuals are counted in the predicted deviations.
         seed: of the weights, the bootstrap and the batches.
     """
 
@@ -53,7 +53,13 @@ class MonitorModelSettings(Settings):
     noise: float = Field(default=0.5, gt=0.0, le=1.0)
     least_seconds: float = Field(default=60.0, gt=0.0)
     ensemble: EnsembleSettings = EnsembleSettings(
-        hidden=(200, 200, 200), weight_decay=(2.5e-4, 5e-4, 5e-4, 7.5e-4), batch_size=256, epochs=60, patience=4
+        hidden=(200, 200, 200),
+        weight_decay=(2.5e-4, 5e-4, 5e-4, 7.5e-4),
+        initial_deviation=0.5,
+        batch_size=256,
+        beta=0.0,
+        epochs=60,
+        patience=4,
     )
     seed: int = 0
 

@@ -34,7 +34,15 @@ from tests.learning.lagging_arm import ARM, JOINTS, LAG, NOISE, flight
 SETTINGS = MonitorModelSettings(
     least_seconds=10.0,
     ensemble=EnsembleSettings(
-        members=3, elites=3, hidden=(48, 48), weight_decay=(1e-5, 1e-5, 1e-5), batch_size=128, epochs=25, patience=25
+        members=3,
+        elites=3,
+        hidden=(48, 48),
+        weight_decay=(1e-5, 1e-5, 1e-5),
+        initial_deviation=0.5,
+        batch_size=128,
+        beta=0.0,
+        epochs=25,
+        patience=25,
     ),
 )
 TRAINED = 30

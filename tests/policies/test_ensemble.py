@@ -72,8 +72,10 @@ def test_each_member_answers_its_own_block() -> None:
 
 
 def test_initial_weights_are_a_normal_cut_at_two_deviations() -> None:
-    """Deviation 1 / (2 sqrt(400)) = 0.025; cutting at two leaves 0.8796 of it (normal distribution, cut at ±2)."""
-    settings = EnsembleSettings(members=2, elites=2, hidden=(400, 400), weight_decay=(0.0, 0.0, 0.0))
+    """As published, 1 / (2 sqrt(400)) = 0.025; cutting at two leaves 0.8796 of it (normal distribution, cut at ±2)."""
+    settings = EnsembleSettings(
+        **PUBLISHED["cartpole"].model_dump() | {"hidden": (400, 400), "weight_decay": (0, 0, 0)}
+    )
     weight = ProbabilisticEnsemble(3, 2, settings, torch.Generator().manual_seed(1)).weights[1]
     assert weight.abs().max().item() <= 0.05
     assert weight.std().item() == pytest.approx(0.8796 * 0.025, rel=0.01)
@@ -123,6 +125,7 @@ def test_published_settings_are_those_of_the_paper() -> None:
     for settings, rate in ((cartpole, 1e-3), (reacher, 7.5e-4)):
         assert (settings.members, settings.batch_size, settings.epochs) == (5, 32, 5)
         assert (settings.learning_rate, settings.bound_weight, settings.held_out) == (rate, 0.01, 0.0)
+        assert (settings.beta, settings.initial_deviation, settings.scale_outputs) == (0.0, 0.5, False)
 
 
 @pytest.mark.parametrize(

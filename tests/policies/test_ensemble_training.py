@@ -40,11 +40,34 @@ def test_loss_by_hand() -> None:
     assert loss.tolist() == pytest.approx([2.724397], rel=1e-6)
 
 
+def test_a_balanced_loss_by_hand() -> None:
+    """The terms 4 and 0.0625 + ln 4 of `test_loss_by_hand`, weighted with the deviations 1 and 2: (4 + 2.897589) / 2.
+
+    The weight w is a constant: by the mean 2 w (μ - y) exp(-l) / 2 is -2 and 0.25, by the log-variance
+    w (1 - (μ - y)² exp(-l)) / 2 is -1.5 and 0.9375.
+    """
+    mean, target = torch.tensor([[[1.0, 2.0]]], requires_grad=True), torch.tensor([[[3.0, 1.5]]])
+    log_variance = torch.tensor([[[0.0, 1.3862944]]], requires_grad=True)
+    loss = gaussian_loss(mean, log_variance, target, beta=0.5)
+    assert loss.tolist() == pytest.approx([3.448794], rel=1e-6)
+    by_mean, by_variance = torch.autograd.grad(loss.sum(), (mean, log_variance))
+    assert by_mean.flatten().tolist() == pytest.approx([-2.0, 0.25], rel=1e-6)
+    assert by_variance.flatten().tolist() == pytest.approx([-1.5, 0.9375], rel=1e-6)
+
+
 def test_one_step_descends_the_published_loss() -> None:
     """One batch of all rows: the step must be Adam's on the loss of the paper with its decay written out."""
     decay = (0.1, 0.2)
     settings = EnsembleSettings(
-        members=2, elites=2, hidden=(4,), weight_decay=decay, batch_size=100, epochs=1, held_out=0.0, least_rows=10
+        members=2,
+        elites=2,
+        hidden=(4,),
+        weight_decay=decay,
+        batch_size=100,
+        epochs=1,
+        held_out=0.0,
+        beta=0.0,
+        least_rows=10,
     )
     x, y = linear_rows(20)
     trainer = small_trainer(settings)
