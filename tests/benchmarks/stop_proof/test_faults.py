@@ -31,6 +31,7 @@ from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.drivers.virtual.faults import Fault
 from robot_mbrl.policies.scripted import ScriptedPolicy, load_trajectory
 from robot_mbrl.runtime.policy_process import joint_space
+from robot_mbrl.runtime.settings import DeploySettings, LoopSettings, TwinSettings
 from robot_mbrl.sim.geometry import MujocoGeometry
 
 ARM_DEFINITION = load_arm(ARM)
@@ -106,7 +107,8 @@ def test_the_swing_is_clear_of_everything_and_within_limits(tmp_path: Any) -> No
     path = tmp_path / "swing.yaml"
     write_swing(path, ARM_DEFINITION)
     trajectory = load_trajectory(path)
-    ScriptedPolicy(trajectory, joint_space(ARM_DEFINITION, 30.0, ManualClock()))
+    settings = DeploySettings(robot=TwinSettings(), loop=LoopSettings(policy_rate=30.0))
+    ScriptedPolicy(trajectory, joint_space(ARM_DEFINITION, settings, ManualClock()))
     geometry = MujocoGeometry(ARM_DEFINITION)
     for share in np.linspace(-1.0, 1.0, 21):
         assert geometry.clearance(np.array(MIDDLE) + share * np.array(SWING)).distance > 0.04
