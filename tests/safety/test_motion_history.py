@@ -16,7 +16,7 @@ def test_the_derivatives_of_a_cubic_at_uneven_times() -> None:
         history.append(to_ns(time), [1.0 + 2.0 * time - 3.0 * time**2 + 5.0 * time**3])
     last = times[-1]
     q = [1.0 + 2.0 * last - 3.0 * last**2 + 5.0 * last**3]
-    assert history.derivatives(to_ns(last), q).jerk == [pytest.approx(30.0, rel=1e-3)]
+    assert history.derivatives(to_ns(last), q).jerk[0] == pytest.approx(30.0, rel=1e-3)
 
 
 def test_velocity_and_acceleration_are_averages_over_a_window_each() -> None:
