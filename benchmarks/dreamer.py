@@ -70,11 +70,11 @@ def _measure_one(seconds: float, arguments: Sequence[str]) -> dict[str, Any]:
 
 def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
     """`measure`'s figures as lines of text."""
-    titles = ("updates/s", "GFLOP", "GFLOP/s", "first s", "peer")
+    titles = ("updates/s", "GFLOP", "GFLOP/s", "CPU s", "first s", "peer")
     lines = [f"{'batch 16x64, imagination 15':28}" + "".join(f"{title:>11}" for title in titles)]
     for name, row in figures.items():
         ratio = f"{row['peer_ratio']:10.2f}x" if "peer_ratio" in row else ""
-        numbers = (row["updates_per_second"], row["gflop"], row["gflop_per_second"], row["first"])
+        numbers = (row["updates_per_second"], row["gflop"], row["gflop_per_second"], row["processor"], row["first"])
         lines.append(f"{name:28}" + "".join(f"{number:11.2f}" for number in numbers) + ratio)
     for name, row in figures.items():
         shares = ", ".join(f"{phase} {100.0 * share:.0f} %" for phase, share in row["phases"].items())

@@ -49,7 +49,8 @@ def measure(settings: DreamerSettings, device: torch.device, seconds: float) -> 
 
     Returns:
         `updates_per_second` (of the median update), `updates`, `slowest` [s], `first` [s] (the first update, which
-        compiles), `gflop` an update, `gflop_per_second`, `precision`, `phases` (share of each in an update), and
+        compiles), `processor` [s] (of all threads in the cheapest update: it says something on a busy machine too),
+        `gflop` an update, `gflop_per_second`, `precision`, `phases` (share of each in an update), and
         `operators` (the ten that take longest, share of each).
     """
     generator = torch.Generator()
@@ -60,9 +61,13 @@ def measure(settings: DreamerSettings, device: torch.device, seconds: float) -> 
     first = _time(dreamer, batch)
     for _ in range(_WARM_UP):
         dreamer.train_step(batch)
-    end, times = time.perf_counter() + seconds, [_time(dreamer, batch)]
-    while time.perf_counter() < end:
+    times: list[float] = []
+    costs: list[float] = []
+    end = time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        busy = time.process_time()
         times.append(_time(dreamer, batch))
+        costs.append(time.process_time() - busy)
     median = sorted(times)[len(times) // 2]
     phases, operators = _profile(dreamer, batch)
     return {
@@ -70,6 +75,7 @@ def measure(settings: DreamerSettings, device: torch.device, seconds: float) -> 
         "updates": len(times),
         "slowest": max(times),
         "first": first,
+        "processor": min(costs),
         "gflop": gflop,
         "gflop_per_second": gflop / median,
         "precision": str(compute_precision(settings, device)).removeprefix("torch."),
