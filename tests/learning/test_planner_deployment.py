@@ -131,3 +131,11 @@ def test_a_file_that_is_wrong_is_refused_in_one_line(
 def test_a_file_is_needed(geometry: MujocoGeometry) -> None:
     with pytest.raises(ConfigError, match="give pets:FILE"):
         build_policy("pets", space(geometry))
+
+
+def test_the_example_is_a_file_of_ours(run: Path, geometry: MujocoGeometry, tmp_path: Path) -> None:
+    example = yaml.safe_load((Path(__file__).parents[2] / "examples" / "so101_reach.yaml").read_text(encoding="utf-8"))
+    policy = build_policy(write_file(tmp_path, **{**example, "run": str(run)}), space(geometry))
+    assert isinstance(policy, PlannerPolicy)
+    for goal in example["goals"]:
+        assert 0.1 < np.linalg.norm(goal) < 0.4
