@@ -124,8 +124,8 @@ def test_an_episode_is_scored_as_the_watch_saw_it_in_flight(watch: ModelWatch) -
     assert np.isfinite(scored.residual[10:]).all()
     again = score_episode(seen, watch)
     assert_allclose(again.residual, scored.residual, rtol=0.0, atol=0.0)
-    # A nominal residual is one predicted deviation, more or less.
-    assert 0.7 < np.nanmedian(scored.residual) < 1.5
+    # A nominal residual is one predicted deviation, or less where the least noise of a measurement counts.
+    assert 0.4 < np.nanmedian(scored.residual) < 1.5
 
 
 def test_the_promise_is_kept_and_a_slower_arm_is_stopped(watch: ModelWatch) -> None:
