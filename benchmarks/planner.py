@@ -169,11 +169,11 @@ def _against_peer(sizes: Sizes, rounds: int, threads: int, root: Path) -> dict[s
     return {"sizes": asdict(sizes), "evaluations": sizes.evaluations, "planners": figures}
 
 
-def _robot(rounds: int, threads: int, *, compiled: bool) -> dict[str, Any]:
+def _robot(rounds: int, threads: int) -> dict[str, Any]:
     """The fast planner as it is on an SO-101: the reach task, with the arm's kinematics and limits."""
     task = arm_model(make_task("reach"))
     settings = FastPlannerSettings()
-    rollouts = settings.rollouts.model_copy(update={"threads": threads, "compiled": compiled})
+    rollouts = settings.rollouts.model_copy(update={"threads": threads})
     settings = settings.model_copy(update={"rollouts": rollouts})
     ensemble = EnsembleSettings()
     times = take_turns({"fast": stopwatch(fast_planner(task, ensemble, settings), task.states)}, 5 * rounds)["fast"]
@@ -266,9 +266,7 @@ def measure(
         announce(f"{name}: {rounds} plans each by {PEER} and ours")
         figures["against_the_peer"][name] = _against_peer(sizes, rounds, threads, root)
     announce("so101: the fast planner on the reach task")
-    figures["so101"] = _robot(rounds, threads, compiled=False)
-    announce("so101, with the task compiled")
-    figures["so101, task compiled"] = _robot(rounds, threads, compiled=True)
+    figures["so101"] = _robot(rounds, threads)
     announce("sizes: " + ", ".join(SWEEPS))
     figures["sweeps"] = _sweep(rounds, threads)
     announce("rows of a block")
@@ -288,8 +286,8 @@ def table(figures: dict[str, Any]) -> str:
         lines += [
             _row(f"{size}: {name}", row) + f" {row['times_the_peer']:11.2f}" for name, row in case["planners"].items()
         ]
-    for name in ("so101", "so101, task compiled"):
-        lines.append(_row(f"{name}: fast", figures[name]) + f"   99 % in {figures[name]['seconds_p99'] * 1e3:.1f} ms")
+    robot = figures["so101"]
+    lines.append(_row("so101 reach: fast", robot) + f"   99 % in {robot['seconds_p99'] * 1e3:.1f} ms")
     for name, rows in figures["sweeps"].items():
         lines += [_row(f"{name} {value}", row) for value, row in rows.items()]
     return "\n".join(lines)

@@ -37,11 +37,9 @@ class RolloutSettings(Settings):
         epistemic_weight: w_e, reward that a step loses when the nets differ by a typical change.
         violation_weight: w_v, reward that a step loses when all particles violate a limit.
         violation_chance: δ, share of the particles that may.
-        rows: candidates times r that a block holds, as many rows as each net is evaluated on at a time. Measured, 32 to
-            256 are alike; more leave the cache (`robot-mbrl bench planner`).
+        rows: candidates times r that a block holds, as many rows as each net is evaluated on at a time. Measured, speed
+            grows up to about 256 rows; thousands leave the cache (`robot-mbrl bench planner`).
         threads: blocks that are rolled out side by side.
-        compiled: let torch compile what the task does in each step. It takes a C++ compiler and up to a minute once,
-            seconds later on, and pays for tasks of many small operations, such as an arm's kinematics.
         kernel: what evaluates the nets, see `policies.packed_ensemble`; "auto" takes the fastest that works here.
     """
 
@@ -49,9 +47,8 @@ class RolloutSettings(Settings):
     epistemic_weight: float = Field(default=0.0, ge=0.0)
     violation_weight: float = Field(default=1.0, ge=0.0)
     violation_chance: float = Field(default=0.0, ge=0.0, le=1.0)
-    rows: int = Field(default=128, ge=1)
+    rows: int = Field(default=256, ge=1)
     threads: int = Field(default=2, ge=1)
-    compiled: bool = False
     kernel: Kernel | Literal["auto"] = "auto"
 
 
@@ -79,10 +76,7 @@ class Rollouts:
         self._task, self._ensemble, self._settings, self._generator = task, ensemble, settings, generator
         # torch's own threads wait for each other in every operation; blocks wait only at the end of an iteration.
         self._pool = ThreadPoolExecutor(settings.threads, "rollout", initializer=torch.set_num_threads, initargs=(1,))
-        self._step = torch.compile(self._advance) if settings.compiled else self._advance
         self.refresh()
-        if settings.compiled:
-            self._compile()
 
     def refresh(self) -> None:
         """Take over the ensemble's present weights."""
@@ -106,39 +100,16 @@ class Rollouts:
     @torch.no_grad()
     def _block(self, start: Tensor, actions: Tensor, noise: Tensor) -> Outcome:
         """What becomes of some of the candidates, on one thread."""
-        e, r, n = self._nets.members, self._settings.particles_per_net, len(actions)
-        # One action more than steps, in time order: each step also makes the nets' inputs of the next.
-        sequence = torch.cat((actions, actions[:, -1:]), dim=1).transpose(0, 1).contiguous()
-        states, outputs = [start.expand(e, r, n, -1).contiguous()], []
-        inputs = self._task.model_inputs(states[0], sequence[0].expand(e, r, n, -1))
-        for action, following, draw in zip(sequence, sequence[1:], noise, strict=False):
+        task, e, r, n = self._task, self._nets.members, self._settings.particles_per_net, len(actions)
+        sequence = actions.transpose(0, 1)
+        states, outputs = [start.expand(e, r, n, -1)], []
+        for action, draw in zip(sequence, noise, strict=True):
+            repeated = action.expand(e, r, n, -1)
+            inputs = task.model_inputs(states[-1], repeated)
             mean, deviation = self._nets(inputs.reshape(e, r * n, -1))
             outputs.append(torch.addcmul(mean.view(e, r, n, -1), deviation.view(e, r, n, -1), draw))
-            state, inputs = self._step(states[-1], action, following, outputs[-1])
-            states.append(state)
-        return self._judge(torch.stack(states), sequence[:-1], torch.stack(outputs))
-
-    def _advance(self, states: Tensor, action: Tensor, following: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """What the task does between two evaluations of the nets.
-
-        Args:
-            states: (e, r, n, d) before a step.
-            action: (n, a) of the step.
-            following: (n, a) of the next step.
-            outputs: (e, r, n, o) of the nets.
-
-        Returns:
-            States (e, r, n, d) after the step, and the nets' inputs (e, r, n, i) of the next.
-        """
-        lead = states.shape[:-1]
-        after = self._task.next_state(states, action.expand(*lead, -1), outputs)
-        return after, self._task.model_inputs(after, following.expand(*lead, -1))
-
-    def _compile(self) -> None:
-        """Compile for blocks of any size: after two of them torch takes the size for variable, but for a size of 1."""
-        start, low, noise = torch.zeros(self._task.states), self._task.action_low, self.draw_noise(1)
-        for n in (3, 5, 1):
-            self._pool.submit(self._block, start, low.expand(n, 1, -1), noise).result()
+            states.append(task.next_state(states[-1], repeated, outputs[-1]))
+        return self._judge(torch.stack(states), sequence, torch.stack(outputs))
 
     def _judge(self, states: Tensor, actions: Tensor, outputs: Tensor) -> Outcome:
         """Costs of states (h + 1, e, r, n, d), actions (h, n, a) and sampled outputs (h, e, r, n, o)."""

@@ -1,7 +1,5 @@
 """What candidates cost: rewards, epistemic penalty and chance constraint by hand, NaN as the worst."""
 
-from functools import partial
-
 import pytest
 import torch
 
@@ -145,20 +143,3 @@ def test_refresh_takes_over_the_present_weights() -> None:
     assert rollouts(start, actions, noise).values.item() == pytest.approx(-1.0)
     rollouts.refresh()
     assert rollouts(start, actions, noise).values.item() == pytest.approx(-4.0)
-
-
-def test_a_compiled_task_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Traced by torch, and run without its code generator, which needs a C++ compiler."""
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
-    task = QuadraticTask(states=2, actions=1, wall=0.4)
-    ensemble = linear_members([DOUBLE_INTEGRATOR, 1.5 * DOUBLE_INTEGRATOR], deviation=0.1)
-    actions = torch.randn(23, 4, 1, generator=torch.Generator().manual_seed(1))
-    numbers = {"kernel": "float32", "rows": 5}
-    outcomes = []
-    for compiled in (False, True):
-        settings = RolloutSettings.model_validate(numbers | {"compiled": compiled})
-        rollouts = Rollouts(task, ensemble, settings, torch.Generator().manual_seed(0))
-        noise = torch.randn(4, 1, 1, 2, generator=torch.Generator().manual_seed(2))
-        outcomes.append(rollouts(torch.zeros(2), actions, noise))
-    for one, other in zip(*outcomes, strict=True):
-        assert torch.allclose(one, other, atol=1e-6)
