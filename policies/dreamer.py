@@ -338,8 +338,12 @@ def _compiler(settings: DreamerSettings) -> Callable[[Any], Any]:
     if not settings.compiled:
         return lambda function: function
     keep_freed_memory()
-    # The vector library's hyperbolic tangent takes six times as long as one that is made of an exponential.
-    options: dict[str, str | int | bool | Callable[..., Any]] = {"cpp.use_decompose_tanh": True}
+    options: dict[str, str | int | bool | Callable[..., Any]] = {
+        # The vector library's hyperbolic tangent takes six times as long as one that is made of an exponential.
+        "cpp.use_decompose_tanh": True,
+        # Loops are compiled for a number of threads, which the compiler's cache forgets unless it is named here.
+        "cpp.threads": torch.get_num_threads(),
+    }
     return lambda function: torch.compile(function, fullgraph=True, dynamic=False, options=options)
 
 
