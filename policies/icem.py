@@ -37,6 +37,8 @@ class IcemSettings(Settings):
         elites: K.
         kept: ξ, share of the elites that is kept.
         deviation: of the first iteration, in halves of the actions' range.
+        warm_deviation: the same for a plan that goes on from a last one; None takes `deviation`, as published. A small
+            population finds a plan with a large deviation and keeps to it with a small one.
         colour: β; 0 is white, 2 a random walk's noise. 2.5 for reaching.
         momentum: k.
     """
@@ -48,6 +50,7 @@ class IcemSettings(Settings):
     elites: int = Field(default=10, ge=1)
     kept: float = Field(default=0.3, ge=0.0, le=1.0)
     deviation: float = Field(default=0.5, gt=0.0)
+    warm_deviation: float | None = Field(default=None, gt=0.0)
     colour: float = Field(default=2.5, ge=0.0)
     momentum: float = Field(default=0.1, ge=0.0, lt=1.0)
 
@@ -95,9 +98,11 @@ class Icem:
 
     def begin(self, elapsed: int) -> None:
         """Begin a plan, `elapsed` control steps after the last one."""
+        deviation = self._settings.deviation
         if self._begun:
             self._mean = shifted(self._mean, elapsed)
-        self._deviation = self._settings.deviation * (self._high - self._low) / 2.0
+            deviation = self._settings.warm_deviation or deviation
+        self._deviation = deviation * (self._high - self._low) / 2.0
         self._elites = self._shifted_elites(elapsed)
         self._begun = True
 

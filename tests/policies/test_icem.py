@@ -120,6 +120,18 @@ def test_a_new_plan_begins_with_the_shifted_mean_and_the_first_deviation() -> No
     assert optimizer.propose(0)[:, 0].std().item() == pytest.approx(0.5, rel=0.05)
 
 
+def test_a_plan_that_goes_on_from_a_last_one_may_begin_with_a_smaller_deviation() -> None:
+    optimizer = icem(population=4000, deviation=0.25, warm_deviation=0.1, kept=0.0)
+    deviations = []
+    for _ in range(2):
+        optimizer.begin(1)
+        deviations.append((optimizer.propose(0) - optimizer.mean).std().item())
+    optimizer.reset()
+    optimizer.begin(1)
+    deviations.append((optimizer.propose(0) - optimizer.mean).std().item())
+    assert deviations == pytest.approx([0.5, 0.2, 0.5], rel=0.05)
+
+
 def test_only_the_last_iteration_tries_the_mean_itself() -> None:
     optimizer = icem(iterations=2, kept=0.0)
     optimizer.begin(1)
