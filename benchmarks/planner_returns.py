@@ -37,7 +37,9 @@ NAMES: tuple[Name, ...] = ("reference", "fast")
 SEED = 20
 """Of the episodes, which differ from those of training by their purpose anyway."""
 
-FAST = FastPlannerSettings(optimizer=IcemSettings(warm_deviation=0.12), rollouts=RolloutSettings(threads=1))
+FAST = FastPlannerSettings(
+    optimizer=IcemSettings(elites=6, kept=0.5, warm_deviation=0.12), rollouts=RolloutSettings(threads=1)
+)
 """What suits reach, at the cost of the defaults; on one thread because episodes run side by side."""
 
 Announce = Callable[[str], None]
