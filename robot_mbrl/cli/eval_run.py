@@ -11,7 +11,7 @@ import typer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from robot_mbrl.cli.terminal import console
 from robot_mbrl.contracts.errors import ConfigError
@@ -92,7 +92,8 @@ def _figures(
 def _table(
     runs: dict[Path, TrainedRun], outcomes: Mapping[Path, Sequence[Judged]], summaries: dict[str, Summary]
 ) -> Table:
-    table = Table("run", "task", "steps", "return", "final distance [mm]", "success [%]", box=SIMPLE)
+    names = (Column("run", overflow="fold"), Column("task", overflow="fold"))
+    table = Table(*names, "steps", "return", "final distance [mm]", "success [%]", box=SIMPLE)
     for folder, run in runs.items():
         summary = summarize([outcomes[folder]], np.random.default_rng(0))
         cells = (_number(summary.total_reward), _number(summary.distance, 1000.0), _number(summary.success, 100.0))
