@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from robot_mbrl.contracts.config import load_settings
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.dreamer_learner import resolved_settings
 from robot_mbrl.learning.dreamer_run import DreamerFolder, DreamerRunSettings, Evaluation, Progress, curve
 from tests.learning.sequence_doubles import TINY
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_folder_keeps_its_settings_but_may_be_given_more_steps(tmp_path: Path) -> None:
@@ -61,6 +65,12 @@ def test_the_curve_has_a_line_for_each_evaluation() -> None:
     assert lines[0].startswith("actions,environment_steps,updates")
     assert lines[1] == "20,40,5,0,,1.25,0.5,"
     assert Progress(evaluations=(row, row.model_copy(update={"mean_return": 3.5}))).best == 3.5
+
+
+def test_the_example_is_a_run_with_a_learner() -> None:
+    settings = load_settings(ROOT / "examples" / "dreamer_reach.yaml", DreamerRunSettings)
+    assert settings.task == "reach"
+    assert resolved_settings(settings.size, settings.dreamer).deter == 128
 
 
 def test_a_replay_too_small_for_its_sequences_is_refused() -> None:
