@@ -34,6 +34,8 @@ class IcemSettings(Settings):
         population: N, candidates of the first iteration.
         decay: by which the population shrinks from one iteration to the next.
         iterations: of the optimizer.
+        cold_iterations: the same for the first plan of an episode, which has none to go on from; None takes
+            `iterations`, as published.
         elites: K.
         kept: ξ, share of the elites that is kept.
         deviation: of the first iteration, in halves of the actions' range.
@@ -47,6 +49,7 @@ class IcemSettings(Settings):
     population: int = Field(default=64, ge=2)
     decay: float = Field(default=1.25, ge=1.0)
     iterations: int = Field(default=3, ge=1)
+    cold_iterations: int | None = Field(default=None, ge=1)
     elites: int = Field(default=10, ge=1)
     kept: float = Field(default=0.3, ge=0.0, le=1.0)
     deviation: float = Field(default=0.5, gt=0.0)
@@ -81,8 +84,9 @@ class Icem:
 
     @property
     def iterations(self) -> int:
-        """How many there are."""
-        return self._settings.iterations
+        """How many the plan that was begun has."""
+        cold = self._settings.cold_iterations
+        return self._settings.iterations if cold is None or self._warm else cold
 
     @property
     def mean(self) -> Tensor:
@@ -94,12 +98,13 @@ class Icem:
         self._mean = (self._low + self._high) / 2.0
         self._deviation = torch.zeros_like(self._mean)
         self._elites = self._mean[None, :0].new_zeros(0, *self._mean.shape)
-        self._begun = False
+        self._begun = self._warm = False
 
     def begin(self, elapsed: int) -> None:
         """Begin a plan, `elapsed` control steps after the last one."""
         deviation = self._settings.deviation
-        if self._begun:
+        self._warm = self._begun
+        if self._warm:
             self._mean = shifted(self._mean, elapsed)
             deviation = self._settings.warm_deviation or deviation
         self._deviation = deviation * (self._high - self._low) / 2.0
@@ -110,7 +115,7 @@ class Icem:
         """Candidates (n, h, a) of `iteration` (0, 1, ...)."""
         count = population(self._settings, iteration)
         candidates = torch.cat((self._draw(count), self._elites[: self._kept]))
-        if iteration == self._settings.iterations - 1:
+        if iteration == self.iterations - 1:
             candidates[0] = self._mean
         return candidates
 

@@ -132,6 +132,19 @@ def test_a_plan_that_goes_on_from_a_last_one_may_begin_with_a_smaller_deviation(
     assert deviations == pytest.approx([0.5, 0.2, 0.5], rel=0.05)
 
 
+def test_the_first_plan_of_an_episode_may_have_more_iterations() -> None:
+    optimizer = icem(iterations=3, cold_iterations=7, kept=0.0)
+    iterations = []
+    for _ in range(2):
+        optimizer.begin(1)
+        iterations.append(optimizer.iterations)
+    optimizer.reset()
+    optimizer.begin(1)
+    assert [*iterations, optimizer.iterations] == [7, 3, 7]
+    assert not bool((optimizer.propose(2) == optimizer.mean).all(dim=(1, 2)).any())
+    assert bool((optimizer.propose(6) == optimizer.mean).all(dim=(1, 2)).any())
+
+
 def test_only_the_last_iteration_tries_the_mean_itself() -> None:
     optimizer = icem(iterations=2, kept=0.0)
     optimizer.begin(1)
