@@ -58,7 +58,10 @@ def measure(
 
 
 def _measure_one(seconds: float, arguments: Sequence[str]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "robot_mbrl.benchmarks.dreamer_updates", "--seconds", str(seconds), *arguments]
+    # Counted here: in a process whose threads are pinned, the first one may use its own core only.
+    cores = len(os.sched_getaffinity(0))
+    given = ["--seconds", str(seconds), "--threads", str(cores), *arguments]
+    command = [sys.executable, "-m", "robot_mbrl.benchmarks.dreamer_updates", *given]
     # OpenMP reads these when torch is loaded, hence a process of its own.
     pinned = os.environ | {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}
     done = subprocess.run(command, env=pinned, stdout=subprocess.PIPE, text=True, check=False)

@@ -121,10 +121,7 @@ def main() -> None:
     parser.add_argument("--size", default="1M", help="of 1M, 12M, 25M")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
     parser.add_argument("--device", default="cpu", help="where torch computes")
-    cores = len(os.sched_getaffinity(0))
-    parser.add_argument(
-        "--threads", type=int, default=cores, help="one a core that this process may use, when not given"
-    )
+    parser.add_argument("--threads", type=int, default=1, help="of the processor")
     parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
     parser.add_argument("--compiled", action="store_true", help="have torch.compile fuse the update")
     arguments = parser.parse_args()

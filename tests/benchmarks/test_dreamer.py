@@ -1,5 +1,6 @@
 """The Dreamer benchmark: its figures belong together, its products are counted rightly, its child is asked rightly."""
 
+import os
 import subprocess
 from typing import Any
 
@@ -36,6 +37,7 @@ def test_rows_are_named_by_size_and_manner_and_compared_with_the_peer(monkeypatc
     def run(command: list[str], env: dict[str, str], **_: Any) -> subprocess.CompletedProcess[str]:
         asked.append(command)
         assert env["OMP_PROC_BIND"] == "true"
+        assert command[command.index("--threads") + 1] == str(len(os.sched_getaffinity(0)))
         return subprocess.CompletedProcess(command, 0, stdout=f"{answer()}\n".replace("'", '"'))
 
     monkeypatch.setattr(subprocess, "run", run)
