@@ -5,7 +5,6 @@ python -m robot_mbrl.benchmarks.dreamer_updates --size 1M --seconds 20 --device 
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Mapping
 from typing import Any, Final
