@@ -74,8 +74,14 @@ _ONE_THREAD: Final = {"threads": 1}
 
 
 def _nets(layers: int, batch_size: int, refit_epochs: int, learning_rate: float = 1.5e-3) -> dict[str, Any]:
-    """Nets of `layers` hidden layers that are small enough to be fitted after every episode."""
+    """Nets of `layers` hidden layers that are small enough to be fitted after every episode.
+
+    They are fitted by the published likelihood from the published first weights, with which the settings were found.
+    """
     return {
+        "beta": 0.0,
+        "initial_deviation": 0.5,
+        "patience": 10,
         "hidden": [128] * layers,
         "weight_decay": [1e-5] * (layers + 1),
         "learning_rate": learning_rate,
