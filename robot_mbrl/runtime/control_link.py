@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Collection
+from itertools import takewhile
 from types import TracebackType
 from typing import Final, Self
 
@@ -11,6 +12,7 @@ import numpy as np
 from robot_mbrl.contracts.clock import Clock, to_ns
 from robot_mbrl.contracts.frame import REQUEST_DTYPE, ControlState, Record, Request, empty
 from robot_mbrl.runtime.channels import Session
+from robot_mbrl.safety.state_machine import LATCHED
 
 LOOK: Final = 0.01
 """Between two looks at the frames [s]."""
@@ -50,14 +52,6 @@ class ControlLink:
     def state(self) -> ControlState | None:
         """State of the control process in its newest frame."""
         return None if self.frame is None else ControlState(int(self.frame["state"][0]))
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether no joint moved in the newest frame."""
-        if self.frame is None:
-            return False
-        velocity = self.frame["velocity"][0, : int(self.frame["joints"][0])]
-        return bool((np.abs(velocity) < REST_SPEED).all())
 
     def look(self) -> bool:
         """Take the frames that have come; returns whether there were any."""
@@ -109,14 +103,21 @@ class ControlLink:
         return False
 
     def await_rest(self, patience: float, meanwhile: Callable[[], None] = lambda: None) -> bool:
-        """Wait at most `patience` [s] for a frame in which no joint moves; returns whether one came."""
+        """Wait at most `patience` [s] for a frame since the stop in which no joint moves; returns whether one came.
+
+        One is enough, and it need not be the newest: an arm whose torque goes off when it rests may fall then, and its
+        control process may end.
+        """
         deadline_ns = self._clock.now_ns() + to_ns(patience)
-        while self._clock.now_ns() < deadline_ns:
-            meanwhile()
-            if self.look() and self.at_rest:
+        while True:
+            since_stop = takewhile(_is_latched, reversed(self.recent))
+            if any(map(_is_still, since_stop)):
                 return True
+            if self._clock.now_ns() >= deadline_ns:
+                return False
+            meanwhile()
             self._clock.sleep_until_ns(self._clock.now_ns() + to_ns(LOOK))
-        return False
+            self.look()
 
     def close(self) -> None:
         """Leave the session. Idempotent."""
@@ -129,3 +130,12 @@ class ControlLink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _is_latched(frame: Record) -> bool:
+    return int(frame["state"][0]) in LATCHED
+
+
+def _is_still(frame: Record) -> bool:
+    velocity = frame["velocity"][0, : int(frame["joints"][0])]
+    return bool((np.abs(velocity) < REST_SPEED).all())
