@@ -13,7 +13,7 @@ from robot_mbrl.contracts.clock import NANOSECONDS, Clock, Ticker
 from robot_mbrl.contracts.config import BusSettings
 from robot_mbrl.contracts.errors import BusError
 from robot_mbrl.contracts.types import FloatArray, JointCommand
-from robot_mbrl.drivers.arm_checks import write_registers
+from robot_mbrl.drivers.arm_checks import install_calibration
 from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.drivers.bus import ServoBus, Transport, bus_protocol
 from robot_mbrl.drivers.calibration import nominal_calibration
@@ -133,8 +133,7 @@ def hold(arm: ArmDefinition, transport: Transport, settings: BusSettings, clock:
     counting = CountingTransport(transport)
     bus = ServoBus(counting, bus_protocol(arm.protocol), settings, clock)
     calibration = nominal_calibration(arm)
-    for servo in arm_servos(arm):
-        write_registers(bus, dialect(arm.protocol), servo, calibration.joints[servo.joint].registers)
+    install_calibration(bus, arm, calibration)
     robot = SerialArm(arm, bus, calibration, clock)
     robot.connect()
     robot.set_torque(enabled=True)

@@ -36,12 +36,10 @@ from robot_mbrl.contracts.errors import ProcessFailed
 from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Request, empty
 from robot_mbrl.contracts.robot import Robot
 from robot_mbrl.contracts.types import FloatArray
-from robot_mbrl.drivers.arm_checks import write_registers
+from robot_mbrl.drivers.arm_checks import install_calibration
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import open_bus
 from robot_mbrl.drivers.calibration import nominal_calibration, save_calibration
-from robot_mbrl.drivers.control_tables import control_table
-from robot_mbrl.drivers.dialects import Servo, dialect
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.control_loop import ControlLoop
 from robot_mbrl.runtime.control_process import build_loop, open_robot
@@ -198,9 +196,7 @@ def _calibrate(port: str, path: Path) -> None:
     save_calibration(path, calibration)
     bus = open_bus(port, arm.protocol, arm.baud, MonotonicClock(), BusSettings(margin=0.05))
     try:
-        for joint in arm.joints:
-            servo = Servo(joint.name, joint.id, control_table(joint.servo))
-            write_registers(bus, dialect(arm.protocol), servo, calibration.joints[joint.name].registers)
+        install_calibration(bus, arm, calibration)
     finally:
         bus.close()
 

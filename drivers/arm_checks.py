@@ -22,7 +22,7 @@ from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import ArmDefinition, JointDefinition
 from robot_mbrl.drivers.bus import ServoBus
 from robot_mbrl.drivers.calibration import ArmCalibration
-from robot_mbrl.drivers.dialects import Dialect, Servo
+from robot_mbrl.drivers.dialects import Dialect, Servo, arm_servos, dialect
 
 MODE = "operating_mode"
 PLAUSIBLE_SLACK = 0.2
@@ -131,6 +131,16 @@ def configure(
         # A change of mode resets gains and profile: everything is written then, the mode before the rest.
         names = differing if MODE not in differing else [MODE, *(name for name in joint.registers if name != MODE)]
         write_registers(bus, dialect, servo, {name: joint.registers[name] for name in names})
+
+
+def install_calibration(bus: ServoBus, arm: ArmDefinition, calibration: ArmCalibration) -> None:
+    """Write a calibration into all servos of `arm`, so that it lasts. Nothing is checked before.
+
+    Raises:
+        ModelMismatch: a register did not take its value.
+    """
+    for servo in arm_servos(arm):
+        write_registers(bus, dialect(arm.protocol), servo, calibration.joints[servo.joint].registers)
 
 
 def write_registers(bus: ServoBus, dialect: Dialect, servo: Servo, values: dict[str, int]) -> None:

@@ -19,12 +19,10 @@ from robot_mbrl.contracts.config import BusSettings, RobotSettings, dump_setting
 from robot_mbrl.contracts.errors import SimulationError
 from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Record, Request, empty
 from robot_mbrl.contracts.types import FloatArray
-from robot_mbrl.drivers.arm_checks import write_registers
+from robot_mbrl.drivers.arm_checks import install_calibration
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import open_bus
 from robot_mbrl.drivers.calibration import nominal_calibration, save_calibration
-from robot_mbrl.drivers.control_tables import control_table
-from robot_mbrl.drivers.dialects import Servo, dialect
 from robot_mbrl.drivers.virtual.control import control_path
 from robot_mbrl.drivers.virtual.control_client import ControlClient
 from robot_mbrl.runtime.channels import Session
@@ -118,15 +116,7 @@ class Stage:
         save_calibration(self._folder / "calibration.yaml", calibration)
         bus = open_bus(str(self._link), self.arm.protocol, self.arm.baud, MonotonicClock(), BusSettings(margin=0.02))
         try:
-            for joint in self.arm.joints:
-                entry = calibration.joints[joint.name]
-                registers = {
-                    "homing_offset": entry.homing_offset,
-                    "min_position_limit": entry.range_min,
-                    "max_position_limit": entry.range_max,
-                }
-                servo = Servo(joint.name, joint.id, control_table(joint.servo))
-                write_registers(bus, dialect(self.arm.protocol), servo, registers)
+            install_calibration(bus, self.arm, calibration)
         finally:
             bus.close()
 

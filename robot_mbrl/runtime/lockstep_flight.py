@@ -17,11 +17,10 @@ from robot_mbrl.contracts.frame import REQUEST_DTYPE, ControlState, Record, Requ
 from robot_mbrl.contracts.policy import Policy
 from robot_mbrl.contracts.types import FloatArray, StopCategory
 from robot_mbrl.data.frame_codec import FrameArray
-from robot_mbrl.drivers.arm_checks import write_registers
+from robot_mbrl.drivers.arm_checks import install_calibration
 from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.drivers.bus import ServoBus, bus_protocol
 from robot_mbrl.drivers.calibration import nominal_calibration
-from robot_mbrl.drivers.dialects import arm_servos, dialect
 from robot_mbrl.drivers.serial_arm import SerialArm
 from robot_mbrl.drivers.virtual.arm import VirtualArm
 from robot_mbrl.drivers.virtual.lockstep import LockstepWire
@@ -109,8 +108,7 @@ class LockstepFlight:
         self.wire = LockstepWire(self.virtual)
         bus = ServoBus(self.wire, bus_protocol(arm.protocol), BusSettings(), self.wire)
         calibration = nominal_calibration(arm)
-        for servo in arm_servos(arm):
-            write_registers(bus, dialect(arm.protocol), servo, calibration.joints[servo.joint].registers)
+        install_calibration(bus, arm, calibration)
         robot = SerialArm(arm, bus, calibration, self.wire)
         robot.connect()
         counts = bus.statistics

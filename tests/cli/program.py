@@ -12,13 +12,13 @@ import pytest
 from robot_mbrl.cli import main
 from robot_mbrl.commissioning.servo_search import UNHURRIED
 from robot_mbrl.contracts.clock import MonotonicClock
+from robot_mbrl.drivers.arm_checks import install_calibration
 from robot_mbrl.drivers.arms import RAD_PER_TICK, ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.calibration import nominal_calibration, save_calibration
 from robot_mbrl.drivers.dialects import arm_servos
 from robot_mbrl.drivers.torque import read_torque
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
-from tests.drivers.emulated import install
 
 PROGRAM = Path(sys.executable).with_name("robot-mbrl")
 PATIENCE = 120.0
@@ -108,7 +108,7 @@ def calibrate(process: VirtualArmProcess, name: str, path: Path) -> Standing:
     calibration = nominal_calibration(standing.arm)
     bus = standing.bus()
     try:
-        install(bus, standing.arm, calibration)
+        install_calibration(bus, standing.arm, calibration)
     finally:
         bus.close()
     save_calibration(path, calibration)

@@ -11,6 +11,7 @@ from robot_mbrl.contracts.clock import ManualClock, MonotonicClock, to_ns
 from robot_mbrl.contracts.config import BusSettings
 from robot_mbrl.contracts.robot import Robot
 from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.drivers.arm_checks import install_calibration
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import open_bus
 from robot_mbrl.drivers.calibration import nominal_calibration
@@ -18,7 +19,7 @@ from robot_mbrl.drivers.serial_arm import SerialArm
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
 from robot_mbrl.sim.twin import Twin
 from tests.conformance.harness import Harness
-from tests.drivers.emulated import EmulatedArm, emulated_arm, install
+from tests.drivers.emulated import EmulatedArm, emulated_arm
 
 RAISED = np.array([0.0, -0.8, 0.8, 0.5, 0.0, 0.5])
 """A pose of both arms that gravity pulls them out of [rad]."""
@@ -63,7 +64,7 @@ class SerialHarness:
         self._clock = MonotonicClock()
         self._calibration = nominal_calibration(self.arm)
         bus = open_bus(process.port, self.arm.protocol, self.arm.baud, self._clock, PATIENT)
-        install(bus, self.arm, self._calibration)
+        install_calibration(bus, self.arm, self._calibration)
         bus.close()
         self.robot: Robot = self.another()
 

@@ -8,11 +8,10 @@ import numpy as np
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.config import BusSettings
 from robot_mbrl.contracts.types import FloatArray
-from robot_mbrl.drivers.arm_checks import write_registers
+from robot_mbrl.drivers.arm_checks import install_calibration
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import ServoBus, bus_protocol
 from robot_mbrl.drivers.calibration import ArmCalibration, nominal_calibration
-from robot_mbrl.drivers.dialects import arm_servos, dialect
 from robot_mbrl.drivers.serial_arm import SerialArm
 from robot_mbrl.drivers.virtual.arm import VirtualArm
 from robot_mbrl.drivers.virtual.lockstep import LockstepWire
@@ -74,15 +73,9 @@ def emulated_arm(arm: str | ArmDefinition, position: FloatArray | None = None) -
     wire = LockstepWire(virtual)
     bus = make_bus(wire, arm)
     calibration = nominal_calibration(arm)
-    install(bus, arm, calibration)
+    install_calibration(bus, arm, calibration)
     robot = SerialArm(arm, bus, calibration, wire, watchdog=0.2)
     return EmulatedArm(arm, calibration, plant, virtual, wire, bus, robot)
-
-
-def install(bus: ServoBus, arm: ArmDefinition, calibration: ArmCalibration) -> None:
-    """Write a calibration's registers into the servos."""
-    for servo in arm_servos(arm):
-        write_registers(bus, dialect(arm.protocol), servo, calibration.joints[servo.joint].registers)
 
 
 def within_limits(arm: ArmDefinition, position: FloatArray) -> FloatArray:
