@@ -101,6 +101,15 @@ def read_ensemble(path: Path) -> EnsembleFile:
     return _check_layout(path, content, model, description)
 
 
+def model_digest(path: Path) -> str:
+    """SHA-256 of the ensemble's file at `path`, by which thresholds know the ensemble that they were taken with.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _digest(model: onnx.ModelProto, description: str) -> str:
     # Without map fields, protobuf writes a message's fields in one order only.
     return hashlib.sha256(model.graph.SerializeToString(deterministic=True) + description.encode()).hexdigest()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
@@ -40,8 +40,8 @@ BUS_SPIN: Final = 200e-6
 LOOK: Final = 0.004
 """Between two looks at truth and frames [s]."""
 MOVING: Final = (ControlState.RUNNING, ControlState.SLOWED)
-EMULATOR_PRIORITY: Final = 50
-"""Of SCHED_FIFO."""
+ARM_PRIORITY: Final = 50
+"""Of SCHED_FIFO, of the emulated arm: a real one waits for no processor."""
 PROGRAM: Final = Path(sys.executable).with_name("robot-mbrl")
 START_PATIENCE: Final = 60.0
 END_PATIENCE: Final = 30.0
@@ -95,9 +95,12 @@ class Stage:
             self.play: FloatArray = np.array([joint.backlash for joint in joints])
             truth_path = self._folder / "truth.yaml"
             truth_path.write_text(dump_settings(truth.model_copy(update={"joints": joints})), encoding="utf-8")
-            process = cleanup.enter_context(VirtualArmProcess(ARM, link=self._link, truth=truth_path))
+            process = cleanup.enter_context(
+                VirtualArmProcess(ARM, link=self._link, truth=truth_path, priority=ARM_PRIORITY)
+            )
             self.control: ControlClient = process.control
-            _like_hardware(process.pid)
+            # The control process takes the last core for itself.
+            os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(process.pid))})
             self._calibrate()
             self._deployment = self._deploy()
             cleanup.callback(self._end)
@@ -254,11 +257,3 @@ class Stage:
             os.kill(pid, number)
         except ProcessLookupError:
             return
-
-
-def _like_hardware(pid: int) -> None:
-    """Let the emulated arm run when it wants to, where the machine allows that: a real one waits for no processor."""
-    with suppress(PermissionError):
-        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(EMULATOR_PRIORITY))
-    # The control process takes the last core for itself.
-    os.sched_setaffinity(pid, {min(os.sched_getaffinity(pid))})

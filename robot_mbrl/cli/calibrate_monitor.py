@@ -21,10 +21,10 @@ from robot_mbrl.learning.monitor_calibration import (
     ScoredEpisode,
     calibrate_thresholds,
     check_enough,
-    model_digest,
     score_episode,
 )
 from robot_mbrl.learning.monitor_report import Calibration, save_report
+from robot_mbrl.policies.ensemble_file import model_digest
 from robot_mbrl.policies.model_watch import ModelWatch
 from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
 

@@ -5,10 +5,8 @@ rate, so that an episode is stopped by either with at most the whole (the union 
 that the model was trained on: it is surer of these than of any other.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -130,12 +128,3 @@ def calibrate_thresholds(
         stop = conformal_threshold(scores, settings.alpha / len(SCORES))
         grades[name] = Grades(stop=stop, persistence=settings.persistence)
     return UncertaintySettings(required=True, model=model, **grades)
-
-
-def model_digest(path: Path) -> str:
-    """SHA-256 of the ensemble's file at `path`.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -32,7 +32,7 @@ from robot_mbrl.contracts.frame import ControlState, Record
 from robot_mbrl.drivers.calibration import write_atomically
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.heartbeat import Heartbeat
-from robot_mbrl.runtime.real_time import STEPS, RealTime, RealTimeSettings, Step
+from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings, Step, only
 from robot_mbrl.runtime.servo_stop import ServoStop, StopReport
 from robot_mbrl.runtime.session_record import remove_record
 from robot_mbrl.runtime.settings import DeploySettings
@@ -265,9 +265,8 @@ def _urgency(control: RealTimeSettings) -> tuple[RealTimeSettings, list[Step]]:
     """What to ask of the machine: to come before a control process that spins for ever, be it on the only core."""
     if control.priority == 0:
         return control, []
-    wanted = {"SCHED_FIFO"} | ({"locked memory"} if control.lock_memory else set())
     settings = control.model_copy(update={"priority": min(control.priority + 1, HIGHEST_PRIORITY)})
-    return settings, [step for step in STEPS if step.name in wanted]
+    return settings, only("SCHED_FIFO", *(["locked memory"] if control.lock_memory else []))
 
 
 def _await_control(orders: Orders) -> Watch | None:

@@ -1,6 +1,5 @@
 """The safety monitor of an arm, from its definition, and the model beside it."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.geometry import ArmGeometry
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.drivers.arms import ArmDefinition
+from robot_mbrl.policies.ensemble_file import model_digest
 from robot_mbrl.policies.model_watch import ModelWatch
 from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
 from robot_mbrl.runtime.settings import DeploySettings
@@ -70,7 +70,7 @@ def build_watch(arm: ArmDefinition, settings: DeploySettings) -> ModelWatch | No
             raise ConfigError(f"safety of {arm.name}: its thresholds belong to the ensemble {expected[:12]}: give it")
         return None
     watch = ModelWatch(OnnxEnsemble(settings.ensemble), arm.joint_names)
-    found = hashlib.sha256(settings.ensemble.read_bytes()).hexdigest()
+    found = model_digest(settings.ensemble)
     if expected is not None and found != expected:
         raise ConfigError(
             f"{settings.ensemble}: its SHA-256 is {found[:12]}, the thresholds were taken with {expected[:12]}: give "

@@ -252,3 +252,8 @@ STEPS: Final = (
     Step("pause of garbage collection", _collect_no_garbage, "use CPython", 2e-3),
 )
 """What is asked of the machine, with the lateness that was measured (see the module) or seen without it."""
+
+
+def only(*names: str) -> list[Step]:
+    """The steps with these names, in the order of `STEPS`."""
+    return [step for step in STEPS if step.name in names]

@@ -33,7 +33,7 @@ from robot_mbrl.drivers.virtual.pty_latency import delivery_time_ns
 from robot_mbrl.drivers.virtual.pty_port import PtyPort
 from robot_mbrl.drivers.virtual.server import VirtualArmServer
 from robot_mbrl.drivers.virtual.timing import LineTiming
-from robot_mbrl.runtime.real_time import STEPS, RealTime, RealTimeSettings
+from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings, only
 from robot_mbrl.sim.plant import MujocoPlant
 from robot_mbrl.sim.truth import ArmTruth, check_truth, draw_truth, load_truth, nominal_truth
 
@@ -123,8 +123,8 @@ def serve_virtual_arm(
 @contextlib.contextmanager
 def _urgency(priority: int, report: Callable[[str], None]) -> Iterator[None]:
     """Come before ordinary processes, where the machine allows it; a refusal is reported."""
-    wanted = {"SCHED_FIFO", "sharp timers", "locked memory"} if priority else set()
-    with RealTime(RealTimeSettings(priority=priority), [step for step in STEPS if step.name in wanted]) as real_time:
+    steps = only("SCHED_FIFO", "sharp timers", "locked memory") if priority else []
+    with RealTime(RealTimeSettings(priority=priority), steps) as real_time:
         for warning in real_time.warnings:
             report(f"virtual arm: {warning}")
         yield

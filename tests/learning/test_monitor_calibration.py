@@ -15,7 +15,6 @@ from robot_mbrl.learning.monitor_calibration import (
     CalibrationSettings,
     ScoredEpisode,
     calibrate_thresholds,
-    model_digest,
     score_episode,
     score_episodes,
 )
@@ -27,6 +26,7 @@ from robot_mbrl.learning.monitor_model import (
 )
 from robot_mbrl.policies.ensemble import EnsembleSettings
 from robot_mbrl.policies.ensemble_export import EnsembleWeights
+from robot_mbrl.policies.ensemble_file import model_digest
 from robot_mbrl.policies.model_watch import ModelWatch
 from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
 from tests.learning.lagging_arm import ARM, JOINTS, LAG, NOISE, flight

@@ -22,7 +22,7 @@ from robot_mbrl.drivers.virtual import faults
 from robot_mbrl.drivers.virtual.control import control_path
 from robot_mbrl.drivers.virtual.control_client import ControlClient
 from robot_mbrl.drivers.virtual.wire_faults import Delay, Drop, Duplicate, Flip, Garbage, TimedFault, Truncate
-from robot_mbrl.runtime.real_time import STEPS, RealTime, RealTimeSettings
+from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings, only
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess, VirtualArmSettings, serve_virtual_arm
 
 PATIENCE = 30.0
@@ -347,7 +347,7 @@ def test_a_scenario_and_a_seed(tmp_path: Path) -> None:
 
 
 def test_it_comes_before_ordinary_processes_when_asked_to(tmp_path: Path) -> None:
-    with RealTime(RealTimeSettings(priority=7), [step for step in STEPS if step.name == "SCHED_FIFO"]) as claim:
+    with RealTime(RealTimeSettings(priority=7), only("SCHED_FIFO")) as claim:
         if claim.warnings:
             pytest.skip(claim.warnings[0])
     with VirtualArmProcess(link=tmp_path / "port", priority=7) as process:
