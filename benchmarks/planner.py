@@ -25,6 +25,7 @@ import torch
 
 from robot_mbrl.benchmarks.crosscheck import environments
 from robot_mbrl.benchmarks.crosscheck.peer_process import PeerProcess
+from robot_mbrl.benchmarks.planner_returns import FAST
 from robot_mbrl.benchmarks.planner_sizes import BLOCKS, MBRL_SIZES, SWEEP_BASE, SWEEPS, FlatTask, Sizes
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.learning.task_models_arm import arm_model
@@ -80,11 +81,15 @@ def untrained(task: TaskModel, settings: EnsembleSettings) -> ProbabilisticEnsem
     return ensemble
 
 
-def stopwatch(planner: Planner, states: int) -> Stopwatch:
-    """Times one plan of `planner` at a time, from a state of zeros."""
+def stopwatch(planner: Planner, states: int, threads: int = 1) -> Stopwatch:
+    """Times one plan of `planner` at a time, from a state of zeros, while torch has `threads` for each operation.
+
+    The fast planner has threads of its own, which torch's would only be in the way of.
+    """
     state = np.zeros(states, np.float32)
 
     def run() -> tuple[float, float]:
+        torch.set_num_threads(threads)
         wall, cpu = time.perf_counter(), time.process_time()
         planner.plan(state)
         return time.perf_counter() - wall, time.process_time() - cpu
@@ -155,7 +160,7 @@ def _against_peer(sizes: Sizes, rounds: int, threads: int, root: Path) -> dict[s
         peer.call("open", sizes=asdict(sizes), threads=threads)
         contestants = {
             PEER: _peer_stopwatch(peer),
-            "ours, reference": stopwatch(reference, sizes.states),
+            "ours, reference": stopwatch(reference, sizes.states, threads),
             "ours, fast": stopwatch(fast, sizes.states),
         }
         times = take_turns(contestants, rounds)
@@ -170,11 +175,12 @@ def _against_peer(sizes: Sizes, rounds: int, threads: int, root: Path) -> dict[s
 
 
 def _robot(rounds: int, threads: int) -> dict[str, Any]:
-    """The fast planner as it is on an SO-101: the reach task, with the arm's kinematics and limits."""
+    """The fast planner as it is on an SO-101: the reach task, with the arm's kinematics and limits.
+
+    Its settings are those whose returns are compared with the reference's, with the limits watched in addition.
+    """
     task = arm_model(make_task("reach"))
-    settings = FastPlannerSettings()
-    rollouts = settings.rollouts.model_copy(update={"threads": threads})
-    settings = settings.model_copy(update={"rollouts": rollouts})
+    settings = FAST.model_copy(update={"rollouts": RolloutSettings(threads=threads)})
     ensemble = EnsembleSettings()
     times = take_turns({"fast": stopwatch(fast_planner(task, ensemble, settings), task.states)}, 5 * rounds)["fast"]
     optimizer = settings.optimizer

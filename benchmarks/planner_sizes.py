@@ -78,12 +78,16 @@ BLOCKS = (16, 32, 64, 128, 256, 512, 1600)
 
 
 class FlatTask:
-    """d states that are all learned, a actions in -1..1, reward minus the squares, as the peer's."""
+    """d states that are all learned, a actions in -1..1, reward minus the squares, as the peer's.
+
+    A `policies.task_model.LinearInputTask`: the networks see (s, a) = s (1, 0) + (0, a).
+    """
 
     def __init__(self, sizes: Sizes) -> None:
         self.states = self.outputs = sizes.states
         self.actions, self.inputs = sizes.actions, sizes.states + sizes.actions
         self.action_low, self.action_high = -torch.ones(sizes.actions), torch.ones(sizes.actions)
+        self.input_matrix = torch.eye(sizes.states, self.inputs)
 
     def model_inputs(self, state: Tensor, action: Tensor) -> Tensor:
         """State and action, (..., d) and (..., a) -> (..., d + a)."""
@@ -107,3 +111,17 @@ class FlatTask:
     def violation(self, state: Tensor) -> Tensor:
         """None."""
         return state[..., :0]
+
+    def learned(self, state: Tensor) -> Tensor:
+        """All of the state."""
+        return state
+
+    def known_inputs(self, start: Tensor, actions: Tensor) -> Tensor:
+        """(0, action), (h, n, a) -> (h, n, d + a)."""
+        del start
+        return torch.cat((actions.new_zeros(*actions.shape[:-1], self.states), actions), dim=-1)
+
+    def states_along(self, start: Tensor, known: Tensor, learned: Tensor) -> Tensor:
+        """`learned` (h + 1, e, r, n, d) itself."""
+        del start, known
+        return learned

@@ -3,20 +3,22 @@
 import math
 
 from robot_mbrl.contracts.clock import Clock
-from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.errors import DeadlineTooShort
 
 
 class AnytimeBudget:
     """Tells, before each iteration, whether it will be done in time, from how long the same one took before.
 
-    The first iteration is refused only when it never was fast enough for the time that is left; later ones already
-    when they were not the last time, because then there is a plan to fall back on.
+    The first iteration is refused only when it never was fast enough for the time that is left, so that one slow plan
+    is not the end of planning; later ones already when they were not the last time, because then there is a plan to
+    fall back on.
     """
 
     def __init__(self, clock: Clock) -> None:
         """Measure on `clock`."""
         self._clock = clock
-        self._least_first = 0
+        self._least_first: int | None = None
+        self._least_finishing: int | None = None
         self._finishing = 0
         self._latest: dict[int, int] = {}
         self._deadline_ns: int | None = None
@@ -26,16 +28,16 @@ class AnytimeBudget:
         """Begin a plan that must be done by `deadline_ns` [ns]; None is no limit.
 
         Raises:
-            ConfigError: the time left is too short for one iteration.
+            DeadlineTooShort: the time left is too short for one iteration.
         """
         self._deadline_ns = deadline_ns
         self._begun_ns = self._clock.now_ns()
         if deadline_ns is None:
             return
         left = deadline_ns - self._begun_ns
-        needed = self._least_first + self._finishing if self._least_first else 0
+        needed = (self._least_first or 0) + (self._least_finishing or 0)
         if left <= 0 or left < needed:
-            raise ConfigError(
+            raise DeadlineTooShort(
                 f"{left / 1e6:.1f} ms are left for the plan, one iteration takes {needed / 1e6:.1f} ms: "
                 "give a later deadline, or plan with fewer candidates, particles or steps"
             )
@@ -55,8 +57,13 @@ class AnytimeBudget:
         took = self._counted_ns - self._begun_ns
         self._latest[iteration] = took
         if iteration == 0:
-            self._least_first = min(self._least_first, took) if self._least_first else took
+            self._least_first = _least(self._least_first, took)
 
     def finish(self) -> None:
         """Note that the plan is there: what came after its last iteration will be allowed for."""
         self._finishing = self._clock.now_ns() - self._counted_ns
+        self._least_finishing = _least(self._least_finishing, self._finishing)
+
+
+def _least(known: int | None, found: int) -> int:
+    return found if known is None else min(known, found)

@@ -1,4 +1,5 @@
-// Forward pass of an ensemble's nets in bfloat16 on AVX512_BF16: all layers of a net over a few rows at a time.
+// Forward pass of an ensemble's nets in bfloat16 on AVX512_BF16: all layers of a net over a few rows at a time, once or
+// step after step.
 //
 // A layer is y = silu(x W + b), the last one y = x W + b. Products of bfloat16 are summed in float32; activations between
 // layers are rounded to bfloat16, the last layer's outputs are float32. Inputs are scaled and split in two bfloat16 parts,
@@ -137,6 +138,38 @@ void layer(const uint16_t* in, int rows, int inputs, const uint16_t* weights, co
     }
 }
 
+// One net.
+struct Net {
+    int layers;
+    const int32_t* widths;           // (layers + 1), see evaluate_nets
+    const uint16_t* const* weights;  // (layers)
+    const float* const* biases;      // (layers)
+};
+
+struct Scratch {
+    alignas(64) uint16_t activations[2][kRows * kWidest];
+    alignas(64) float heads[kRows * kWidest];
+};
+
+// All layers over `rows` rows: from scaled and split inputs in activations[1] to heads.
+void forward(const Net& net, int rows, Scratch& scratch) {
+    for (int l = 0; l < net.layers; ++l) {
+        const uint16_t* in = scratch.activations[(l + 1) % 2];
+        if (l + 1 == net.layers)
+            layer<false>(in, rows, net.widths[l], net.weights[l], net.biases[l], scratch.heads, net.widths[l + 1]);
+        else
+            layer<true>(in, rows, net.widths[l], net.weights[l], net.biases[l], scratch.activations[l % 2],
+                        net.widths[l + 1]);
+    }
+}
+
+// How many of `rows` rows to take at a time: even blocks, of whole tiles where possible.
+int block_of(int rows) {
+    const int blocks = (rows + kRows - 1) / kRows;
+    const int even = (rows + blocks - 1) / blocks;
+    return (even + kTile - 1) / kTile * kTile;
+}
+
 }  // namespace
 
 // What turns inputs into a net's and its outputs back; in the units of policies/ensemble.py.
@@ -149,19 +182,19 @@ struct Scales {
     const float* min_log_variance;  // (outputs)
 };
 
-// Mean and deviation of `outputs` targets from a row of the last layer: scaled means, then unbounded log-variances.
-static void finish(const float* heads, int outputs, const Scales& scales, float* mean, float* deviation) {
-    for (int i = 0; i < outputs; i += kLanes) {
-        const __mmask16 lanes = first_lanes(outputs - i);
-        const auto load = [lanes, i](const float* address) { return _mm512_maskz_loadu_ps(lanes, address + i); };
-        const __m512 scale = load(scales.output_deviation);
-        const __m512 top = load(scales.max_log_variance), bottom = load(scales.min_log_variance);
-        __m512 l = _mm512_sub_ps(top, softplus(_mm512_sub_ps(top, load(heads + outputs))));
-        l = _mm512_add_ps(bottom, softplus(_mm512_sub_ps(l, bottom)));
-        _mm512_mask_storeu_ps(mean + i, lanes, _mm512_fmadd_ps(load(heads), scale, load(scales.output_mean)));
-        const __m512 root = exp2<true>(_mm512_mul_ps(l, set(0.5f * 1.44269504f)));
-        _mm512_mask_storeu_ps(deviation + i, lanes, _mm512_mul_ps(root, scale));
-    }
+struct Gaussian {
+    __m512 mean, deviation;
+};
+
+// Targets `i` and following, in `lanes`, of a row of the last layer: scaled means, then unbounded log-variances.
+static inline Gaussian targets(const float* heads, int outputs, const Scales& scales, int i, __mmask16 lanes) {
+    const auto load = [lanes, i](const float* address) { return _mm512_maskz_loadu_ps(lanes, address + i); };
+    const __m512 scale = load(scales.output_deviation);
+    const __m512 top = load(scales.max_log_variance), bottom = load(scales.min_log_variance);
+    __m512 l = _mm512_sub_ps(top, softplus(_mm512_sub_ps(top, load(heads + outputs))));
+    l = _mm512_add_ps(bottom, softplus(_mm512_sub_ps(l, bottom)));
+    const __m512 root = exp2<true>(_mm512_mul_ps(l, set(0.5f * 1.44269504f)));
+    return {_mm512_fmadd_ps(load(heads), scale, load(scales.output_mean)), _mm512_mul_ps(root, scale)};
 }
 
 // Evaluate `nets` nets of `layers` layers on `rows` rows each.
@@ -171,30 +204,89 @@ static void finish(const float* heads, int outputs, const Scales& scales, float*
 //   weights    (nets, layers) addresses of packed weights
 //   biases     (nets, layers) addresses of float32 biases, padded
 //   mean       (nets, rows, outputs) float32, and deviation likewise
-extern "C" void evaluate_nets(const float* x, int nets, int rows, int layers, int outputs, const int32_t* widths,
-                              const uint16_t* const* weights, const float* const* biases, const Scales* scales,
-                              float* mean, float* deviation) {
-    alignas(64) uint16_t activations[2][kRows * kWidest];
-    alignas(64) float heads[kRows * kWidest];
-    const int inputs = widths[0] / 2;
-    for (int net = 0; net < nets; ++net)
-        for (int first = 0; first < rows; first += kRows) {
-            const int count = rows - first < kRows ? rows - first : kRows;
-            const size_t row = static_cast<size_t>(net) * rows + first;
+extern "C" void evaluate_nets(int nets, int layers, int outputs, const int32_t* widths, const uint16_t* const* weights,
+                              const float* const* biases, const Scales* scales, const float* x, int rows, float* mean,
+                              float* deviation) {
+    Scratch scratch;
+    const int inputs = widths[0] / 2, block = block_of(rows);
+    for (int n = 0; n < nets; ++n)
+        for (int first = 0; first < rows; first += block) {
+            const int count = rows - first < block ? rows - first : block;
+            const size_t row = static_cast<size_t>(n) * rows + first;
             for (int r = 0; r < count; ++r)
                 split(x + (row + r) * inputs, inputs, scales->input_factor, scales->input_offset,
-                      activations[1] + static_cast<size_t>(r) * widths[0]);
-            for (int l = 0; l < layers; ++l) {
-                const uint16_t* in = activations[(l + 1) % 2];
-                const uint16_t* weight = weights[net * layers + l];
-                const float* bias = biases[net * layers + l];
-                if (l + 1 == layers)
-                    layer<false>(in, count, widths[l], weight, bias, heads, widths[l + 1]);
-                else
-                    layer<true>(in, count, widths[l], weight, bias, activations[l % 2], widths[l + 1]);
-            }
+                      scratch.activations[1] + static_cast<size_t>(r) * widths[0]);
+            forward({layers, widths, weights + n * layers, biases + n * layers}, count, scratch);
             for (int r = 0; r < count; ++r)
-                finish(heads + static_cast<size_t>(r) * widths[layers], outputs, *scales, mean + (row + r) * outputs,
-                       deviation + (row + r) * outputs);
+                for (int i = 0; i < outputs; i += kLanes) {
+                    const __mmask16 lanes = first_lanes(outputs - i);
+                    const float* heads = scratch.heads + static_cast<size_t>(r) * widths[layers];
+                    const Gaussian y = targets(heads, outputs, *scales, i, lanes);
+                    _mm512_mask_storeu_ps(mean + (row + r) * outputs + i, lanes, y.mean);
+                    _mm512_mask_storeu_ps(deviation + (row + r) * outputs + i, lanes, y.deviation);
+                }
+        }
+}
+
+// x = z B + u for one particle: z (outputs), B (outputs, inputs), u and x (inputs).
+static void sense(const float* z, int outputs, const float* matrix, const float* u, int inputs, float* x) {
+    for (int i = 0; i < inputs; i += kLanes) {
+        const __mmask16 lanes = first_lanes(inputs - i);
+        __m512 sum = _mm512_maskz_loadu_ps(lanes, u + i);
+        for (int k = 0; k < outputs; ++k) {
+            const __m512 row = _mm512_maskz_loadu_ps(lanes, matrix + static_cast<size_t>(k) * inputs + i);
+            sum = _mm512_fmadd_ps(set(z[k]), row, sum);
+        }
+        _mm512_mask_storeu_ps(x + i, lanes, sum);
+    }
+}
+
+// Carry particles through `steps` steps, each by its own one of `nets` nets:
+//
+//   x_t = z_t B + u_t,   z_{t+1} = z_t + mean(x_t) + deviation(x_t) e_t
+//
+// A net's weights stay in the second-level cache while a block of its particles goes through all steps. Nets are as in
+// evaluate_nets; all numbers are float32.
+//
+//   matrix     B (outputs, inputs)
+//   known      u (steps, candidates, inputs)
+//   noise      e (steps, nets, particles, candidates, outputs), the first four axes by `strides` [numbers]
+//   z          (steps + 1, nets, particles, candidates, outputs); the first step is given
+extern "C" void carry_particles(int nets, int layers, int outputs, const int32_t* widths,
+                                const uint16_t* const* weights, const float* const* biases, const Scales* scales,
+                                const float* matrix, const float* known, const float* noise, const int64_t* strides,
+                                int steps, int particles, int candidates, float* z) {
+    Scratch scratch;
+    alignas(64) float x[kWidest];
+    const int inputs = widths[0] / 2, rows = particles * candidates, block = block_of(rows);
+    const size_t all = static_cast<size_t>(nets) * rows * outputs;
+    for (int n = 0; n < nets; ++n)
+        for (int first = 0; first < rows; first += block) {
+            const int count = rows - first < block ? rows - first : block;
+            for (int t = 0; t < steps; ++t) {
+                float* now = z + t * all + (static_cast<size_t>(n) * rows + first) * outputs;
+                for (int r = 0; r < count; ++r) {
+                    const size_t candidate = static_cast<size_t>(first + r) % candidates;
+                    sense(now + r * outputs, outputs, matrix, known + (t * candidates + candidate) * inputs, inputs, x);
+                    split(x, inputs, scales->input_factor, scales->input_offset,
+                          scratch.activations[1] + static_cast<size_t>(r) * widths[0]);
+                }
+                forward({layers, widths, weights + n * layers, biases + n * layers}, count, scratch);
+                for (int r = 0; r < count; ++r) {
+                    const int particle = (first + r) / candidates, candidate = (first + r) % candidates;
+                    const float* e = noise + t * strides[0] + n * strides[1] + particle * strides[2] +
+                                     candidate * strides[3];
+                    const float* heads = scratch.heads + static_cast<size_t>(r) * widths[layers];
+                    for (int i = 0; i < outputs; i += kLanes) {
+                        const __mmask16 lanes = first_lanes(outputs - i);
+                        const Gaussian y = targets(heads, outputs, *scales, i, lanes);
+                        const __m512 change =
+                            _mm512_fmadd_ps(y.deviation, _mm512_maskz_loadu_ps(lanes, e + i), y.mean);
+                        float* place = now + r * outputs + i;
+                        _mm512_mask_storeu_ps(place + all, lanes,
+                                              _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, place), change));
+                    }
+                }
+            }
         }
 }

@@ -1,10 +1,10 @@
-"""Builds and loads `ensemble_kernel.cpp`: all layers of all nets in one call, several times as fast as one by one.
+"""Builds and loads `ensemble_kernel.cpp`: all layers of all nets, and all steps, in one call instead of one by one.
 
 The kernel is compiled for this very processor on first use, by the C++ compiler that is there, into the user's cache
 folder (`$XDG_CACHE_HOME` or `~/.cache`, below it `robot_mbrl`). Without a compiler, or a processor that multiplies
 bfloat16, `policies.packed_ensemble` goes on with torch's operators.
 
-Shapes: e nets, b rows, i inputs, o outputs.
+Shapes: e nets, b rows, i inputs, o outputs; r particles a net, n candidates, h steps.
 """
 
 import ctypes
@@ -86,41 +86,43 @@ class NativeNets:
         Raises:
             ConfigError: the kernel cannot be built, or a layer is too wide.
         """
-        self._evaluate = _library().evaluate_nets
+        self._evaluate, self._carry = _library().evaluate_nets, _library().carry_particles
         inputs, self._outputs = len(scales.input_factor), len(scales.output_mean)
         widths = [weight.shape[1] for weight, _ in nets[0]]
         if max(2 * inputs, *widths) > WIDEST:
             raise ConfigError(f"a layer of {max(2 * inputs, *widths)} columns: the native kernel has room for {WIDEST}")
         padded = [2 * inputs, *(_up(width, _LANES) for width in widths)]
-        self._weights, self._biases = [], []
+        # Kept, because the kernel is told their addresses.
+        self._weights, self._biases, self._scales = [], [], [scale.contiguous() for scale in scales]
         for net in nets:
             for layer, (weight, bias) in enumerate(net):
                 # The inputs come as two parts of 8 bits each, which meet the same weights.
                 parts = weight.repeat(2, 1) if layer == 0 else weight
                 self._weights.append(_packed(parts, padded[layer], padded[layer + 1]))
                 self._biases.append(torch.nn.functional.pad(bias, (0, padded[layer + 1] - len(bias))))
-        self._scales = [scale.contiguous() for scale in scales]
-        self._layers = len(widths)
-        self._widths = (ctypes.c_int32 * len(padded))(*padded)
-        self._addresses = [_addresses(tensors) for tensors in (self._weights, self._biases, self._scales)]
+        addresses = (_addresses(tensors) for tensors in (self._weights, self._biases, self._scales))
+        self._nets = (len(nets), len(widths), self._outputs, (ctypes.c_int32 * len(padded))(*padded), *addresses)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation (e, b, o) for inputs (e, b, i). Frees the interpreter's lock while it computes."""
         x = x.contiguous()
         nets, rows = x.shape[:2]
         mean, deviation = torch.empty(2, nets, rows, self._outputs).unbind()
-        self._evaluate(
-            ctypes.c_void_p(x.data_ptr()),
-            nets,
-            rows,
-            self._layers,
-            self._outputs,
-            self._widths,
-            *self._addresses,
-            ctypes.c_void_p(mean.data_ptr()),
-            ctypes.c_void_p(deviation.data_ptr()),
-        )
+        self._evaluate(*self._nets, _address(x), rows, _address(mean), _address(deviation))
         return mean, deviation
+
+    def carry(self, start: Tensor, known: Tensor, matrix: Tensor, noise: Tensor) -> Tensor:
+        """See `packed_ensemble.PackedEnsemble.carry`. Frees the interpreter's lock while it computes."""
+        steps, _, particles, candidates, _ = noise.shape
+        if noise.stride(-1) != 1:
+            noise = noise.contiguous()
+        known, matrix = known.contiguous(), matrix.contiguous()
+        learned = torch.empty(steps + 1, *noise.shape[1:])
+        learned[0] = start
+        strides = (ctypes.c_int64 * 4)(*noise.stride()[:4])
+        given = (_address(matrix), _address(known), _address(noise), strides)
+        self._carry(*self._nets, *given, steps, particles, candidates, _address(learned))
+        return learned
 
 
 def _packed(weight: Tensor, inputs: int, outputs: int) -> Tensor:
@@ -129,6 +131,10 @@ def _packed(weight: Tensor, inputs: int, outputs: int) -> Tensor:
     pairs = padded.view(inputs // 2, 2, outputs)
     panels = [pairs[..., first : first + _PANEL].transpose(1, 2).reshape(-1) for first in range(0, outputs, _PANEL)]
     return torch.cat(panels).bfloat16()
+
+
+def _address(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())
 
 
 def _addresses(tensors: Sequence[Tensor]) -> Any:

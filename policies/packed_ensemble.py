@@ -6,7 +6,7 @@ inside a product, and scaled inputs go in as two bfloat16 parts, so that they ke
 kernel (`policies.native_kernel`) or, where that cannot be built, layer by layer by oneDNN with bias and SiLU fused into
 the product.
 
-Shapes: e elites, b rows, i inputs, o outputs.
+Shapes: e elites, b rows, i inputs, o outputs; r particles an elite, n candidates, h steps.
 """
 
 from collections.abc import Callable, Sequence
@@ -74,6 +74,19 @@ class PackedEnsemble:
         """Mean and standard deviation (e, b, o) of the targets, in the data's units, of inputs (e, b, i)."""
         return self._nets(x)
 
+    def carry(self, start: Tensor, known: Tensor, matrix: Tensor, noise: Tensor) -> Tensor:
+        """What is learned of a state, z (h + 1, e, r, n, o), along particles that each keep their elite.
+
+            x_t = z_t B + u_t,   z_{t+1} = z_t + mean(x_t) + deviation(x_t) ε_t
+
+        Args:
+            start: (o,) z_0.
+            known: (h, n, i) u.
+            matrix: (o, i) B.
+            noise: (h, e, r, n, o) ε; an axis may be expanded, it is not copied.
+        """
+        return self._nets.carry(start, known, matrix, noise)
+
 
 def _layers(ensemble: ProbabilisticEnsemble, member: int) -> Layers:
     """Copies of one member's layers."""
@@ -111,6 +124,15 @@ class _TorchNets:
         bounded = bound_log_variance(log_variance, scales.max_log_variance, scales.min_log_variance)
         deviation = (0.5 * bounded).exp() * scales.output_deviation
         return torch.addcmul(scales.output_mean, mean, scales.output_deviation), deviation
+
+    def carry(self, start: Tensor, known: Tensor, matrix: Tensor, noise: Tensor) -> Tensor:
+        _, e, r, n, o = noise.shape
+        learned = [start.expand(e, r, n, o)]
+        for u, draw in zip(known, noise, strict=True):
+            inputs = learned[-1] @ matrix + u
+            mean, deviation = self(inputs.reshape(e, r * n, -1))
+            learned.append(learned[-1] + torch.addcmul(mean.view(e, r, n, o), deviation.view(e, r, n, o), draw))
+        return torch.stack(learned)
 
 
 def _layer(weight: Tensor, bias: Tensor, is_hidden: bool) -> Callable[[Tensor], Tensor]:

@@ -27,6 +27,8 @@ from robot_mbrl.policies.task_model import Float32Array, Plan, Planner
 
 LATENCY_SMOOTHING: Final = 0.2
 """Share of the newest planning time in the expected one."""
+REHEARSALS: Final = 3
+"""Plans before the first deadline, from which the planner knows how fast it can be; its first is slower than others."""
 LOST_STEPS: Final = 3.0
 """An arm whose commanded goals are so many full steps away from the target that was sent is not on its way to it."""
 
@@ -92,8 +94,11 @@ class PlannerPolicy:
     def __init__(self, planner: Planner, arm: ArmTask, settings: PlannerPolicySettings, space: JointSpace) -> None:
         """Let `planner` move the arm of `space`; deadlines are kept on the space's clock.
 
+        Some plans are made before the arm waits for one, so that a deadline that cannot be kept is told now.
+
         Raises:
-            ConfigError: there is no goal, or the policy's rate is not the model's.
+            ConfigError: there is no goal, the policy's rate is not the model's, or the budget is too short for one
+                iteration of a plan.
         """
         if not settings.goals and "goal" not in space.observed:
             raise ConfigError("planner: no goal: give goals in its file, or --goal")
@@ -105,6 +110,7 @@ class PlannerPolicy:
         self._planner, self._arm, self._settings, self._space = planner, arm, settings, space
         self._goals = np.array(settings.goals).reshape(-1, 3)
         self.latency = settings.budget * space.period
+        self._rehearse()
         self.reset()
 
     def reset(self) -> None:
@@ -120,14 +126,15 @@ class PlannerPolicy:
         The disagreement is the largest of the plan's steps.
 
         Raises:
-            ConfigError: a state that is not finite, or a deadline too short for one iteration.
+            ConfigError: a state that is not finite.
+            DeadlineTooShort: something else took the time; the last plan stays as it was.
         """
         clock, period = self._space.clock, self._space.period
         start_ns = clock.now_ns()
         before, sent = self._targets(observation["commanded"])
         state = self._ahead(observation, before, sent)
         elapsed = 1 if self._planned_ns < 0 else max(1, round((start_ns - self._planned_ns) / to_ns(period)))
-        plan = self._planner.plan(state, start_ns + to_ns(self._settings.budget * period), elapsed=elapsed)
+        plan = self._planner.plan(state, self._deadline_ns(start_ns), elapsed=elapsed)
         goals = self._space.inside(self._arm.next_targets(sent, plan.actions[0]))
         self._sent, self._planned_ns, self.plan = (sent, goals), start_ns, plan
         took = (clock.now_ns() - start_ns) / NANOSECONDS
@@ -148,6 +155,19 @@ class PlannerPolicy:
             positions=self.plan.states[1:, : len(self._sent[1])].astype(np.float64),
             disagreement=self.plan.disagreement.astype(np.float64),
         )
+
+    def _rehearse(self) -> None:
+        """Plan for an arm at rest in the middle of its limits: as long as it takes, then in the time that there is."""
+        middle: FloatArray = self._space.position_limits.mean(axis=1)
+        goal = self._goals[0] if len(self._goals) else np.zeros(3)
+        state = self._arm.state(middle, np.zeros_like(middle), middle, goal)
+        for _ in range(REHEARSALS):
+            self._planner.plan(state)
+        self._planner.plan(state, self._deadline_ns(self._space.clock.now_ns()))
+
+    def _deadline_ns(self, start_ns: int) -> int:
+        """When a plan that is begun at `start_ns` [ns] must be there."""
+        return start_ns + to_ns(self._settings.budget * self._space.period)
 
     def _targets(self, commanded: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The last two targets that were sent; where the arm is held or stopped, it stays at `commanded`."""

@@ -26,7 +26,7 @@ from torch import Tensor
 from robot_mbrl.contracts.config import Settings
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
 from robot_mbrl.policies.packed_ensemble import Kernel, PackedEnsemble
-from robot_mbrl.policies.task_model import TaskModel
+from robot_mbrl.policies.task_model import LinearInputTask, TaskModel
 
 
 class RolloutSettings(Settings):
@@ -74,6 +74,7 @@ class Rollouts:
     ) -> None:
         """Take over the ensemble's present weights and draw noise from `generator`."""
         self._task, self._ensemble, self._settings, self._generator = task, ensemble, settings, generator
+        self._linear = task if isinstance(task, LinearInputTask) else None
         # torch's own threads wait for each other in every operation; blocks wait only at the end of an iteration.
         self._pool = ThreadPoolExecutor(settings.threads, "rollout", initializer=torch.set_num_threads, initargs=(1,))
         self.refresh()
@@ -84,35 +85,46 @@ class Rollouts:
         self._typical_change = self._ensemble.target_deviation.clone()
 
     def draw_noise(self, horizon: int) -> Tensor:
-        """Standard normal noise (h, r, 1, o) for all candidates of a plan."""
-        shape = (horizon, self._settings.particles_per_net, 1, self._task.outputs)
+        """Standard normal noise (h, 1, r, 1, o) for all nets and candidates of a plan."""
+        shape = (horizon, 1, self._settings.particles_per_net, 1, self._task.outputs)
         return torch.randn(shape, generator=self._generator)
 
     def __call__(self, start: Tensor, actions: Tensor, noise: Tensor) -> Outcome:
-        """Roll `actions` (n, h, a) out from `start` (d,) with `noise` (h, r, 1, o)."""
-        blocks = _even_blocks(actions, self._settings.rows // self._settings.particles_per_net, self._settings.threads)
-        if len(blocks) == 1:
-            return self._block(start, actions, noise)
-        jobs = [self._pool.submit(self._block, start, block, noise) for block in blocks]
+        """Roll `actions` (n, h, a) out from `start` (d,) with `noise` (h, e or 1, r, n or 1, o)."""
+        n, r = len(actions), self._settings.particles_per_net
+        each = noise.expand(-1, self._nets.members, r, n, -1)
+        count = _even_blocks(n, self._settings.rows // r, self._settings.threads)
+        if count == 1:
+            return self._block(start, actions, each)
+        blocks = zip(actions.tensor_split(count), each.tensor_split(count, dim=3), strict=True)
+        jobs = [self._pool.submit(self._block, start, *block) for block in blocks]
         costs, values, states = zip(*(job.result() for job in jobs), strict=True)
         return Outcome(torch.cat(costs), torch.cat(values), torch.cat(states, dim=1))
 
     @torch.no_grad()
     def _block(self, start: Tensor, actions: Tensor, noise: Tensor) -> Outcome:
         """What becomes of some of the candidates, on one thread."""
-        task, e, r, n = self._task, self._nets.members, self._settings.particles_per_net, len(actions)
         sequence = actions.transpose(0, 1)
+        if self._linear is None:
+            return self._judge(*self._step_by_step(start, sequence, noise), sequence)
+        known = self._linear.known_inputs(start, sequence)
+        learned = self._nets.carry(self._linear.learned(start), known, self._linear.input_matrix, noise)
+        return self._judge(self._linear.states_along(start, known, learned), learned.diff(dim=0), sequence)
+
+    def _step_by_step(self, start: Tensor, actions: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """States (h + 1, e, r, n, d) along `actions` (h, n, a), and sampled outputs (h, e, r, n, o) between them."""
+        task, (e, r, n) = self._task, noise.shape[1:4]
         states, outputs = [start.expand(e, r, n, -1)], []
-        for action, draw in zip(sequence, noise, strict=True):
+        for action, draw in zip(actions, noise, strict=True):
             repeated = action.expand(e, r, n, -1)
             inputs = task.model_inputs(states[-1], repeated)
             mean, deviation = self._nets(inputs.reshape(e, r * n, -1))
             outputs.append(torch.addcmul(mean.view(e, r, n, -1), deviation.view(e, r, n, -1), draw))
             states.append(task.next_state(states[-1], repeated, outputs[-1]))
-        return self._judge(torch.stack(states), sequence, torch.stack(outputs))
+        return torch.stack(states), torch.stack(outputs)
 
-    def _judge(self, states: Tensor, actions: Tensor, outputs: Tensor) -> Outcome:
-        """Costs of states (h + 1, e, r, n, d), actions (h, n, a) and sampled outputs (h, e, r, n, o)."""
+    def _judge(self, states: Tensor, outputs: Tensor, actions: Tensor) -> Outcome:
+        """Costs of states (h + 1, e, r, n, d), sampled outputs (h, e, r, n, o) and actions (h, n, a)."""
         repeated = actions[:, None, None].expand(*outputs.shape[:-1], -1)
         values = self._task.reward(states[:-1], repeated, states[1:]).mean(dim=(1, 2)).sum(dim=0)
         costs = self._risk(outputs, states[1:]) - values
@@ -135,9 +147,7 @@ class Rollouts:
         return risk
 
 
-def _even_blocks(actions: Tensor, most: int, threads: int) -> tuple[Tensor, ...]:
-    """`actions` (n, h, a) in blocks of at most about `most` candidates, a multiple of `threads` blocks, all alike."""
-    n = len(actions)
+def _even_blocks(n: int, most: int, threads: int) -> int:
+    """How many blocks `n` candidates make: of at most about `most`, a multiple of `threads`."""
     count = -(-n // max(most, 1))
-    count = min(n, -(-count // threads) * threads)
-    return actions.tensor_split(count) if count > 1 else (actions,)
+    return min(n, -(-count // threads) * threads)

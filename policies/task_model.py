@@ -8,7 +8,7 @@ Shapes: d state variables, a action variables, i inputs and o outputs of the net
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,37 @@ class TaskModel(Protocol):
         ...
 
 
+@runtime_checkable
+class LinearInputTask(TaskModel, Protocol):
+    """A task whose networks see a linear function of what they predict, and what follows from the actions alone.
+
+        z_t = learned(s_t) (o,),   model_inputs(s_t, a_t) = z_t B + u_t (i,),   z_{t+1} = z_t + y_t
+
+    Particles of such a task are carried on by z alone, for all steps in one go; states are made at the end, for all
+    steps at once. Shapes: e nets, r particles a net, n candidates.
+    """
+
+    @property
+    def input_matrix(self) -> Tensor:
+        """(o, i) B."""
+        ...
+
+    def learned(self, state: Tensor) -> Tensor:
+        """What the networks predict changes of, (..., d) -> (..., o)."""
+        ...
+
+    def known_inputs(self, start: Tensor, actions: Tensor) -> Tensor:
+        """(h, n, i) u along `actions` (h, n, a) from `start` (d,)."""
+        ...
+
+    def states_along(self, start: Tensor, known: Tensor, learned: Tensor) -> Tensor:
+        """States (h + 1, e, r, n, d) with the `learned` coordinates (h + 1, e, r, n, o).
+
+        `known` (h, n, i) is what `known_inputs` gave.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A planner's answer. The plan begins with the state that was given or, with pending actions, after them.
@@ -123,7 +154,8 @@ class Planner(Protocol):
             elapsed: control steps since the last call, by which the last plan is moved on.
 
         Raises:
-            ConfigError: a wrong shape, a state that is not finite, or a deadline too short for one iteration.
+            ConfigError: a wrong shape, or a state that is not finite.
+            DeadlineTooShort: no time for one iteration; the last plan stays as it was.
         """
         ...
 

@@ -5,9 +5,10 @@ the limit and the remedy. `exit_code` is what the command line ends with.
 
 RobotMbrlError                 1
 ├── ConfigError                3   a settings file, arm definition, scenario or argument is wrong
-│   └── CalibrationError       4   joint calibration
-│       ├── CalibrationMissing     there is none for this arm
-│       └── CalibrationStale       it does not match what the servos hold
+│   ├── CalibrationError       4   joint calibration
+│   │   ├── CalibrationMissing     there is none for this arm
+│   │   └── CalibrationStale       it does not match what the servos hold
+│   └── DeadlineTooShort           no time for a single iteration of a plan
 ├── PortError                  5   the serial port itself
 │   ├── PortNotFound
 │   ├── PortPermission
@@ -53,6 +54,7 @@ __all__ = [
     "ChannelError",
     "CommandRefused",
     "ConfigError",
+    "DeadlineTooShort",
     "DuplicateId",
     "FirmwareMismatch",
     "InstructionRejected",
@@ -107,6 +109,10 @@ class CalibrationMissing(CalibrationError):
 
 class CalibrationStale(CalibrationError):
     """The calibration file and the servos' registers disagree."""
+
+
+class DeadlineTooShort(ConfigError):
+    """A deadline leaves no time for a single iteration of a plan."""
 
 
 class PortError(RobotMbrlError):

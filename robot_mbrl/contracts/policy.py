@@ -15,7 +15,11 @@ class Policy(Protocol):
         ...
 
     def act(self, observation: Mapping[str, FloatArray]) -> Action:
-        """Return the action for `observation`: named float64 arrays, as the task's observation space lists them."""
+        """Return the action for `observation`: named float64 arrays, as the task's observation space lists them.
+
+        Raises:
+            DeadlineTooShort: there was no time for an answer: the last action goes on, until it expires.
+        """
         ...
 
 

@@ -56,8 +56,7 @@ class ArmModel(ObservedTaskModel):
 
     def next_targets(self, state: Tensor, action: Tensor) -> Tensor:
         """Joint targets [rad] after an action, within the position limits, (..., d) and (..., n) -> (..., n)."""
-        goals = self.part(state, "targets") + action.clamp(-1.0, 1.0) * self._scale
-        return torch.minimum(torch.maximum(goals, self._low), self._high)
+        return self._within_limits(self.part(state, "targets") + action.clamp(-1.0, 1.0) * self._scale)
 
     def model_inputs(self, state: Tensor, action: Tensor) -> Tensor:
         """What the networks see, (..., d) and (..., n) -> (..., i)."""
@@ -90,6 +89,9 @@ class ArmModel(ObservedTaskModel):
         depth = LOWEST_TOOL - self.part(state, "tool")[..., 2:]
         return torch.cat((self._low - joints, joints - self._high, depth), dim=-1)
 
+    def _within_limits(self, targets: Tensor) -> Tensor:
+        return torch.minimum(torch.maximum(targets, self._low), self._high)
+
     def _next_object(self, state: Tensor, moved: Tensor) -> tuple[Tensor, ...]:
         """The observation's parts of the object, when its learned coordinates become `moved` (..., o - 2 n)."""
         del state, moved
@@ -97,7 +99,37 @@ class ArmModel(ObservedTaskModel):
 
 
 class ReachModel(ArmModel):
-    """`sim.tasks.reach`: `reward = closeness(|tool - goal|) - effort(action)`."""
+    """`sim.tasks.reach`: `reward = closeness(|tool - goal|) - effort(action)`.
+
+    A `policies.task_model.LinearInputTask`: joints q and velocities v are learned, targets g follow from the actions,
+
+        (q, v, g - q, g' - q) = (q, v) B + (0, 0, g, g'),    B = ((1, 0, -1, -1), (0, 1, 0, 0))
+
+    Attributes:
+        input_matrix: B (o, i).
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        of_joints = torch.tensor([[1.0, 0.0, -1.0, -1.0], [0.0, 1.0, 0.0, 0.0]])
+        self.input_matrix = torch.kron(of_joints, torch.eye(task.layout.joints))
+
+    def known_inputs(self, start: Tensor, actions: Tensor) -> Tensor:
+        """(0, 0, targets, next targets) along `actions` (h, k, n) from `start` (d,), (h, k, i)."""
+        targets = [self.part(start, "targets").expand_as(actions[0])]
+        for change in actions.clamp(-1.0, 1.0) * self._scale:
+            targets.append(self._within_limits(targets[-1] + change))
+        along = torch.stack(targets)
+        nothing = torch.zeros_like(along[1:])
+        return torch.cat((nothing, nothing, along[:-1], along[1:]), dim=-1)
+
+    def states_along(self, start: Tensor, known: Tensor, learned: Tensor) -> Tensor:
+        """States with the `learned` coordinates (h + 1, e, r, k, o) and the targets of `known` (h, k, i)."""
+        n = self.task.layout.joints
+        targets = torch.cat((known[:1, :, 2 * n : 3 * n], known[..., 3 * n :]))[:, None, None]
+        tool = self.kinematics.place(learned[..., :n])
+        goal = self.part(start, "goal").expand_as(tool)
+        return torch.cat((learned, targets.expand_as(learned[..., :n]), tool, goal), dim=-1)
 
     def reward(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
         """Reward of a transition, (..., d), (..., n) and (..., d) -> (...)."""

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, MonotonicClock, Ticker, to_ns
-from robot_mbrl.contracts.errors import ConfigError, NonFiniteCommand, RobotMbrlError
+from robot_mbrl.contracts.errors import ConfigError, DeadlineTooShort, NonFiniteCommand, RobotMbrlError
 from robot_mbrl.contracts.frame import (
     ACTION_DTYPE,
     MAX_PLAN_STEPS,
@@ -88,7 +88,8 @@ class Episode:
     def step(self, frame: Record) -> Record | None:
         """The action for `frame`, a record of `ACTION_DTYPE`; None in states that want none, and without torque.
 
-        A cycle in which the arm could not be read gets none either: what a policy remembers must stay finite.
+        A cycle in which the arm could not be read gets none either: what a policy remembers must stay finite. Nor does
+        one that left a planner no time: its last action goes on, and expires unless the next plan is in time.
 
         Raises:
             NonFiniteCommand: the policy answered with a goal that is not finite.
@@ -106,7 +107,10 @@ class Episode:
         elif state in MOVING and self._stamp_ns is not None:
             self._time += (stamp_ns - self._stamp_ns) / NANOSECONDS * float(frame["speed_scale"][0])
         self._stamp_ns = stamp_ns
-        action = self._policy.act(self._observe(frame))
+        try:
+            action = self._policy.act(self._observe(frame))
+        except DeadlineTooShort:
+            return None
         if not np.isfinite(action.position).all():
             raise NonFiniteCommand(f"the policy's action {action.position.tolist()} is not finite: it was not sent")
         self._sequence += 1

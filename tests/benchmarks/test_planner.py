@@ -55,7 +55,7 @@ def test_the_fast_planner_without_decay_evaluates_as_often_as_is_counted(monkeyp
 
     def count(self: Rollouts, start: torch.Tensor, actions: torch.Tensor, noise: torch.Tensor) -> Outcome:
         nonlocal counted
-        counted += actions.shape[0] * actions.shape[1] * noise.shape[1] * TINY.members
+        counted += actions.shape[0] * actions.shape[1] * noise.shape[2] * TINY.members
         return original(self, start, actions, noise)
 
     monkeypatch.setattr(Rollouts, "__call__", count)

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
-from robot_mbrl.benchmarks.planner_returns import FAST, planner_settings, summary, table
-from robot_mbrl.policies.pets import PetsSettings
+from robot_mbrl.benchmarks.planner_returns import FAST, NativePets, make_planner, summary, table
+from robot_mbrl.contracts.clock import ManualClock
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.policies.pets import PetsPlanner, PetsSettings
+from tests.policies.linear_problems import CERTAIN, DOUBLE_INTEGRATOR, QuadraticTask, linear_members
 
 
 def episode(reference: float, fast: float, distance: float = 0.01) -> dict[str, dict[str, float]]:
@@ -29,9 +33,46 @@ def test_tasks_without_a_distance_have_none_in_the_figures() -> None:
 
 
 def test_the_reference_has_the_published_numbers_and_the_fast_ones_horizon() -> None:
-    settings = planner_settings("reference", FAST)
+    given = QuadraticTask(states=2, actions=1), linear_members([DOUBLE_INTEGRATOR] * 5), FAST, 0
+    settings = make_planner("reference", *given).settings
     assert isinstance(settings, PetsSettings)
     published = (settings.population, settings.elites, settings.iterations, settings.particles, settings.alpha)
     assert published == (400, 40, 5, 20, 0.1)
     assert settings.horizon == FAST.horizon
-    assert planner_settings("fast", FAST) is FAST
+    assert make_planner("fast", *given).settings is FAST
+
+
+SMALL = PetsSettings(horizon=4, population=8, elites=4, particles=6)
+
+
+def both_planners(deviation: float, settings: PetsSettings = SMALL) -> tuple[PetsPlanner, NativePets]:
+    """The reference, and the reference on fast rollouts, on two nets that differ."""
+    given = (
+        QuadraticTask(states=2, actions=1),
+        linear_members([DOUBLE_INTEGRATOR, 3 * DOUBLE_INTEGRATOR], None, deviation),
+    )
+    random = torch.Generator().manual_seed(0)
+    return PetsPlanner(*given, settings, random, ManualClock()), NativePets(*given, settings, random, ManualClock())
+
+
+@torch.no_grad()
+def test_the_references_returns_and_states_are_those_of_pets() -> None:
+    """Nets that are certain leave nothing to chance; bfloat16 keeps 8 bits of a weight."""
+    actions = torch.randn(7, 4, 1, generator=torch.Generator().manual_seed(1))
+    start = torch.tensor([0.5, -0.2])
+    (exact, states), (found, found_states) = (planner.rollout(start, actions) for planner in both_planners(CERTAIN))
+    assert found.tolist() == pytest.approx(exact.tolist(), rel=0.01)
+    assert torch.allclose(found_states, states, atol=0.01)
+
+
+@torch.no_grad()
+def test_each_of_the_references_candidates_draws_noise_of_its_own() -> None:
+    """Equal candidates earn differently; those of the fast planner meet the same noise."""
+    _, planner = both_planners(0.3)
+    returns, _ = planner.rollout(torch.zeros(2), torch.zeros(5, 4, 1))
+    assert len(set(returns.tolist())) == 5
+
+
+def test_a_reference_that_changes_its_particles_nets_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^propagation = TS1: .* give TSinf$"):
+        both_planners(0.1, SMALL.model_copy(update={"propagation": "TS1"}))

@@ -10,7 +10,7 @@ from robot_mbrl.learning.task_models import wrapped
 from robot_mbrl.learning.task_models_arm import ArmModel
 from robot_mbrl.learning.task_models_suite import ReacherModel
 from robot_mbrl.learning.tasks import LearningTask, make_learning_task, task_names
-from robot_mbrl.policies.task_model import TaskModel
+from robot_mbrl.policies.task_model import LinearInputTask, TaskModel
 from robot_mbrl.sim.tasks import make_task
 
 STEPS = 60
@@ -87,6 +87,27 @@ def test_leading_axes_broadcast(name: str) -> None:
     np.testing.assert_array_equal(stacked[1], model.next_state(state, action, output))
     np.testing.assert_array_equal(model.reward(state, action, stacked)[2], model.reward(state, action, stacked[2]))
     assert model.violation(stacked).shape[:2] == (3, STEPS)
+
+
+def test_what_the_networks_see_of_reach_is_linear_in_what_they_predict() -> None:
+    """`x = z B + u`, also where targets meet their limits, and states are those that `next_state` leads to."""
+    task = make_learning_task("reach")
+    model: TaskModel = task.model
+    assert isinstance(model, LinearInputTask)
+    assert not isinstance(make_learning_task("push").model, LinearInputTask)
+    start = columns(task)[0][0]
+    random = torch.Generator().manual_seed(0)
+    actions = 2.0 * torch.randn(30, 4, model.actions, generator=random)
+    outputs = 0.1 * torch.randn(30, 2, 1, 4, model.outputs, generator=random)
+    known = model.known_inputs(start, actions)
+    states = [start.expand(2, 1, 4, -1)]
+    for action, output, u in zip(actions, outputs, known, strict=True):
+        repeated = action.expand(2, 1, 4, -1)
+        seen = model.learned(states[-1]) @ model.input_matrix + u
+        np.testing.assert_allclose(seen, model.model_inputs(states[-1], repeated), atol=1e-5)
+        states.append(model.next_state(states[-1], repeated, output))
+    by_step = torch.stack(states)
+    np.testing.assert_allclose(model.states_along(start, known, model.learned(by_step)), by_step, atol=1e-6)
 
 
 def test_an_angle_is_learned_the_short_way_round() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robot_mbrl.contracts.clock import ManualClock, to_ns
-from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.errors import ConfigError, DeadlineTooShort
 from robot_mbrl.policies.fast_planner import FastPlanner, FastPlannerSettings
 from robot_mbrl.policies.task_model import TaskModel
 from tests.policies.linear_problems import (
@@ -149,8 +149,23 @@ def test_the_deadline_gives_the_best_plan_so_far() -> None:
     short = planner.plan(STATE, begun + to_ns(0.020))
     assert (short.iterations, short.finished) == (2, False)
     assert clock.now_ns() - begun == to_ns(0.016)
-    with pytest.raises(ConfigError, match=r"^7\.9 ms are left for the plan, one iteration takes 8\.0 ms: give"):
+    with pytest.raises(DeadlineTooShort, match=r"^7\.9 ms are left for the plan, one iteration takes 8\.0 ms: give"):
         planner.plan(STATE, clock.now_ns() + to_ns(0.0079))
+
+
+def test_a_plan_that_finds_no_time_changes_nothing() -> None:
+    """The next one is what it would have been: mean, elites and random numbers are as they were."""
+    following = []
+    for refused in (False, True):
+        clock = ManualClock()
+        planner = integrator_planner(ICEM, clock, SlowTask(clock, 0.008), rows=10_000)
+        planner.plan(STATE)
+        if refused:
+            with pytest.raises(DeadlineTooShort):
+                planner.plan(STATE, clock.now_ns() + to_ns(0.001))
+        following.append(planner.plan(STATE, clock.now_ns() + to_ns(0.040), elapsed=1))
+    assert following[0].finished
+    assert following[0].actions.tolist() == following[1].actions.tolist()
 
 
 def test_doubt_keeps_the_plan_where_the_nets_agree() -> None:

@@ -12,6 +12,7 @@ from robot_mbrl.policies.packed_ensemble import Kernel, PackedEnsemble, best_ker
 
 needs_native = pytest.mark.skipif(bool(native_reason()), reason=native_reason())
 NATIVE = pytest.param("native", 0.02, marks=needs_native)
+NATIVE_CARRIED = pytest.param("native", 0.15, marks=needs_native)
 NATIVE_KERNEL = pytest.param("native", marks=needs_native)
 
 
@@ -64,6 +65,61 @@ def test_bfloat16_sees_inputs_more_finely_than_its_own_eight_bits() -> None:
     ensemble.biases[0][0, 0] = torch.tensor([-64.0, 0.0])
     mean, _ = PackedEnsemble(ensemble, "bfloat16")(torch.tensor([[[1.0], [1.001]]]))
     assert mean.flatten().tolist() == pytest.approx([0.0, 0.064], rel=0.01)
+
+
+def driven(ensemble: ProbabilisticEnsemble, particles: int, candidates: int, steps: int = 3) -> dict[str, Tensor]:
+    """What `carry` takes: everything random and different, inputs as large as the ensemble's data."""
+    random = torch.Generator().manual_seed(2)
+    known = torch.randn(steps, candidates, ensemble.inputs, generator=random)
+    matrix = 0.1 * torch.randn(ensemble.outputs, ensemble.inputs, generator=random) / ensemble.output_deviation[:, None]
+    return {
+        "start": torch.randn(ensemble.outputs, generator=random),
+        "known": ensemble.input_mean + ensemble.input_deviation * known,
+        "matrix": matrix * ensemble.input_deviation,
+        "noise": torch.randn(steps, 2, particles, candidates, ensemble.outputs, generator=random),
+    }
+
+
+@pytest.mark.parametrize(("kernel", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.15), NATIVE_CARRIED])
+@pytest.mark.parametrize(("particles", "candidates"), [(1, 1), (2, 3), (1, 65), (7, 15)])
+@torch.no_grad()
+def test_particles_are_carried_by_their_own_elite(
+    kernel: Kernel, tolerance: float, particles: int, candidates: int
+) -> None:
+    """`x = z B + u`, `z' = z + mean + deviation ε`, worked out step by step with the ensemble itself.
+
+    In bfloat16 each step is off by some thousandths of a mean and, ε times, of a deviation; they add up.
+    """
+    ensemble = scaled_ensemble()
+    given = driven(ensemble, particles, candidates)
+    learned = [given["start"].expand(2, particles, candidates, 4)]
+    for u, draw in zip(given["known"], given["noise"], strict=True):
+        x = (learned[-1] @ given["matrix"] + u).reshape(2, -1, 6)
+        mean, log_variance = ensemble(torch.stack((x[1], torch.zeros_like(x[0]), x[0])))
+        change = mean[[2, 0]] + (0.5 * log_variance[[2, 0]]).exp() * draw.reshape(2, -1, 4)
+        learned.append(learned[-1] + change.view_as(draw))
+    found = PackedEnsemble(ensemble, kernel).carry(**given)
+    assert found.shape == (4, 2, particles, candidates, 4)
+    assert ((found - torch.stack(learned)) / ensemble.output_deviation).abs().max().item() < tolerance
+
+
+@pytest.mark.parametrize("kernel", ["float32", "bfloat16", NATIVE_KERNEL])
+@torch.no_grad()
+def test_noise_that_is_shared_needs_no_copies(kernel: Kernel) -> None:
+    packed = PackedEnsemble(scaled_ensemble(), kernel)
+    given = driven(scaled_ensemble(), 3, 5)
+    shared = given["noise"][:, :1, :, :1].expand_as(given["noise"])
+    assert torch.equal(packed.carry(**{**given, "noise": shared}), packed.carry(**{**given, "noise": shared.clone()}))
+
+
+@pytest.mark.parametrize("kernel", ["float32", "bfloat16", NATIVE_KERNEL])
+@torch.no_grad()
+def test_a_candidate_that_is_not_finite_spoils_no_other(kernel: Kernel) -> None:
+    given = driven(scaled_ensemble(), 2, 5)
+    given["known"][1, 3, 0] = torch.nan
+    finite = PackedEnsemble(scaled_ensemble(), kernel).carry(**given).isfinite().all(dim=-1)
+    assert bool(finite[:2].all())
+    assert finite[2:].any(dim=0).flatten(0, 1).tolist() == [[True, True, True, False, True]] * 4
 
 
 @needs_native

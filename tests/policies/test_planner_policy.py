@@ -7,10 +7,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from robot_mbrl.contracts.clock import ManualClock, to_ns
-from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.errors import ConfigError, DeadlineTooShort
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.policies.joint_space import OBSERVED, JointSpace
-from robot_mbrl.policies.planner_policy import PlannerPolicy, PlannerPolicySettings
+from robot_mbrl.policies.planner_policy import REHEARSALS, PlannerPolicy, PlannerPolicySettings
 from robot_mbrl.policies.task_model import Float32Array, Plan
 
 PERIOD = 0.05
@@ -19,10 +19,16 @@ GOAL = (0.2, 0.0, 0.1)
 
 
 class PaperTask:
-    """One joint. A period takes half of its way to the target, and leaves it at the speed of that way in a period."""
+    """One joint. A period takes half of its way to the target, and leaves it at the speed of that way in a period.
+
+    To predict that takes `takes` [s].
+    """
 
     period = PERIOD
     step = np.array([STEP])
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock, self.takes = clock, 0.0
 
     def state(self, position: FloatArray, velocity: FloatArray, targets: FloatArray, goal: FloatArray) -> Float32Array:
         return np.concatenate([position, velocity, targets, goal]).astype(np.float32)
@@ -35,16 +41,17 @@ class PaperTask:
         return after
 
     def predict(self, state: Float32Array, action: Float32Array) -> Float32Array:
+        self.clock.advance(self.takes)
         target = state[2] + STEP * action[0]
         way = 0.5 * (target - state[0])
         return np.array([state[0] + way, way / PERIOD, target, *state[3:]], np.float32)
 
 
 class PaperPlanner:
-    """Answers with full actions upwards, and takes `takes` [s] for it."""
+    """Answers with full actions upwards, and takes `takes` [s] for it; with less than `least` [s] it does not begin."""
 
-    def __init__(self, clock: ManualClock) -> None:
-        self.clock, self.takes, self.resets, self.action = clock, 0.0, 0, 1.0
+    def __init__(self, clock: ManualClock, least: float) -> None:
+        self.clock, self.least, self.takes, self.resets, self.action = clock, least, 0.0, 0, 1.0
         self.asked: list[tuple[Float32Array, int | None, int]] = []
 
     def reset(self) -> None:
@@ -61,6 +68,8 @@ class PaperPlanner:
         elapsed: int = 1,
     ) -> Plan:
         assert pending is None
+        if deadline_ns is not None and deadline_ns - self.clock.now_ns() < to_ns(self.least):
+            raise DeadlineTooShort("no time for an iteration")
         self.asked.append((state, deadline_ns, elapsed))
         self.clock.advance(self.takes)
         actions = np.full((3, 1), self.action, np.float32)
@@ -68,11 +77,13 @@ class PaperPlanner:
 
 
 class Stage:
-    """A policy with all its parts, at 10 s."""
+    """A policy with all its parts, at 10 s; what it has rehearsed is kept apart."""
 
-    def __init__(self, observed: tuple[str, ...] = OBSERVED, period: float = PERIOD, **settings: Any) -> None:
+    def __init__(
+        self, observed: tuple[str, ...] = OBSERVED, period: float = PERIOD, least: float = 0.0, **settings: Any
+    ) -> None:
         self.clock = ManualClock(to_ns(10.0))
-        self.planner = PaperPlanner(self.clock)
+        self.task, self.planner = PaperTask(self.clock), PaperPlanner(self.clock, least)
         space = JointSpace(
             arm="paper",
             names=("a",),
@@ -84,7 +95,8 @@ class Stage:
             observed=observed,
         )
         given: dict[str, Any] = {"goals": (GOAL,), "speed": 1.0} | settings
-        self.policy = PlannerPolicy(self.planner, PaperTask(), PlannerPolicySettings(**given), space)
+        self.policy = PlannerPolicy(self.planner, self.task, PlannerPolicySettings(**given), space)
+        self.rehearsed, self.planner.asked = self.planner.asked, []
 
     def act(self, position: float, commanded: float, time: float = 0.0, **others: FloatArray) -> Any:
         return self.policy.act(
@@ -176,7 +188,38 @@ def test_missed_steps_are_told_to_the_planner() -> None:
     stage.policy.reset()
     stage.act(0.0, 0.0)
     assert stage.planner.asked[-1][2] == 1
-    assert stage.planner.resets == 2
+    assert stage.planner.resets == 2  # one before the first episode
+
+
+def test_without_time_for_an_iteration_the_last_plan_stays_and_the_next_is_made() -> None:
+    """Of 30 ms something else takes 25, and 10 are needed: no plan; the one after is told of two steps."""
+    stage = Stage(least=0.010)
+    last, plan = stage.act(0.0, 0.0), stage.policy.plan
+    stage.clock.advance(PERIOD)
+    stage.task.takes = 0.025
+    with pytest.raises(DeadlineTooShort):
+        stage.act(0.0, 0.1)
+    assert stage.policy.plan is plan
+    stage.clock.advance(PERIOD - 0.025)
+    stage.task.takes = 0.0
+    following = stage.act(0.1, 0.2)
+    assert [elapsed for _, _, elapsed in stage.planner.asked] == [1, 2]
+    assert following.position == pytest.approx(last.position + STEP)
+    assert following.expires_ns == last.expires_ns + to_ns(2 * PERIOD)
+
+
+def test_plans_are_rehearsed_without_a_deadline_and_then_with_one() -> None:
+    stage = Stage(budget=0.5)
+    deadlines = [deadline for _, deadline, _ in stage.rehearsed]
+    assert deadlines == [None] * REHEARSALS + [to_ns(10.0 + 0.5 * PERIOD)]
+    assert stage.rehearsed[0][0].tolist() == pytest.approx([0.0, 0.0, 0.0, *GOAL])
+    assert stage.policy.outlook() is None
+
+
+def test_a_budget_too_short_for_an_iteration_is_refused_before_there_is_an_arm() -> None:
+    assert isinstance(Stage(least=0.030, budget=0.6).policy, PlannerPolicy)
+    with pytest.raises(ConfigError, match=r"^no time for an iteration$"):
+        Stage(least=0.031, budget=0.6)
 
 
 def test_goals_come_one_after_the_other_and_again() -> None:

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.packed_ensemble import Kernel
 from robot_mbrl.policies.rollouts import Outcome, Rollouts, RolloutSettings
-from robot_mbrl.policies.task_model import TaskModel
+from robot_mbrl.policies.task_model import LinearInputTask, TaskModel
 from tests.policies.linear_problems import (
     DOUBLE_INTEGRATOR,
     ForbiddenPush,
@@ -122,6 +123,38 @@ def test_blocks_and_threads_change_nothing(rows: int, threads: int) -> None:
         assert torch.allclose(one, other, atol=1e-5)
 
 
+class LinearTask(QuadraticTask):
+    """The same task with its inputs (s, u) = s (1, 0) + (0, u) made known."""
+
+    def __init__(self) -> None:
+        super().__init__(states=2, actions=1, wall=0.4)
+        self.input_matrix = torch.eye(2, 3)
+
+    def learned(self, state: torch.Tensor) -> torch.Tensor:
+        return state
+
+    def known_inputs(self, start: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        del start
+        return torch.cat((torch.zeros(*actions.shape[:2], 2), actions), dim=-1)
+
+    def states_along(self, start: torch.Tensor, known: torch.Tensor, learned: torch.Tensor) -> torch.Tensor:
+        del start, known
+        return learned
+
+
+@pytest.mark.parametrize(("kernel", "tolerance"), [("float32", 1e-5), ("auto", 0.02)])
+def test_a_task_of_linear_inputs_costs_the_same_in_one_go_as_step_by_step(kernel: Kernel, tolerance: float) -> None:
+    by_step, in_one_go = QuadraticTask(states=2, actions=1, wall=0.4), LinearTask()
+    assert isinstance(in_one_go, LinearInputTask)
+    assert not isinstance(by_step, LinearInputTask)
+    ensemble = linear_members([DOUBLE_INTEGRATOR, 1.5 * DOUBLE_INTEGRATOR], deviation=0.1)
+    actions = torch.randn(23, 4, 1, generator=torch.Generator().manual_seed(1))
+    risk = {"epistemic_weight": 1.0, "violation_weight": 1.0, "particles_per_net": 2, "kernel": kernel}
+    outcomes = [roll_out(task, ensemble, actions, 0.3, rows=16, **risk) for task in (by_step, in_one_go)]
+    for one, other in zip(*outcomes, strict=True):
+        assert torch.allclose(one, other, atol=tolerance)
+
+
 def test_equal_candidates_meet_equal_noise() -> None:
     outcome = roll_out(line(), drifting_members(0.0, deviation=1.0), torch.zeros(9, 3, 1), rows=4)
     assert outcome.values.tolist() == pytest.approx([outcome.values[0].item()] * 9, rel=1e-6)
@@ -139,7 +172,7 @@ def test_refresh_takes_over_the_present_weights() -> None:
     rollouts = Rollouts(line(), ensemble, RolloutSettings(kernel="float32"), torch.Generator())
     with torch.no_grad():
         ensemble.biases[0][0, 0, 0] = 2.0
-    start, actions, noise = torch.zeros(1), torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1)
+    start, actions, noise = torch.zeros(1), torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1, 1)
     assert rollouts(start, actions, noise).values.item() == pytest.approx(-1.0)
     rollouts.refresh()
     assert rollouts(start, actions, noise).values.item() == pytest.approx(-4.0)

@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from robot_mbrl.contracts.clock import ManualClock
-from robot_mbrl.contracts.errors import NonFiniteCommand
+from robot_mbrl.contracts.errors import DeadlineTooShort, NonFiniteCommand
 from robot_mbrl.contracts.frame import (
     FRAME_DTYPE,
     MAX_PLAN_STEPS,
@@ -113,6 +113,30 @@ def test_a_cycle_that_was_not_read_gets_no_action_and_costs_no_time(name: str) -
     unread[name][0, 1] = np.nan
     frames = [frame(ControlState.RUNNING, 1.0), unread, frame(ControlState.RUNNING, 3.0)]
     assert times(Episode(policy, N), frames) == [0.0, None, 2.0]
+
+
+def test_a_policy_without_time_leaves_its_last_action_to_expire() -> None:
+    """No action goes out, so that the one before is neither replaced nor renewed; the episode's time goes on."""
+
+    class Hurried(Echo):
+        late = False
+
+        def act(self, observation: Mapping[str, FloatArray]) -> Action:
+            if self.late:
+                raise DeadlineTooShort("no time for an iteration")
+            return super().act(observation)
+
+    policy = Hurried()
+    episode = Episode(policy, N)
+    first = episode.step(frame(ControlState.RUNNING, 1.0))
+    policy.late = True
+    assert times(episode, [frame(ControlState.RUNNING, 1.5), frame(ControlState.RUNNING, 2.0)]) == [None, None]
+    policy.late = False
+    following = episode.step(frame(ControlState.RUNNING, 2.5))
+    assert first is not None
+    assert following is not None
+    assert int(following["sequence"][0]) == int(first["sequence"][0]) + 1
+    assert float(following["position"][0, 0]) == 1.5
 
 
 def test_a_goal_is_observed_where_there_is_one() -> None:
