@@ -69,7 +69,8 @@ def salvage(
 ) -> None:
     """Make a good file of a log that broke off or was damaged, and say what was lost. The original stays as it is."""
     found = salvage_log(path, output or salvaged_path(path))
-    typer.echo(f"{found.path}: {found.frames} frames and {found.notes} notes of {found.chunks} whole chunks saved")
+    saved = f"{found.frames} frames, {found.plans} plans and {found.notes} notes"
+    typer.echo(f"{found.path}: {saved} of {found.chunks} whole chunks saved")
     if found.was_complete:
         typer.echo("the original was closed properly and nothing in it was damaged")
     else:

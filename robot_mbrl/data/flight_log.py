@@ -1,7 +1,8 @@
-"""One flight log: an MCAP file of frames, and of notes in plain words, that is whole up to its last flush.
+"""One flight log: an MCAP file of frames, plans, and notes in plain words, that is whole up to its last flush.
 
-Frames travel on `/frame` as protobuf (see `frame_codec`), notes on `/log` as JSON of the schema `foxglove.Log`, which
-Foxglove's log panel shows. Chunks are small: a file that ends in the middle of one loses no more than it.
+Frames travel on `/frame` and plans on `/plan` as protobuf (see `record_codec`), notes on `/log` as JSON of the schema
+`foxglove.Log`, which Foxglove's log panel shows. Chunks are small: a file that ends in the middle of one loses no more
+than it.
 """
 
 import io
@@ -15,11 +16,12 @@ from typing import Any, Final
 import numpy as np
 
 from robot_mbrl.contracts.clock import NANOSECONDS
-from robot_mbrl.data.frame_codec import MESSAGE_NAME, SCHEMA, FrameArray, encode_frames
+from robot_mbrl.data.frame_codec import FRAMES, PLANS, FrameArray, PlanArray
 from robot_mbrl.data.log_header import METADATA_NAME, LogHeader
 from robot_mbrl.data.mcap_file import McapBuilder
 
 FRAME_TOPIC: Final = "/frame"
+PLAN_TOPIC: Final = "/plan"
 NOTE_TOPIC: Final = "/log"
 
 _LARGEST_TIME: Final = 2**62
@@ -79,7 +81,10 @@ class FlightLog:
         self._end = 0
         self._builder = McapBuilder(f"robot-mbrl {header.versions.get('robot-mbrl', '')}")
         self._builder.add_metadata(METADATA_NAME, header.to_metadata())
-        self._frames = self._builder.add_channel(FRAME_TOPIC, "protobuf", (MESSAGE_NAME, "protobuf", SCHEMA))
+        self._frames, self._plans = (
+            self._builder.add_channel(topic, "protobuf", (codec.name, "protobuf", codec.schema))
+            for topic, codec in ((FRAME_TOPIC, FRAMES), (PLAN_TOPIC, PLANS))
+        )
         note_schema = json.dumps(NOTE_SCHEMA).encode()
         self._notes = self._builder.add_channel(NOTE_TOPIC, "json", (NOTE_SCHEMA["title"], "jsonschema", note_schema))
         self._file = open_file(path)
@@ -98,8 +103,13 @@ class FlightLog:
     def write(self, frames: FrameArray) -> None:
         """Take `frames` (k,), in the order of their ticks."""
         times = np.clip(frames["wake_ns"], 0, _LARGEST_TIME) + self._offset_ns
-        self._builder.add_messages(self._frames, times, frames["tick"], encode_frames(frames))
+        self._builder.add_messages(self._frames, times, frames["tick"], FRAMES.encode(frames))
         self.unflushed += len(frames)
+
+    def write_plans(self, plans: PlanArray) -> None:
+        """Take `plans` (k,), in the order they were made; each has the time of the state that it was made from."""
+        times = np.clip(plans["stamp_ns"], 0, _LARGEST_TIME) + self._offset_ns
+        self._builder.add_messages(self._plans, times, plans["sequence"], PLANS.encode(plans))
 
     def note(self, stamp_ns: int, level: NoteLevel, text: str) -> None:
         """Take a note that belongs to the time `stamp_ns` [ns of CLOCK_MONOTONIC]."""

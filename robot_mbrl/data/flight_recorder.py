@@ -1,5 +1,7 @@
 """Keeps a flight: all frames in rotated logs of bounded size, an incident file for each stop, notes of what happened.
 
+Plans of a planning policy go into the rotated logs alone, and nobody counts those that a full disk does not take.
+
 Nothing that the disk does is an error here, because control goes on without a log: what cannot be written is counted,
 told, and noted in the next file that can be.
 """
@@ -16,7 +18,7 @@ from robot_mbrl.contracts.clock import Clock, to_ns
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState
 from robot_mbrl.data.flight_log import FlightLog, NoteLevel, OpenFile, create_file
-from robot_mbrl.data.frame_codec import WIRE_DTYPE, FrameArray, join_frames
+from robot_mbrl.data.frame_codec import FRAMES, FrameArray, PlanArray, join_frames
 from robot_mbrl.data.incident import History, Incident
 from robot_mbrl.data.log_folder import LogFolder
 from robot_mbrl.data.log_header import LogHeader
@@ -117,6 +119,11 @@ class FlightRecorder:
             incident.write(frames)
         self._tell(joined, len(joined) - len(frames))
         self._history.append(frames)
+
+    def write_plans(self, plans: PlanArray) -> None:
+        """Take `plans` (k,) in the order they were made."""
+        if len(plans) and self._log is not None:
+            self._log.write_plans(plans)
 
     def tend(self) -> None:
         """Do what is due: flush, sync after a stop, end incidents, go to the next file, try a failed disk again."""
@@ -227,7 +234,7 @@ class FlightRecorder:
         header = self._header.model_copy(update={"kind": "incident", "part": self._stops})
         self._stops += 1
         expected = round(
-            len(before) * WIRE_DTYPE.itemsize * (1 + self._settings.after / max(1.0, self._settings.before))
+            len(before) * FRAMES.wire_dtype.itemsize * (1 + self._settings.after / max(1.0, self._settings.before))
         )
         try:
             self._folder.make_room("incident", expected, [incident.log.path for incident in self._incidents])

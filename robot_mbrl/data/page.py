@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from robot_mbrl.contracts.clock import NANOSECONDS, to_ns
 from robot_mbrl.data.html_page import heading, image, page, save, table
+from robot_mbrl.data.plan_figures import PlanFigures
 from robot_mbrl.data.plot import draw
 from robot_mbrl.data.reader import FlightRecord
 from robot_mbrl.data.summary import Stop, Summary, summarize
@@ -38,8 +39,15 @@ def summary_rows(record: FlightRecord, summary: Summary) -> list[tuple[str, str]
         ("ticks began", f"{late} after their deadline"),
         ("states", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in summary.state_seconds.items())),
         ("verdicts", ", ".join(f"{name} {count}" for name, count in summary.verdicts.items())),
+        *([] if summary.plans is None else [("plans", _plans(summary.plans))]),
         ("versions", ", ".join(f"{name} {number}" for name, number in header.versions.items())),
     ]
+
+
+def _plans(plans: PlanFigures) -> str:
+    doubt = f"disagreement {plans.disagreement:.2g} (median), {plans.worst_disagreement:.2g} (largest)"
+    told = f"{plans.count} at {plans.rate:.1f} Hz of up to {plans.steps} steps, {doubt}"
+    return told if plans.error is None else f"{told}, angles after the first step off by {plans.error:.2g} rad (median)"
 
 
 def render(record: FlightRecord) -> str:

@@ -1,19 +1,22 @@
 """Reads a flight log, whole or cut off, into frames."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from mcap.records import Channel, Message, Metadata, Schema
 
 from robot_mbrl.contracts.clock import NANOSECONDS
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.contracts.frame import FRAME_DTYPE
-from robot_mbrl.data.flight_log import FRAME_TOPIC, NOTE_TOPIC, NoteLevel
-from robot_mbrl.data.frame_codec import SCHEMA, FrameArray, decode_frames
+from robot_mbrl.contracts.frame import FRAME_DTYPE, PLAN_DTYPE
+from robot_mbrl.data.flight_log import FRAME_TOPIC, NOTE_TOPIC, PLAN_TOPIC, NoteLevel
+from robot_mbrl.data.frame_codec import FRAMES, PLANS, FrameArray, PlanArray
 from robot_mbrl.data.log_header import METADATA_NAME, LogHeader
 from robot_mbrl.data.log_scan import LogScan
+
+_SCHEMAS: Final = (FRAMES.schema, PLANS.schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,11 @@ class Note:
     text: str
 
 
+def no_plans() -> PlanArray:
+    """An array of no plans, shape (0,)."""
+    return np.empty(0, PLAN_DTYPE)
+
+
 @dataclass(frozen=True, slots=True)
 class FlightRecord:
     """What one log holds.
@@ -42,6 +50,7 @@ class FlightRecord:
         notes: in the order they were written.
         complete: whether the file was closed properly.
         unreadable: bytes that could not be read.
+        plans: (p,) of `PLAN_DTYPE`, as they were made; none where the policy does not plan.
     """
 
     path: Path
@@ -50,6 +59,7 @@ class FlightRecord:
     notes: tuple[Note, ...]
     complete: bool
     unreadable: int
+    plans: PlanArray = field(default_factory=no_plans)
 
 
 def load_bytes(path: Path) -> bytes:
@@ -69,12 +79,12 @@ def read_log(path: Path) -> FlightRecord:
 
     Raises:
         ConfigError: it cannot be read, is no flight log, broke off before its header was whole, or was written by a
-            version with another frame.
+            version with other frames or plans.
     """
     scan = LogScan(load_bytes(path), str(path))
     header: LogHeader | None = None
     topics: dict[int, str] = {}
-    messages: dict[str, list[bytes]] = {FRAME_TOPIC: [], NOTE_TOPIC: []}
+    messages: dict[str, list[bytes]] = {FRAME_TOPIC: [], PLAN_TOPIC: [], NOTE_TOPIC: []}
     for record in scan:
         if isinstance(record, Message):
             messages.setdefault(topics.get(record.channel_id, ""), []).append(record.data)
@@ -82,13 +92,13 @@ def read_log(path: Path) -> FlightRecord:
             topics[record.id] = record.topic
         elif isinstance(record, Metadata) and record.name == METADATA_NAME:
             header = LogHeader.from_metadata(record.metadata)
-        elif isinstance(record, Schema) and record.encoding == "protobuf" and record.data != SCHEMA:
-            raise ConfigError(f"{path}: its frames have other fields: read it with the version that wrote it")
+        elif isinstance(record, Schema) and record.encoding == "protobuf" and record.data not in _SCHEMAS:
+            raise ConfigError(f"{path}: {record.name} has other fields here: read it with the version that wrote it")
     if header is None:
         raise ConfigError(f"{path}: no header of a flight log in it: give a log that `robot-mbrl deploy` wrote")
-    frames = decode_frames(messages[FRAME_TOPIC])
+    frames, plans = FRAMES.decode(messages[FRAME_TOPIC]), PLANS.decode(messages[PLAN_TOPIC])
     notes = tuple(_note(data, header.clock_offset_ns) for data in messages[NOTE_TOPIC])
-    return FlightRecord(path, header, frames, notes, scan.complete, scan.unreadable)
+    return FlightRecord(path, header, frames, notes, scan.complete, scan.unreadable, plans)
 
 
 def read_frames(path: Path) -> FrameArray:

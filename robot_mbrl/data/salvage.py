@@ -1,5 +1,6 @@
 """Makes a good file of a log that broke off or was damaged. The original is only read."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ from mcap.records import Channel, McapRecord, Message, Metadata, Schema
 from mcap.writer import CompressionType, Writer
 
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.data.flight_log import FRAME_TOPIC
-from robot_mbrl.data.frame_codec import decode_frames
+from robot_mbrl.data.flight_log import FRAME_TOPIC, NOTE_TOPIC, PLAN_TOPIC
+from robot_mbrl.data.frame_codec import FRAMES
 from robot_mbrl.data.log_scan import LogScan
 from robot_mbrl.data.mcap_file import CHUNK_SIZE
 from robot_mbrl.data.reader import load_bytes
@@ -28,6 +29,7 @@ class Salvage:
         path: of the good file.
         was_complete: the original had been closed properly and nothing was wrong with it.
         frames: that were saved.
+        plans: that were saved.
         notes: that were saved.
         chunks: of the original that could be trusted.
         unreadable: bytes of the original that could not be read.
@@ -37,6 +39,7 @@ class Salvage:
     path: Path
     was_complete: bool
     frames: int
+    plans: int
     notes: int
     chunks: int
     unreadable: int
@@ -75,12 +78,14 @@ def salvage(path: Path, target: Path) -> Salvage:
     except OSError as error:
         target.unlink(missing_ok=True)
         raise ConfigError(f"{target}: {error.strerror}: give a path that can be written") from error
+    saved = Counter(topics[message.channel_id] for message in messages)
     frames = [message.data for message in messages if topics[message.channel_id] == FRAME_TOPIC]
     return Salvage(
         path=target,
         was_complete=scan.complete,
-        frames=len(frames),
-        notes=len(messages) - len(frames),
+        frames=saved[FRAME_TOPIC],
+        plans=saved[PLAN_TOPIC],
+        notes=saved[NOTE_TOPIC],
         chunks=scan.chunks,
         unreadable=scan.unreadable,
         holes=_holes(frames),
@@ -120,5 +125,5 @@ def _once(records: list[McapRecord]) -> Iterator[McapRecord]:
 def _holes(messages: list[bytes]) -> int:
     if not messages:
         return 0
-    ends = decode_frames([messages[0], messages[-1]])
+    ends = FRAMES.decode([messages[0], messages[-1]])
     return lost_between(ends[0], ends[1], len(messages))

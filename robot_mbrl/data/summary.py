@@ -8,6 +8,7 @@ from robot_mbrl.contracts.clock import NANOSECONDS
 from robot_mbrl.contracts.types import FloatArray, VerdictLevel
 from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.data.log_header import LogHeader
+from robot_mbrl.data.plan_figures import PlanFigures, plan_figures
 from robot_mbrl.data.reader import FlightRecord
 from robot_mbrl.data.stop_figures import compare_stops, observed_stop, planned_stop
 from robot_mbrl.data.story import cause, lost_between, spans, state_name, stops
@@ -50,6 +51,7 @@ class Summary:
         state_seconds: time in each state [s].
         verdicts: frames by verdict.
         stops: in order.
+        plans: of a planning policy; None where there are none.
     """
 
     frames: int
@@ -61,6 +63,7 @@ class Summary:
     state_seconds: dict[str, float]
     verdicts: dict[str, int]
     stops: tuple[Stop, ...]
+    plans: PlanFigures | None = None
 
 
 _VERDICTS = {int(level): level.name.lower() for level in VerdictLevel}
@@ -98,6 +101,7 @@ def summarize(record: FlightRecord) -> Summary:
             _VERDICTS.get(int(level), f"verdict {level}"): int(n) for level, n in zip(levels, counts, strict=True)
         },
         stops=tuple(_stop(frames, index, header) for index in stops(frames)),
+        plans=plan_figures(record.plans, frames),
     )
 
 

@@ -68,7 +68,7 @@ CHANNELS: Final[dict[ChannelName, Channel]] = {
     # 4096 frames are 4 s at 1 kHz: as long as a recorder may be held up, by a slow disk for one, and lose nothing.
     "frame": Channel(FRAME_DTYPE, buffer=4096, history=64),
     "action": Channel(ACTION_DTYPE, buffer=16, history=1),
-    "plan": Channel(PLAN_DTYPE, buffer=16, history=1),
+    "plan": Channel(PLAN_DTYPE, buffer=64, history=1),  # 3 s of plans at 20 Hz, for the recorder too
     "request": Channel(REQUEST_DTYPE, buffer=64, history=8),
 }
 

@@ -1,4 +1,4 @@
-"""The recorder process: takes every frame off the channel and keeps it, as long as anything flies.
+"""The recorder process: takes every frame and every plan off the channels and keeps it, as long as anything flies.
 
 `python -m robot_mbrl.runtime.recorder JSON`, with `DeploySettings`; the supervisor starts it first and ends it last.
 It never answers anybody: when it is slow, the channel drops frames for it and it notes how many, and when it is dead
@@ -34,11 +34,11 @@ ORPHAN_PATIENCE: Final = 3.0
 """How long frames must have stayed away before a recorder whose supervisor has died ends [s]."""
 
 
-class FrameSource(Protocol):
-    """Where frames come from; a subscriber of the channel `frame` is one."""
+class Source(Protocol):
+    """Where frames or plans come from; a subscriber of the channel is one."""
 
     def drain(self) -> Sequence[Record]:
-        """All frames that wait, the oldest first."""
+        """All records that wait, the oldest first."""
         ...
 
 
@@ -89,17 +89,19 @@ def flight_header(settings: DeploySettings) -> LogHeader:
     )
 
 
-def record(source: FrameSource, recorder: FlightRecorder, clock: Clock, due: Callable[[bool], bool]) -> None:
-    """Keep what comes from `source` until it is `due` to end; what waits then is kept too."""
+def record(frames: Source, plans: Source, recorder: FlightRecorder, clock: Clock, due: Callable[[bool], bool]) -> None:
+    """Keep the `frames` and `plans` that come until it is `due` to end; what waits then is kept too."""
     ending = False
     while not ending:
         wake_ns = clock.now_ns()
-        frames = source.drain()
-        ending = due(len(frames) > 0)
+        batch = frames.drain()
+        ending = due(len(batch) > 0)
         if ending:
-            frames = [*frames, *source.drain()]
-        if frames:
-            recorder.write(join_frames(frames))
+            batch = [*batch, *frames.drain()]
+        if batch:
+            recorder.write(join_frames(batch))
+        for plan in plans.drain():
+            recorder.write_plans(plan)
         recorder.tend()
         if not ending:
             clock.sleep_until_ns(wake_ns + to_ns(DRAIN_PERIOD))
@@ -116,10 +118,10 @@ def serve(settings: DeploySettings, clock: Clock) -> None:
     ending = Ending(clock)
     ending.catch_signals()
     with Session(settings.session) as session:
-        source = session.subscriber("frame")
+        frames, plans = session.subscriber("frame"), session.subscriber("plan")
         recorder = FlightRecorder(settings.log, settings.recorder, flight_header(settings), clock, _say)
         _say(f"{READY}: flight {recorder.flight} in {settings.log}")
-        record(source, recorder, clock, ending.due)
+        record(frames, plans, recorder, clock, ending.due)
         lost = (
             ""
             if recorder.lost + recorder.unwritten == 0

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState, StopCause, empty
+from robot_mbrl.contracts.frame import FRAME_DTYPE, PLAN_DTYPE, ControlState, StopCause, empty
 from robot_mbrl.contracts.geometry import ArmGeometry
 from robot_mbrl.contracts.types import VerdictLevel
-from robot_mbrl.data.frame_codec import FrameArray
+from robot_mbrl.data.frame_codec import FrameArray, PlanArray
 from robot_mbrl.data.log_header import LogHeader, installed_versions
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.runtime.monitor_setup import build_monitor, monitor_settings
@@ -61,6 +61,22 @@ def flight(count: int, *, first_tick: int = 0, period_ns: int = MILLISECOND) -> 
     for name in ("action_position", "goal_position", "requested_position", "executed_position"):
         frames[name][:, :6] = swing + 0.01
     return frames
+
+
+def planned(frames: FrameArray, *, every: int = 50, steps: int = 4) -> PlanArray:
+    """A plan at each `every`th of `frames`, that takes effect 30 ms later and expects the arm to stay where it is."""
+    seen = frames[::every]
+    plans: PlanArray = np.repeat(empty(PLAN_DTYPE), len(seen))
+    plans["sequence"] = np.arange(len(seen))
+    plans["stamp_ns"] = seen["stamp_ns"]
+    plans["begins_ns"] = seen["stamp_ns"] + 30 * MILLISECOND
+    plans["expires_ns"] = seen["stamp_ns"] + 150 * MILLISECOND
+    plans["period_ns"] = 50 * MILLISECOND
+    plans["steps"], plans["joints"] = steps, 6
+    plans["disagreement"][:, :steps] = np.linspace(0.1, 0.4, steps)
+    for name in ("goal_position", "predicted_position"):
+        plans[name][:, :steps, :6] = seen["position"][:, None, :6]
+    return plans
 
 
 def stop(frames: FrameArray, index: int, *, joint: int = 2) -> None:

@@ -16,9 +16,9 @@ from mcap.reader import make_reader
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.frame import FRAME_DTYPE
-from robot_mbrl.data.flight_log import FRAME_TOPIC, NOTE_TOPIC, FlightLog, NoteLevel
+from robot_mbrl.data.flight_log import FRAME_TOPIC, NOTE_TOPIC, PLAN_TOPIC, FlightLog, NoteLevel
 from robot_mbrl.data.reader import read_frames, read_log
-from tests.data.flights import CHECK_NAMES, START_NS, flight, header
+from tests.data.flights import CHECK_NAMES, START_NS, flight, header, planned
 
 
 def write_log(path: Path, frames: Any, flush_every: int = 20) -> None:
@@ -63,6 +63,24 @@ def test_header_notes_and_completeness_come_back(tmp_path: Path) -> None:
     assert record.unreadable == 0
     [note] = record.notes
     assert (note.stamp_ns, note.level, note.text) == (START_NS + 7, NoteLevel.WARNING, "2 frames lost")
+
+
+def test_plans_come_back_and_others_tools_read_them(tmp_path: Path) -> None:
+    path, frames = tmp_path / "a.mcap", flight(200)
+    plans = planned(frames)
+    log = FlightLog(path, header())
+    log.write(frames)
+    log.write_plans(plans)
+    log.close()
+    record = read_log(path)
+    assert record.plans.tobytes() == plans.tobytes()
+    assert record.frames.tobytes() == frames.tobytes()
+    with path.open("rb") as stream:
+        reader = make_reader(stream, validate_crcs=True, decoder_factories=[ProtobufFactory()])
+        decoded = list(reader.iter_decoded_messages(topics=[PLAN_TOPIC]))
+    assert [item.decoded_message.sequence for item in decoded] == [0, 1, 2, 3]
+    assert list(decoded[1].decoded_message.disagreement[:4]) == plans["disagreement"][1, :4].tolist()
+    assert decoded[1].message.log_time == int(plans["stamp_ns"][1]) + header().clock_offset_ns
 
 
 def test_the_mcap_librarys_own_reader_decodes_frames_and_notes(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.data.log_folder import FLIGHT_PATTERN, INCIDENT_PATTERN
 from robot_mbrl.data.reader import FlightRecord, read_log
 from robot_mbrl.data.recorder_settings import RecorderSettings
-from tests.data.flights import MILLISECOND, START_NS, flight, header, of_ticks, stop
+from tests.data.flights import MILLISECOND, START_NS, flight, header, of_ticks, planned, stop
 
 BATCH = 20
 KIB = 1024
@@ -60,6 +60,17 @@ class Rig:
     def notes(self) -> list[str]:
         """All notes of all flight files."""
         return [note.text for log in self.logs() for note in log.notes]
+
+
+def test_plans_are_kept_through_rotations(tmp_path: Path) -> None:
+    rig, frames = Rig(tmp_path, file_bytes=64 * KIB, flights_bytes=100 * 64 * KIB), flight(2000)
+    for part in np.split(frames, 4):
+        rig.recorder.write_plans(planned(part))
+        rig.feed(part)
+    rig.recorder.close()
+    logs = rig.logs()
+    assert len(logs) >= 3
+    assert np.concatenate([log.plans["stamp_ns"] for log in logs]).tolist() == frames["stamp_ns"][::50].tolist()
 
 
 def test_every_frame_is_kept_through_rotations(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from robot_mbrl.data.flight_log import FlightLog, NoteLevel
 from robot_mbrl.data.log_scan import LogScan
 from robot_mbrl.data.reader import read_frames, read_log
 from robot_mbrl.data.salvage import salvage, salvaged_path
-from tests.data.flights import START_NS, flight, header, of_ticks
+from tests.data.flights import START_NS, flight, header, of_ticks, planned
 
 FRAMES = flight(40)
 
@@ -115,15 +115,17 @@ def test_a_good_log_is_copied_whole(sample: Sample, tmp_path: Path) -> None:
     assert read_frames(report.path).tobytes() == FRAMES.tobytes()
 
 
-def test_notes_are_saved_too(tmp_path: Path) -> None:
+def test_notes_and_plans_are_saved_too(tmp_path: Path) -> None:
     log = FlightLog(tmp_path / "a.mcap", header())
     log.write(FRAMES[:3])
+    log.write_plans(planned(FRAMES[:3], every=2))
     log.note(START_NS, NoteLevel.ERROR, "stopped")
     log.flush()
     log.abandon()
     report = salvage(tmp_path / "a.mcap", tmp_path / "b.mcap")
-    assert (report.frames, report.notes) == (3, 1)
+    assert (report.frames, report.plans, report.notes) == (3, 2, 1)
     assert read_log(report.path).notes[0].text == "stopped"
+    assert read_log(report.path).plans["sequence"].tolist() == [0, 1]
 
 
 def test_nothing_is_written_when_nothing_can_be_saved(sample: Sample, tmp_path: Path) -> None:

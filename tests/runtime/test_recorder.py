@@ -22,7 +22,7 @@ from robot_mbrl.data.replay import build_monitor
 from robot_mbrl.runtime.channels import Publisher, Session
 from robot_mbrl.runtime.recorder import ORPHAN_PATIENCE, READY, Ending, flight_header, record
 from robot_mbrl.runtime.settings import DeploySettings, TwinSettings
-from tests.data.flights import START_NS, flight, header
+from tests.data.flights import START_NS, flight, header, planned
 
 
 class Script:
@@ -46,9 +46,11 @@ def test_what_waits_when_the_end_is_asked_for_is_kept(tmp_path: Path) -> None:
     recorder = FlightRecorder(tmp_path, RecorderSettings(), header(), clock, print)
     batches = [as_records(frames[:20]), [], as_records(frames[20:40]), as_records(frames[40:])]
     asked = {True: iter([False, True]), False: iter([False])}
-    record(Script(batches), recorder, clock, lambda came: next(asked[came]))
+    plans = as_records(planned(frames, every=20))
+    record(Script(batches), Script([plans[:2], [], plans[2:]]), recorder, clock, lambda came: next(asked[came]))
     [log] = tmp_path.glob(FLIGHT_PATTERN)
     assert read_log(log).frames.tobytes() == frames.tobytes()
+    assert read_log(log).plans["sequence"].tolist() == [0, 1, 2]
     assert read_log(log).complete
 
 
@@ -116,11 +118,14 @@ def send(frames: Any, publisher: Publisher) -> None:
             time.sleep(0.1)
 
 
-def test_the_process_keeps_every_frame_of_its_session(session: Session, tmp_path: Path) -> None:
-    publisher = session.publisher("frame")
+def test_the_process_keeps_every_frame_and_plan_of_its_session(session: Session, tmp_path: Path) -> None:
+    publisher, planner = session.publisher("frame"), session.publisher("plan")
     child = Child(session, tmp_path)
     try:
         frames = flight(3000)
+        plans = planned(frames)
+        for plan in as_records(plans):
+            planner.send(plan)
         send(frames, publisher)
         assert child.end().endswith("recorder: 3000 frames kept")
     finally:
@@ -129,6 +134,7 @@ def test_the_process_keeps_every_frame_of_its_session(session: Session, tmp_path
     [log] = tmp_path.glob(FLIGHT_PATTERN)
     assert np.array_equal(read_log(log).frames["tick"], frames["tick"])
     assert read_log(log).frames.tobytes() == frames.tobytes()
+    assert read_log(log).plans.tobytes() == plans.tobytes()
 
 
 def test_a_deployment_says_how_large_its_files_are(session: Session, tmp_path: Path) -> None:
