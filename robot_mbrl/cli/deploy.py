@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 from pydantic import ValidationError
 
-from robot_mbrl.cli.options import CalibrationFile, Yes
+from robot_mbrl.cli.options import CalibrationFile, OptionalArm, OptionalPort, Yes
 from robot_mbrl.cli.pilot_seat import PilotSeat
 from robot_mbrl.cli.terminal import Terminal
 from robot_mbrl.contracts.clock import MonotonicClock
@@ -47,8 +47,8 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
         str | None, typer.Option(help="X,Y,Z where the task's tool or object shall come to, base frame [m].")
     ] = None,
     robot: Annotated[str | None, typer.Option(help="`twin`, or a robot.yaml; instead of --arm and --port.")] = None,
-    arm: Annotated[str | None, typer.Option(help="Name of an arm definition, or the path of a .yaml file.")] = None,
-    port: Annotated[str | None, typer.Option(help="Serial device, or the link of a virtual arm.")] = None,
+    arm: OptionalArm = None,
+    port: OptionalPort = None,
     calibration: CalibrationFile = None,
     rate: Annotated[float | None, typer.Option(help="Ticks of the control loop a second [Hz]: 200.")] = None,
     policy_rate: Annotated[

@@ -1,13 +1,12 @@
 """`robot-mbrl doctor`."""
 
 import json
-from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
-from robot_mbrl.cli.options import CalibrationFile, Json
+from robot_mbrl.cli.options import CalibrationFile, Json, OptionalArm, OptionalPort
 from robot_mbrl.cli.terminal import console
 from robot_mbrl.commissioning.arm_report import check_arm
 from robot_mbrl.commissioning.check import Check, Status
@@ -15,24 +14,26 @@ from robot_mbrl.commissioning.host_checks import check_host
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.drivers.arms import load_arm
+from robot_mbrl.runtime.real_time_checks import check_real_time
 
 COLOURS = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
 
 
 def doctor(
-    port: Annotated[str | None, typer.Option(help="Also check the arm on this port.")] = None,
-    arm: Annotated[str | None, typer.Option(help="Which arm that is.")] = None,
+    port: OptionalPort = None,
+    arm: OptionalArm = None,
     calibration: CalibrationFile = None,
     as_json: Json = False,
 ) -> None:
     """Check this computer and, with --port and --arm, the arm on that port. Each finding comes with its remedy.
 
-    Only reads: nothing is written to the servos, nothing moves, torque stays as it is. Ends with code 1 when a check
+    Of real time it asks for everything that a control process asks for, and gives it back at once. Of the arm it
+    only reads: nothing is written to the servos, nothing moves, torque stays as it is. Ends with code 1 when a check
     fails; warnings do not count.
     """
     if (port is None) != (arm is None):
         raise ConfigError("doctor checks an arm only with both --port and --arm: give both, or neither")
-    checks = list(check_host())
+    checks = [*check_host(), *check_real_time()]
     if port is not None and arm is not None:
         checks += check_arm(load_arm(arm), port, calibration, MonotonicClock())
     if as_json:

@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from robot_mbrl.cli.eval_bundle import evaluate_bundle
 from robot_mbrl.cli.extras import needs_training
-from robot_mbrl.cli.options import Json
+from robot_mbrl.cli.options import Arm, Json
 
 ABOUT: Final = "Evaluate what was trained. Touches no hardware."
 
@@ -90,9 +90,7 @@ def bundle(
     ] = "twin",
     episodes: Annotated[int, typer.Option(min=1, help="Episodes to try.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Of starts and goals, the same ones in both places.")] = 1_000_000,
-    arm: Annotated[
-        str, typer.Option(help="Name of an arm definition, or the path of a .yaml file.")
-    ] = "so101_follower",
+    arm: Arm = "so101_follower",
     as_json: Json = False,
 ) -> None:
     """Let an exported policy reach for goals, on the twin or on the emulated arm under control loop and monitor.

@@ -4,6 +4,8 @@ Only the module of the command that was asked for is imported, so that `--help` 
 """
 
 import importlib
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final, NamedTuple
@@ -15,6 +17,12 @@ from robot_mbrl.contracts.errors import ConfigError, RobotMbrlError
 
 INTERRUPTED: Final = 130
 """What a shell reports for a program that Ctrl-C ended (128 + SIGINT)."""
+
+PROGRAM: Final = "robot-mbrl"
+COMPLETION: Final = "_ROBOT_MBRL_COMPLETE"
+"""Environment variable by which a shell asks for completions instead of a run; typer derives it from the name."""
+FIRST_COMMANDS: Final = ("doctor", "setup-motors", "scan", "calibrate", "move", "deploy")
+"""What an arm of one's own needs, in this order."""
 
 SYNOPSIS: Final = """Serial-bus robot arms: servo drivers, an emulated servo bus with physics, a MuJoCo twin.
 
@@ -63,7 +71,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "demo": Entry(
         "demo",
         "demo",
-        "Calibrate and move an emulated SO-101; touches no hardware.",
+        "See it all on an emulated SO-101, in minutes. Touches no hardware.",
         "robot-mbrl demo",
     ),
     "doctor": Entry(
@@ -165,18 +173,36 @@ def start(
 ) -> None:
     """Print the version, or what to do first when no command is given."""
     if version:
-        typer.echo(f"robot-mbrl {__version__}")
-    elif context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit()
+    if context.invoked_subcommand is None:
+        typer.echo(first_steps())
+
+
+def first_steps() -> str:
+    """What to do first: what somebody reads who has typed nothing but the program's name."""
+    own_arm = "\n".join(f"  {COMMANDS[name].example}" for name in FIRST_COMMANDS)
+    return f"""{PROGRAM} {__version__}: from unpowered servos to a learned policy that is stopped
+whenever it is unsure.
+
+Without hardware:
+  {COMMANDS["demo"].example}
+
+Your own arm, in this order; each command says what it is about to do, and asks
+before the arm moves or falls:
+{own_arm}
+
+All commands and exit codes: {PROGRAM} --help
+One command: {PROGRAM} COMMAND --help
+Tab completion: {PROGRAM} --install-completion, then open a new terminal"""
 
 
 def build(wanted: str | None) -> typer.Typer:
     """The command tree, with the module of the command `wanted` loaded; the others are listed by name only."""
     app = typer.Typer(
-        name="robot-mbrl",
+        name=PROGRAM,
         help=SYNOPSIS,
         rich_markup_mode=None,
-        add_completion=False,
         pretty_exceptions_enable=False,
         invoke_without_command=True,
         callback=start,
@@ -199,13 +225,13 @@ def _listed() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line `arguments` (without the program's name) and return the exit code."""
-    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    wanted = _wanted(arguments)
     try:
-        code = build(wanted)(args=list(arguments), prog_name="robot-mbrl", standalone_mode=False)
+        code = build(wanted)(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except RobotMbrlError as error:
         return _fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        command = f"robot-mbrl {wanted}" if wanted in COMMANDS else "robot-mbrl"
+        command = f"{PROGRAM} {wanted}" if wanted in COMMANDS else PROGRAM
         return _fail(f"{error.format_message()} (`{command} --help` tells more)", error.exit_code)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -215,6 +241,15 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _wanted(arguments: Sequence[str]) -> str | None:
+    """The command that is to be run, or whose options a shell wants to complete."""
+    if COMPLETION in os.environ:
+        # Bash tells the line so far by the one variable, the other shells by the other.
+        line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+        arguments = line.split()[1:]
+    return next((argument for argument in arguments if not argument.startswith("-")), None)
+
+
 def _fail(message: str, code: int) -> int:
     typer.echo(f"error: {' '.join(message.split())}", err=True)
     return code
@@ -222,4 +257,8 @@ def _fail(message: str, code: int) -> int:
 
 def main() -> None:
     """Entry point of the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that knows no degree sign shows a question mark; that is no reason to end.
+            stream.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))

@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
+
+UDEV_FILE: Final = "/etc/udev/rules.d/99-robot-mbrl.rules"
+"""Where remedies put rules for devices (udev)."""
+LIMITS_FILE: Final = "/etc/security/limits.d/99-robot-mbrl.conf"
+"""Where remedies grant a group priorities and locked memory (pam_limits)."""
 
 
 class Status(Enum):

@@ -1,4 +1,4 @@
-"""Is this computer ready: libraries, physics, serial ports and their permissions, real-time prerequisites.
+"""Is this computer ready: libraries, physics, pictures, serial ports and their permissions.
 
 Reads only. What it reads from the system lies under a root that is passed in, so that it can be checked on a made-up
 one.
@@ -7,9 +7,6 @@ one.
 import ctypes.util
 import os
 import platform
-import resource
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +16,7 @@ import mujoco
 import numpy as np
 from serial.tools import list_ports
 
-from robot_mbrl.commissioning.check import Check, Status, passed
+from robot_mbrl.commissioning.check import UDEV_FILE, Check, Status, passed
 
 REQUIRED: Final = ("numpy", "mujoco", "gymnasium", "pydantic", "pyserial", "typer")
 OPTIONAL: Final = {"dm-control": "pip install 'robot-mbrl[dm-control]'", "torch": "pip install 'robot-mbrl[train]'"}
@@ -28,13 +25,6 @@ LATENCY_LIMIT: Final = 1
 """Highest good `latency_timer` of an FTDI adapter [ms]; its default of 16 caps a loop at 60 Hz."""
 PERMISSION: Final = "sudo usermod -aG dialout $USER, then log in again"
 UDEV_RULE: Final = 'ACTION=="add", SUBSYSTEM=="usb-serial", DRIVER=="ftdi_sio", ATTR{latency_timer}="1"'
-PRIORITY: Final = 10
-"""Real-time priority that is tried."""
-LOCKED_MEMORY: Final = 64 * 2**20
-"""What a control process may want to lock in memory [bytes]."""
-LIMITS_FILE: Final = "/etc/security/limits.d/99-robot-mbrl.conf"
-
-_TRY_FIFO: Final = f"import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param({PRIORITY}))"
 _FALLING_BALL: Final = "<mujoco><worldbody><body pos='0 0 1'><freejoint/><geom size='0.1'/></body></worldbody></mujoco>"
 
 
@@ -46,7 +36,6 @@ def check_host(root: Path = Path("/")) -> Iterator[Check]:
     yield check_rendering()
     ports = sorted(port.device for port in list_ports.comports())
     yield from check_ports(ports, root)
-    yield from check_real_time()
 
 
 def check_libraries() -> Iterator[Check]:
@@ -102,23 +91,5 @@ def check_latency(port: str, root: Path) -> Iterator[Check]:
     if value <= LATENCY_LIMIT:
         yield passed(f"latency {port}", f"{value} ms")
     else:
-        remedy = f"put {UDEV_RULE} into /etc/udev/rules.d/99-robot-mbrl.rules and plug it in again"
+        remedy = f"put {UDEV_RULE} into {UDEV_FILE} and plug it in again"
         yield Check(f"latency {port}", Status.WARN, f"{value} ms, adds up to that to every answer", remedy)
-
-
-def check_real_time() -> Iterator[Check]:
-    """Whether a control process could have a real-time priority and lock its memory."""
-    attempt = subprocess.run([sys.executable, "-c", _TRY_FIFO], capture_output=True, check=False)
-    if attempt.returncode == 0:
-        yield passed("real-time priority", f"SCHED_FIFO {PRIORITY} granted")
-    else:
-        limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
-        remedy = f"put `@dialout - rtprio 90` into {LIMITS_FILE}, then log in again"
-        yield Check("real-time priority", Status.WARN, f"SCHED_FIFO refused, rtprio limit {limit}", remedy)
-    locked = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-    size = "unlimited" if locked == resource.RLIM_INFINITY else f"{locked // 2**20} MiB"
-    if locked == resource.RLIM_INFINITY or locked >= LOCKED_MEMORY:
-        yield passed("locked memory", size)
-    else:
-        remedy = f"put `@dialout - memlock unlimited` into {LIMITS_FILE}, then log in again"
-        yield Check("locked memory", Status.WARN, f"limit {size}, {LOCKED_MEMORY // 2**20} MiB wanted", remedy)

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, Self
 
 from pydantic import Field
 
+from robot_mbrl.commissioning.check import LIMITS_FILE, UDEV_FILE
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import Settings
 
@@ -26,6 +27,7 @@ _PR_SET_TIMERSLACK: Final = 29
 _PR_GET_TIMERSLACK: Final = 30
 _CAP_IPC_LOCK: Final = 1 << 14
 _DMA_LATENCY: Final = Path("/dev/cpu_dma_latency")
+_DMA_RULE: Final = 'KERNEL=="cpu_dma_latency", GROUP="dialout", MODE="0660"'
 _ISOLATED: Final = Path("/sys/devices/system/cpu/isolated")
 
 BEST_LATENESS: Final = 100e-6
@@ -71,11 +73,18 @@ class Step(NamedTuple):
     lateness: float
 
 
+class Refusal(NamedTuple):
+    """A step that the machine did not grant, and its reason."""
+
+    step: Step
+    reason: str
+
+
 class RealTime:
     """The calling thread's claim on the machine, as a context manager that gives everything back.
 
     Attributes:
-        warnings: one line for each step that was refused.
+        refused: the steps that were refused.
         lateness: wake-up lateness [s] that is promised at the 99.9th percentile.
     """
 
@@ -84,8 +93,13 @@ class RealTime:
         self._settings = settings
         self._steps = STEPS if steps is None else steps
         self._undo: list[Undo] = []
-        self.warnings: list[str] = []
+        self.refused: list[Refusal] = []
         self.lateness = BEST_LATENESS
+
+    @property
+    def warnings(self) -> list[str]:
+        """One line for each step that was refused."""
+        return [f"real time: no {step.name} ({reason}): {step.remedy}" for step, reason in self.refused]
 
     def __enter__(self) -> Self:
         """Ask for everything; what is refused becomes a warning."""
@@ -93,8 +107,7 @@ class RealTime:
             try:
                 self._undo.append(step.take(self._settings))
             except OSError as error:
-                reason = error.strerror or str(error)
-                self.warnings.append(f"real time: no {step.name} ({reason}): {step.remedy}")
+                self.refused.append(Refusal(step, error.strerror or str(error)))
                 self.lateness = max(self.lateness, step.lateness)
         return self
 
@@ -113,7 +126,7 @@ class RealTime:
         promise = (
             f"999 of 1000 ticks begin within {self.lateness * 1e3:g} ms of their time, as far as the kernel allows"
         )
-        refused = len(self.warnings)
+        refused = len(self.refused)
         return f"{promise} ({refused} of {len(self._steps)} real-time measures refused)" if refused else promise
 
 
@@ -123,7 +136,15 @@ def _use_fifo(settings: RealTimeSettings) -> Undo:
     policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
     # Children must not inherit it: they would compete with their parent for its core.
     os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(settings.priority))
-    return lambda: os.sched_setscheduler(0, policy, parameter)
+
+    def undo() -> None:
+        try:
+            os.sched_setscheduler(0, policy, parameter)
+        except PermissionError:
+            # The flag may be taken away by a privileged thread only (sched(7)); without SCHED_FIFO it does no harm.
+            os.sched_setscheduler(0, policy | os.SCHED_RESET_ON_FORK, parameter)
+
+    return undo
 
 
 def _lock_memory(settings: RealTimeSettings) -> Undo:
@@ -235,18 +256,18 @@ def _call(function: str, *arguments: int) -> int:
     return result
 
 
+def _limit(item: str) -> str:
+    """How a user who is not root gets a higher limit, as one of the group that serial ports belong to."""
+    return f"put `@dialout - {item}` into {LIMITS_FILE} and log in again, or run as root"
+
+
 STEPS: Final = (
     # First: the kernel has its own idea of the timers of a thread under SCHED_FIFO.
     Step("sharp timers", _sharpen_timers, "use Linux", 200e-6),
-    Step("SCHED_FIFO", _use_fifo, "run as root, or allow it by a line '@realtime - rtprio 99' in limits.conf", 4e-3),
-    Step(
-        "locked memory",
-        _lock_memory,
-        "run as root, or allow it by '@realtime - memlock unlimited' in limits.conf",
-        2e-3,
-    ),
+    Step("SCHED_FIFO", _use_fifo, _limit("rtprio 99"), 4e-3),
+    Step("locked memory", _lock_memory, _limit("memlock unlimited"), 2e-3),
     Step("core of its own", _pin, "give the machine a second core, or name an existing one as real_time.cpu", 1e-3),
-    Step("wakeful processor", _stay_awake, "allow this user to write /dev/cpu_dma_latency", 200e-6),
+    Step("wakeful processor", _stay_awake, f"put {_DMA_RULE} into {UDEV_FILE} and start the computer again", 200e-6),
     Step("prompt serial ports", _hasten_serial_ports, "run as root, or set real_time.serial_priority to 0", 200e-6),
     # Last: it freezes what the other steps made, too.
     Step("pause of garbage collection", _collect_no_garbage, "use CPython", 2e-3),

@@ -2,6 +2,8 @@
 
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +79,27 @@ def test_fifo_is_the_threads_own_and_not_its_childrens() -> None:
             os._exit(os.sched_getscheduler(0))
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == os.SCHED_OTHER
+
+
+RIGHTS_GONE = """
+import os
+from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings, only
+before = os.sched_getscheduler(0)
+with RealTime(RealTimeSettings(), only("SCHED_FIFO")) as claim:
+    print(claim.warnings, os.sched_getscheduler(0) == os.SCHED_FIFO | os.SCHED_RESET_ON_FORK)
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+print(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == before)
+"""
+"""A user without rights may take SCHED_FIFO under `RLIMIT_RTPRIO`; this one has it before it gives up its rights."""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_the_priority_is_given_back_without_rights() -> None:
+    done = subprocess.run([sys.executable, "-c", RIGHTS_GONE], capture_output=True, text=True, check=False)
+    if "SCHED_FIFO" in done.stdout:
+        pytest.skip(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[] True\nTrue\n"
 
 
 def refuse(_: RealTimeSettings) -> Callable[[], object]:
