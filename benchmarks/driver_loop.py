@@ -17,7 +17,7 @@ from robot_mbrl.drivers.arm_checks import install_calibration
 from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.drivers.bus import ServoBus, Transport, bus_protocol
 from robot_mbrl.drivers.calibration import nominal_calibration
-from robot_mbrl.drivers.dialects import arm_servos, dialect
+from robot_mbrl.drivers.dialects import arm_servos, dialect_of
 from robot_mbrl.drivers.line import BITS_PER_BYTE
 from robot_mbrl.drivers.serial_arm import SerialArm
 from robot_mbrl.drivers.units import servo_units
@@ -113,7 +113,7 @@ class DriverLoop:
 
     def wire_bytes(self) -> int:
         """Bytes of reading all states and writing all goals."""
-        words, servos = dialect(self.arm.protocol), arm_servos(self.arm)
+        words, servos = dialect_of(self.arm.protocol), arm_servos(self.arm)
         protocol, ids = bus_protocol(self.arm.protocol), [servo.id for servo in servos]
         block = words.state_block(servos[0].table, servo_units(servos[0].table.servo).load_register)
         goal = servos[0].register("goal_position")

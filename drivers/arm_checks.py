@@ -22,7 +22,7 @@ from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import ArmDefinition, JointDefinition
 from robot_mbrl.drivers.bus import ServoBus
 from robot_mbrl.drivers.calibration import ArmCalibration
-from robot_mbrl.drivers.dialects import Dialect, Servo, arm_servos, dialect
+from robot_mbrl.drivers.dialects import Dialect, Servo, arm_servos, dialect_of
 
 MODE = "operating_mode"
 PLAUSIBLE_SLACK = 0.2
@@ -140,7 +140,7 @@ def install_calibration(bus: ServoBus, arm: ArmDefinition, calibration: ArmCalib
         ModelMismatch: a register did not take its value.
     """
     for servo in arm_servos(arm):
-        write_registers(bus, dialect(arm.protocol), servo, calibration.joints[servo.joint].registers)
+        write_registers(bus, dialect_of(arm.protocol), servo, calibration.joints[servo.joint].registers)
 
 
 def write_registers(bus: ServoBus, dialect: Dialect, servo: Servo, values: dict[str, int]) -> None:

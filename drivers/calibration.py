@@ -12,6 +12,7 @@ from typing import Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.config import Settings, dump_settings, load_settings, one_line
 from robot_mbrl.contracts.errors import CalibrationError, CalibrationMissing, ConfigError
 from robot_mbrl.drivers.arms import RAD_PER_TICK, ArmDefinition, JointDefinition, JointMap
@@ -133,17 +134,6 @@ def load_calibration(path: Path, arm: ArmDefinition) -> ArmCalibration:
 def save_calibration(path: Path, calibration: ArmCalibration) -> None:
     """Write our YAML file, whole or not at all."""
     write_atomically(path, dump_settings(calibration))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by a file that holds `text`, so that a crash leaves the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 class LeRobotJoint(Settings):

@@ -87,7 +87,7 @@ DYNAMIXEL = Dialect(
 """X series. Firmware 38 brought the bus watchdog (e-Manual, address 98)."""
 
 
-def dialect(protocol: str) -> Dialect:
+def dialect_of(protocol: str) -> Dialect:
     """The dialect of a protocol.
 
     Raises:

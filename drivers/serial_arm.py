@@ -19,7 +19,7 @@ from robot_mbrl.drivers.arm_checks import (
 from robot_mbrl.drivers.arms import BRAKING_TIMESTEP, ArmDefinition, CommandedPath, check_command, load_arm
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.calibration import ArmCalibration, default_path, load_calibration
-from robot_mbrl.drivers.dialects import Servo, arm_servos, dialect
+from robot_mbrl.drivers.dialects import Servo, arm_servos, dialect_of
 from robot_mbrl.drivers.health_rota import HealthRota
 from robot_mbrl.drivers.servo_faults import servo_fault
 from robot_mbrl.drivers.torque import engage, held_goals, read_torque, release, seed_goal, set_watchdog
@@ -57,7 +57,7 @@ class SerialArm:
         self._calibration = calibration
         self._clock = clock
         self._watchdog = watchdog
-        self._dialect = dialect(arm.protocol)
+        self._dialect = dialect_of(arm.protocol)
         self._servos = arm_servos(arm)
         self._ids = [servo.id for servo in self._servos]
         self._units = [servo_units(joint.servo) for joint in arm.joints]

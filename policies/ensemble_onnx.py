@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robot_mbrl.contracts.atomic_file import replacing
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
@@ -35,13 +36,9 @@ def export_ensemble(path: Path, ensemble: ProbabilisticEnsemble, description: En
             f"ensemble of {ensemble.inputs} inputs and {ensemble.outputs} outputs for {states} states of the "
             f"description: give one with {states} outputs, and {states} states and 1 or more actions as inputs"
         )
-    draft = path.with_name(f".{path.name}.draft")
-    write_ensemble(draft, elite_weights(ensemble, np.array(description.scale)), description)
-    try:
+    with replacing(path) as draft:
+        write_ensemble(draft, elite_weights(ensemble, np.array(description.scale)), description)
         check_parity(draft, ensemble, torch.Generator().manual_seed(_PARITY_SEED))
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def elite_weights(ensemble: ProbabilisticEnsemble, scale: FloatArray) -> EnsembleWeights:

@@ -3,7 +3,6 @@
 The file's metadata holds the settings and the names of inputs and outputs as JSON under `robot_mbrl.training`.
 """
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.config import Settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
@@ -37,13 +37,7 @@ def save_training(path: Path, trainer: EnsembleTrainer) -> None:
     """
     ensemble = trainer.ensemble
     header = _Header(settings=trainer.settings, input_names=ensemble.input_names, output_names=ensemble.output_names)
-    content = save(trainer.state_dict(), {TRAINING_KEY: header.model_dump_json()})
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    write_atomically(path, save(trainer.state_dict(), {TRAINING_KEY: header.model_dump_json()}))
 
 
 def load_training(

@@ -1,6 +1,5 @@
 """Flies episodes in lockstep on one drawn arm, over its emulated wire, and keeps their frames."""
 
-import os
 import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 
 from robot_mbrl.benchmarks.doubt.motions import MotionDraw
 from robot_mbrl.benchmarks.doubt.shifts import SHIFTS
+from robot_mbrl.contracts.atomic_file import replacing
 from robot_mbrl.contracts.frame import Record
 from robot_mbrl.contracts.types import Verdict, VerdictLevel
 from robot_mbrl.data.frame_codec import FrameArray
@@ -154,16 +154,14 @@ def fly_all(
 
 def _fly_and_keep(job: Job, folder: Path) -> None:
     flight = fly(*job)
-    path = _file(folder, *job)
-    draft = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez_compressed(
-        draft,
-        frames=flight.frames,
-        onset_ns=flight.onset_ns,
-        checked_ns=flight.checked_ns,
-        check=flight.check,
-    )
-    draft.replace(path)
+    with replacing(_file(folder, *job)) as draft, draft.open("wb") as file:
+        np.savez_compressed(
+            file,
+            frames=flight.frames,
+            onset_ns=flight.onset_ns,
+            checked_ns=flight.checked_ns,
+            check=flight.check,
+        )
 
 
 def _load(folder: Path, kind: str, seed: int) -> Flight:

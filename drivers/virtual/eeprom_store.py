@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.config import one_line
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.drivers.calibration import write_atomically
 from robot_mbrl.drivers.virtual.servo import EmulatedServo
 
 _CONTENT = TypeAdapter(dict[str, str])

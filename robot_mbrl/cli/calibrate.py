@@ -11,12 +11,13 @@ from rich.table import Table
 
 from robot_mbrl.cli.calibrate_monitor import Request
 from robot_mbrl.cli.calibrate_monitor import calibrate as calibrate_monitor
-from robot_mbrl.cli.options import Arm, CalibrationFile
+from robot_mbrl.cli.options import Arm, CalibrationFile, OptionalPort
 from robot_mbrl.cli.terminal import Terminal, console
 from robot_mbrl.commissioning.emulated_hand import ControlledArm, EmulatedHand
 from robot_mbrl.commissioning.joint_calibration import JointCalibrator
 from robot_mbrl.commissioning.operator import Operator
 from robot_mbrl.commissioning.servo_search import UNHURRIED
+from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import one_line
 from robot_mbrl.contracts.errors import ConfigError
@@ -28,7 +29,6 @@ from robot_mbrl.drivers.calibration import (
     from_lerobot,
     load_calibration,
     to_lerobot,
-    write_atomically,
 )
 from robot_mbrl.drivers.virtual.control import control_path
 from robot_mbrl.drivers.virtual.control_client import ControlClient
@@ -62,7 +62,7 @@ def calibrate() -> None:
 @app.command("joints", epilog=EXAMPLES)
 def joints(
     arm: Arm,
-    port: Annotated[str | None, typer.Option(help="Serial device, or the link of a virtual arm.")] = None,
+    port: OptionalPort = None,
     calibration: CalibrationFile = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run ended.")] = False,
     import_lerobot: Annotated[

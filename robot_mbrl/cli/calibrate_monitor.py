@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from robot_mbrl.cli.extras import needs_training
+from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.config import dump_settings
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.monitor_settings import MonitorThresholds
-from robot_mbrl.drivers.calibration import write_atomically
 from robot_mbrl.learning.doubt_figures import ShiftedGroup, standardized_errors
 from robot_mbrl.learning.flight_episodes import FlightEpisode, read_episodes
 from robot_mbrl.learning.monitor_calibration import (

@@ -12,7 +12,7 @@ from robot_mbrl.contracts.config import RobotSettings
 from robot_mbrl.contracts.errors import NotReady
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.bus import open_bus
-from robot_mbrl.drivers.dialects import arm_servos, dialect
+from robot_mbrl.drivers.dialects import arm_servos, dialect_of
 from robot_mbrl.drivers.serial_arm import open_arm
 from robot_mbrl.drivers.torque import release
 
@@ -43,7 +43,7 @@ def torque(
 def _off(arm: ArmDefinition, port: str) -> None:
     bus = open_bus(port, arm.protocol, arm.baud, MonotonicClock(), UNHURRIED)
     try:
-        release(bus, dialect(arm.protocol), arm_servos(arm))
+        release(bus, dialect_of(arm.protocol), arm_servos(arm))
     finally:
         bus.close()
 

@@ -13,7 +13,7 @@ from robot_mbrl.drivers.arm_checks import check_calibration, check_identity
 from robot_mbrl.drivers.arms import ArmDefinition, JointDefinition
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.calibration import default_path, load_calibration
-from robot_mbrl.drivers.dialects import arm_servos, dialect
+from robot_mbrl.drivers.dialects import arm_servos, dialect_of
 
 TEMPERATURE_MARGIN = 10.0
 """Closer than this to the arm's limit [°C], a servo is reported as warm."""
@@ -114,7 +114,7 @@ def _remedies(
 
 
 def _identity(bus: ServoBus, arm: ArmDefinition) -> Check:
-    words = dialect(arm.protocol)
+    words = dialect_of(arm.protocol)
     try:
         check_identity(bus, words, arm_servos(arm))
     except BusError as error:

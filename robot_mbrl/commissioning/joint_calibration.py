@@ -18,6 +18,7 @@ from typing import Final
 from pydantic import Field
 
 from robot_mbrl.commissioning.operator import Operator, Reading
+from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.config import Settings, dump_settings, load_settings
 from robot_mbrl.contracts.errors import CalibrationError, CalibrationStale, ConfigError, NotReady
 from robot_mbrl.drivers.arm_checks import check_identity, configure, find_servos, write_registers
@@ -29,9 +30,8 @@ from robot_mbrl.drivers.calibration import (
     JointCalibration,
     middle_zero_tick,
     save_calibration,
-    write_atomically,
 )
-from robot_mbrl.drivers.dialects import Servo, arm_servos, dialect
+from robot_mbrl.drivers.dialects import Servo, arm_servos, dialect_of
 from robot_mbrl.drivers.torque import read_torque, release
 
 HALF_TURN: Final = 2047
@@ -155,7 +155,7 @@ class JointCalibrator:
         self._bus = bus
         self._operator = operator
         self._path = path
-        self._dialect = dialect(arm.protocol)
+        self._dialect = dialect_of(arm.protocol)
         self._servos = {servo.joint: servo for servo in arm_servos(arm)}
 
     def prepare(self) -> None:

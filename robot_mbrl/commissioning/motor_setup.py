@@ -27,7 +27,7 @@ from robot_mbrl.contracts.errors import (
 from robot_mbrl.drivers.arms import ArmDefinition, JointDefinition
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.control_tables import control_table
-from robot_mbrl.drivers.dialects import dialect
+from robot_mbrl.drivers.dialects import dialect_of
 from robot_mbrl.drivers.registers import Register
 
 
@@ -59,7 +59,7 @@ class MotorSetup:
         self._clock = clock
         self._progress = progress
         self._ids = ids
-        self._lock = dialect(arm.protocol).lock
+        self._lock = dialect_of(arm.protocol).lock
 
     def run(self, joints: Sequence[JointDefinition]) -> None:
         """Set up the servos of `joints` in turn.

@@ -10,7 +10,7 @@ from robot_mbrl.contracts.errors import BusError, BusTimeout, ConfigError, Packe
 from robot_mbrl.contracts.types import HardwareError
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.control_tables import CONTROL_TABLES
-from robot_mbrl.drivers.dialects import dialect
+from robot_mbrl.drivers.dialects import dialect_of
 from robot_mbrl.drivers.dynamixel import x_series
 from robot_mbrl.drivers.dynamixel.codec import hardware_errors as dynamixel_errors
 from robot_mbrl.drivers.feetech import sts3215
@@ -71,7 +71,7 @@ def baud_rates(protocol: str) -> tuple[int, ...]:
     Raises:
         ConfigError: unknown protocol.
     """
-    likely = (DEFAULT_BAUD, FACTORY_BAUD[dialect(protocol).protocol])
+    likely = (DEFAULT_BAUD, FACTORY_BAUD[dialect_of(protocol).protocol])
     return tuple(dict.fromkeys((*likely, *sorted(_BAUD_CODES[protocol].values(), reverse=True))))
 
 
@@ -81,7 +81,7 @@ def baud_code(protocol: str, baud: int) -> int:
     Raises:
         ConfigError: these servos have no such rate.
     """
-    for code, rate in _BAUD_CODES[dialect(protocol).protocol].items():
+    for code, rate in _BAUD_CODES[dialect_of(protocol).protocol].items():
         if rate == baud:
             return code
     known = ", ".join(str(rate) for rate in sorted(_BAUD_CODES[protocol].values()))
@@ -171,7 +171,7 @@ def _unknown_model(protocol: str, number: int) -> str:
 
 
 def _read_all(bus: ServoBus, baud: int, servo_id: int, table: ControlTable) -> FoundServo:
-    words = dialect(table.protocol)
+    words = dialect_of(table.protocol)
     units = servo_units(table.servo)
 
     def read(name: str) -> int:
@@ -199,7 +199,7 @@ def read_hardware_error(bus: ServoBus, servo_id: int, table: ControlTable) -> Ha
     Raises:
         BusError: the servo did not answer.
     """
-    name = dialect(table.protocol).hardware_error
+    name = dialect_of(table.protocol).hardware_error
     if name:
         return dynamixel_errors(bus.read_register(servo_id, table[name]))
     bus.ping(servo_id)
@@ -212,7 +212,7 @@ def read_firmware(bus: ServoBus, servo_id: int, table: ControlTable) -> str:
     Raises:
         BusError: the servo did not answer.
     """
-    parts = (dialect(table.protocol).firmware, "firmware_minor_version")
+    parts = (dialect_of(table.protocol).firmware, "firmware_minor_version")
     return ".".join(str(bus.read_register(servo_id, table[name])) for name in parts if name in table)
 
 

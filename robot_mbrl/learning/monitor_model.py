@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from robot_mbrl.contracts.atomic_file import replacing
 from robot_mbrl.contracts.config import Settings
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
@@ -132,13 +133,9 @@ def on_inputs(weights: EnsembleWeights, joints: int) -> EnsembleWeights:
 def _export(path: Path, ensemble: ProbabilisticEnsemble, description: EnsembleDescription, cut: Windows) -> None:
     """Write the file, and leave it there only if it answers as the ensemble does."""
     scale = np.array(description.scale)
-    draft = path.with_name(f".{path.name}.draft")
-    try:
+    with replacing(path) as draft:
         write_ensemble(draft, on_inputs(elite_weights(ensemble, scale), len(description.joint_names)), description)
         _check_parity(draft, ensemble, cut, scale)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _check_parity(path: Path, ensemble: ProbabilisticEnsemble, cut: Windows, scale: FloatArray) -> None:

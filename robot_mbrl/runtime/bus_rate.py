@@ -11,7 +11,7 @@ from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.drivers.bus import bus_protocol
 from robot_mbrl.drivers.control_tables import control_table
-from robot_mbrl.drivers.dialects import dialect
+from robot_mbrl.drivers.dialects import dialect_of
 from robot_mbrl.drivers.line import BITS_PER_BYTE
 from robot_mbrl.drivers.units import servo_units
 
@@ -21,7 +21,7 @@ TURNAROUND: Final = 95e-6
 
 def cycle_time(arm: ArmDefinition, baud: int | None = None) -> float:
     """Shortest time [s] that one cycle of the control loop takes on the bus of `arm`; `baud` None is the arm's own."""
-    protocol, words = bus_protocol(arm.protocol), dialect(arm.protocol)
+    protocol, words = bus_protocol(arm.protocol), dialect_of(arm.protocol)
     ids = [joint.id for joint in arm.joints]
     tables = [control_table(joint.servo) for joint in arm.joints]
     state = words.state_block(tables[0], servo_units(arm.joints[0].servo).load_register)

@@ -25,11 +25,11 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.clock import Clock, MonotonicClock, to_ns
 from robot_mbrl.contracts.config import RobotSettings, Settings
 from robot_mbrl.contracts.errors import RobotMbrlError
 from robot_mbrl.contracts.frame import ControlState, Record
-from robot_mbrl.drivers.calibration import write_atomically
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.heartbeat import Heartbeat
 from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings, Step, only

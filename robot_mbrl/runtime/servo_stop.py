@@ -18,7 +18,7 @@ from robot_mbrl.contracts.types import FloatArray, StopCategory
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.calibration import default_path, load_calibration
-from robot_mbrl.drivers.dialects import arm_servos, dialect
+from robot_mbrl.drivers.dialects import arm_servos, dialect_of
 from robot_mbrl.drivers.torque import release
 
 PATIENT: Final = BusSettings(retries=5, margin=0.02)
@@ -72,7 +72,7 @@ class ServoStop:
         calibration = load_calibration(robot.calibration or default_path(self._arm), self._arm)
         self._maps = [calibration.joints[name].joint_map for name in self._arm.joint_names]
         self._servos = arm_servos(self._arm)
-        self._dialect = dialect(self._arm.protocol)
+        self._dialect = dialect_of(self._arm.protocol)
         self._errors: list[str] = []
 
     def perform(self) -> StopReport:

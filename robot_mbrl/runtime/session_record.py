@@ -11,8 +11,8 @@ from typing import Final, Self
 
 from pydantic import ValidationError
 
+from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.config import Settings
-from robot_mbrl.drivers.calibration import write_atomically
 from robot_mbrl.runtime.settings import DeploySettings
 
 _FOLDER: Final = Path("/dev/shm")

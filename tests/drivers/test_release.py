@@ -3,7 +3,7 @@
 import pytest
 
 from robot_mbrl.contracts.errors import BusError
-from robot_mbrl.drivers.dialects import arm_servos, dialect
+from robot_mbrl.drivers.dialects import arm_servos, dialect_of
 from robot_mbrl.drivers.torque import release
 from tests.drivers.emulated import EmulatedArm, emulated_arm
 
@@ -23,7 +23,7 @@ def held(name: str) -> EmulatedArm:
 @ARMS
 def test_a_whole_arm_lets_go(name: str) -> None:
     emulated = held(name)
-    release(emulated.bus, dialect(emulated.arm.protocol), arm_servos(emulated.arm))
+    release(emulated.bus, dialect_of(emulated.arm.protocol), arm_servos(emulated.arm))
     assert emulated.torque() == [0] * 6
 
 
@@ -32,7 +32,7 @@ def test_a_missing_servo_keeps_no_other_one_from_letting_go_and_is_named(name: s
     emulated = held(name)
     emulated.virtual.servos[ELBOW].silent = True
     with pytest.raises(BusError, match=r"elbow_flex \(ID 3\) cannot be asked.*cut the arm's power"):
-        release(emulated.bus, dialect(emulated.arm.protocol), arm_servos(emulated.arm))
+        release(emulated.bus, dialect_of(emulated.arm.protocol), arm_servos(emulated.arm))
     assert emulated.torque() == [0, 0, 1, 0, 0, 0]
 
 
@@ -46,5 +46,5 @@ def test_a_broadcast_that_noise_breaks_is_followed_by_another(monkeypatch: pytes
         broken.clear()
 
     monkeypatch.setattr(emulated.wire, "write", write)
-    release(emulated.bus, dialect(emulated.arm.protocol), arm_servos(emulated.arm))
+    release(emulated.bus, dialect_of(emulated.arm.protocol), arm_servos(emulated.arm))
     assert emulated.torque() == [0] * 6
