@@ -4,11 +4,12 @@ A single bad cycle is no reason to stop: the servos hold their last goals meanwh
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from robot_mbrl.contracts.errors import BusError, NotReady, PortError, RobotMbrlError, ServoFault
 from robot_mbrl.contracts.robot import Robot
 from robot_mbrl.contracts.types import FloatArray, HardwareError, JointCommand, StopCategory
+from robot_mbrl.drivers.bus.statistics import BusStatistics
 from robot_mbrl.runtime.frame_buffer import FrameBuffer
 from robot_mbrl.safety.state_machine import Event
 
@@ -21,6 +22,11 @@ class BusCounts(NamedTuple):
     transactions: int = 0
     corrupt: int = 0
     timeouts: int = 0
+
+    @classmethod
+    def of(cls, statistics: BusStatistics) -> Self:
+        """Those of a bus."""
+        return cls(statistics.transactions, statistics.corrupt, statistics.timeouts)
 
 
 class ArmLink:

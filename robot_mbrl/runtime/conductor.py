@@ -5,13 +5,18 @@ the tick's frame is out: a fault is told before it is dealt with.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Self
+
+import numpy as np
 
 from robot_mbrl.contracts.errors import CommandRefused
 from robot_mbrl.contracts.frame import ControlState, StopCause
+from robot_mbrl.contracts.robot import Robot
 from robot_mbrl.contracts.types import FloatArray, StopCategory, Verdict, VerdictLevel
-from robot_mbrl.runtime.arm_link import ArmLink
-from robot_mbrl.runtime.motion import Motion
+from robot_mbrl.drivers.arms import ArmDefinition
+from robot_mbrl.runtime.arm_link import ArmLink, BusCounts
+from robot_mbrl.runtime.motion import Motion, MotionLimits
+from robot_mbrl.runtime.settings import LoopSettings
 from robot_mbrl.safety.start_pose import start_pose_problem
 from robot_mbrl.safety.state_machine import STOP_CAUSES, TABLE, Drive, Event, StateMachine, TorqueChange
 
@@ -55,6 +60,22 @@ class Conductor:
         self._rested = False
         self._driver_stop = self.stopping = False
         self._torque: bool | None = None
+
+    @classmethod
+    def of(
+        cls,
+        robot: Robot,
+        arm: ArmDefinition,
+        loop: LoopSettings,
+        category: StopCategory,
+        report: Callable[[str], None],
+        counts: Callable[[], BusCounts] = BusCounts,
+    ) -> Self:
+        """Conduct the connected `robot` within the limits of `arm`, at the pace of `loop`; `counts` is of its bus."""
+        limits = MotionLimits.of(arm)
+        park = np.array([joint.park_position for joint in arm.joints])
+        motion = Motion(limits, park, period=1.0 / loop.rate, action_period=1.0 / loop.policy_rate)
+        return cls(ArmLink(robot, loop.bus_patience, counts), motion, limits.position, category, report)
 
     @property
     def state(self) -> ControlState:

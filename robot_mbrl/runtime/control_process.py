@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -25,7 +26,7 @@ from robot_mbrl.contracts.frame import ControlState
 from robot_mbrl.contracts.robot import Robot
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.serial_arm import open_arm
-from robot_mbrl.runtime.arm_link import ArmLink, BusCounts
+from robot_mbrl.runtime.arm_link import BusCounts
 from robot_mbrl.runtime.bus_rate import check_rate
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.conductor import Conductor
@@ -33,7 +34,6 @@ from robot_mbrl.runtime.control_loop import ControlLoop, Wires
 from robot_mbrl.runtime.departure import Departure
 from robot_mbrl.runtime.inbox import ActionBox, RequestBox
 from robot_mbrl.runtime.monitor_setup import build_monitor, build_watch
-from robot_mbrl.runtime.motion import Motion, MotionLimits
 from robot_mbrl.runtime.parent import end_with_parent
 from robot_mbrl.runtime.real_time import RealTime
 from robot_mbrl.runtime.settings import DeploySettings, TwinSettings
@@ -79,8 +79,7 @@ def open_robot(settings: DeploySettings, arm: ArmDefinition, clock: Clock) -> tu
         return Twin(arm, clock=clock), BusCounts
     check_rate(arm, settings.loop.rate, settings.robot.bus.baud)
     robot = open_arm(settings.robot, clock)
-    statistics = robot.bus.statistics
-    return robot, lambda: BusCounts(statistics.transactions, statistics.corrupt, statistics.timeouts)
+    return robot, partial(BusCounts.of, robot.bus.statistics)
 
 
 def build_loop(
@@ -98,16 +97,8 @@ def build_loop(
     Raises:
         ConfigError: limits that contradict each other, or an ensemble of another arm.
     """
-    link = ArmLink(robot, settings.loop.bus_patience, counts)
-    limits = MotionLimits.of(arm)
-    motion = Motion(
-        limits,
-        np.array([joint.park_position for joint in arm.joints]),
-        period=1.0 / settings.loop.rate,
-        action_period=1.0 / settings.loop.policy_rate,
-    )
     return ControlLoop(
-        Conductor(link, motion, limits.position, settings.stop, report),
+        Conductor.of(robot, arm, settings.loop, settings.stop, report, counts),
         build_monitor(arm, MujocoGeometry(arm), settings.safety),
         Wires(
             RequestBox(session.subscriber("request"), clock.now_ns()),

@@ -7,6 +7,7 @@ the bit, several times faster than real time, so that hundreds of episodes can b
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -26,11 +27,10 @@ from robot_mbrl.drivers.virtual.arm import VirtualArm
 from robot_mbrl.drivers.virtual.lockstep import LockstepWire
 from robot_mbrl.drivers.virtual.timing import LineTiming
 from robot_mbrl.policies.joint_space import JointSpace
-from robot_mbrl.runtime.arm_link import ArmLink, BusCounts
+from robot_mbrl.runtime.arm_link import BusCounts
 from robot_mbrl.runtime.conductor import Conductor
 from robot_mbrl.runtime.control_loop import ControlLoop, Doubts, Judge, Wires
 from robot_mbrl.runtime.inbox import ActionBox, RequestBox
-from robot_mbrl.runtime.motion import Motion, MotionLimits
 from robot_mbrl.runtime.policy_process import Episode, joint_space
 from robot_mbrl.runtime.settings import DeploySettings
 from robot_mbrl.sim.parameters import ArmTruth
@@ -111,21 +111,11 @@ class LockstepFlight:
         install_calibration(bus, arm, calibration)
         robot = SerialArm(arm, bus, calibration, self.wire)
         robot.connect()
-        counts = bus.statistics
         self._requests, self._actions, self._frames = Mailbox(), Mailbox(), Mailbox()
-        limits = MotionLimits.of(arm)
-        motion = Motion(
-            limits,
-            np.array([joint.park_position for joint in arm.joints]),
-            period=1.0 / settings.loop.rate,
-            action_period=1.0 / settings.loop.policy_rate,
-        )
-        link = ArmLink(
-            robot, settings.loop.bus_patience, lambda: BusCounts(counts.transactions, counts.corrupt, counts.timeouts)
-        )
         self.reports: list[str] = []
+        counts = partial(BusCounts.of, bus.statistics)
         self.loop = ControlLoop(
-            Conductor(link, motion, limits.position, StopCategory.HOLD, self.reports.append),
+            Conductor.of(robot, arm, settings.loop, StopCategory.HOLD, self.reports.append, counts),
             monitor,
             Wires(
                 RequestBox(self._requests, self.wire.now_ns()),

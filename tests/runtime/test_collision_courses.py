@@ -7,12 +7,10 @@ from robot_mbrl.contracts.clock import ManualClock, to_ns
 from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Record, Request, empty
 from robot_mbrl.contracts.types import FloatArray, StopCategory
 from robot_mbrl.drivers.arms import load_arm
-from robot_mbrl.runtime.arm_link import ArmLink, BusCounts
 from robot_mbrl.runtime.conductor import Conductor
 from robot_mbrl.runtime.control_loop import ControlLoop, Wires
 from robot_mbrl.runtime.inbox import ActionBox, RequestBox
 from robot_mbrl.runtime.monitor_setup import build_monitor
-from robot_mbrl.runtime.motion import Motion, MotionLimits
 from robot_mbrl.runtime.settings import LoopSettings
 from robot_mbrl.sim.geometry import MujocoGeometry
 from robot_mbrl.sim.twin import Twin
@@ -32,10 +30,7 @@ class Course:
         twin = Twin(ARM, clock=self.clock)
         twin.connect()
         self.requests, self.actions, self.frames = Mailbox(), Mailbox(), Frames()
-        limits, park = MotionLimits.of(ARM), np.array([joint.park_position for joint in ARM.joints])
-        motion = Motion(limits, park, period=1.0 / LOOP.rate, action_period=1.0 / LOOP.policy_rate)
-        link = ArmLink(twin, LOOP.bus_patience, BusCounts)
-        conductor = Conductor(link, motion, limits.position, StopCategory.HOLD, lambda _: None)
+        conductor = Conductor.of(twin, ARM, LOOP, StopCategory.HOLD, lambda _: None)
         wires = Wires(RequestBox(self.requests, self.clock.now_ns()), ActionBox(self.actions, 6), self.frames)
         self.loop = ControlLoop(conductor, build_monitor(ARM, MujocoGeometry(ARM)), wires, self.clock, LOOP)
         self.goal = twin.goal_position

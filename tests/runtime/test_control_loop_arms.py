@@ -10,12 +10,11 @@ from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState
 from robot_mbrl.contracts.robot import Robot
 from robot_mbrl.contracts.types import FloatArray, StopCategory, VerdictLevel
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
-from robot_mbrl.runtime.arm_link import ArmLink, BusCounts
+from robot_mbrl.runtime.arm_link import BusCounts
 from robot_mbrl.runtime.conductor import Conductor
 from robot_mbrl.runtime.control_loop import ControlLoop, Wires
 from robot_mbrl.runtime.inbox import ActionBox, RequestBox
 from robot_mbrl.runtime.monitor_setup import build_monitor
-from robot_mbrl.runtime.motion import Motion, MotionLimits
 from robot_mbrl.runtime.settings import LoopSettings
 from robot_mbrl.sim.twin import Twin
 from tests.drivers.emulated import EmulatedArm, emulated_arm
@@ -35,11 +34,7 @@ class Cell:
         self.reports: list[str] = []
         self.monitor = build_monitor(arm)
         robot.connect()
-        limits = MotionLimits.of(arm)
-        park = np.array([joint.park_position for joint in arm.joints])
-        motion = Motion(limits, park, period=1 / self.settings.rate, action_period=1 / self.settings.policy_rate)
-        link = ArmLink(robot, self.settings.bus_patience, counts)
-        conductor = Conductor(link, motion, limits.position, StopCategory.HOLD, self.reports.append)
+        conductor = Conductor.of(robot, arm, self.settings, StopCategory.HOLD, self.reports.append, counts)
         wires = Wires(RequestBox(self.requests, clock.now_ns()), ActionBox(self.actions, len(arm.joints)), self.frames)
         self.loop = ControlLoop(conductor, self.monitor, wires, clock, self.settings)
         self._home: FloatArray | None = None
