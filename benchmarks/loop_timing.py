@@ -63,6 +63,8 @@ STALL_PERIOD: Final = 250e-6
 """At which cyclictest looks for stalls of the machine [s]."""
 START_TICKS: Final = 5000
 """In which the loop must be running, at the latest."""
+_FIRST: Final = {ControlState.STOPPED: Request.RESET, ControlState.IDLE: Request.ARM}
+"""What has to be asked for before anything else, by where the loop stands."""
 QUANTILES: Final = (50.0, 99.0, 99.9, 100.0)
 
 Announce = Callable[[str], None]
@@ -120,20 +122,21 @@ def our_window(settings: DeploySettings, robot: Robot, arm: ArmDefinition, secon
         loop = build_loop(settings, robot, arm, session, clock)
         pilot = Pilot(session, robot.goal_position, settings.loop.policy_rate, clock)
         with real_time:
-            _until(loop, pilot, Request.ARM, ControlState.ARMED)
-            _until(loop, pilot, Request.RUN, ControlState.RUNNING)
+            reach(loop, pilot, Request.ARM, ControlState.ARMED)
+            reach(loop, pilot, Request.RUN, ControlState.RUNNING)
             window = _measure(loop, pilot, round(seconds * settings.loop.rate), clock)
             loop.leave()
             loop.run()
     return window, real_time.warnings
 
 
-def _until(loop: ControlLoop, pilot: Pilot, request: Request, state: ControlState) -> None:
+def reach(loop: ControlLoop, pilot: Pilot, request: Request, state: ControlState) -> None:
+    """Ask for `state`; where the machine stood still meanwhile and the loop was stopped, it begins anew."""
     for tick in range(START_TICKS):
         if loop.state is state:
             return
         if tick % 50 == 10:
-            pilot.ask(request)
+            pilot.ask(_FIRST.get(loop.state, request))
         pilot.steer()
         loop.tick()
     raise ProcessFailed(

@@ -1,13 +1,20 @@
 """How `bench loop` reads cyclictest, counts what the machine imposes, and draws."""
 
+import uuid
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from robot_mbrl.benchmarks import cyclictest, loop_histogram, loop_timing
-from robot_mbrl.benchmarks.loop_timing import Floor, Window
+from robot_mbrl.benchmarks.loop_timing import Floor, Pilot, Window, reach
+from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.frame import ControlState, Request
+from robot_mbrl.drivers.arms import load_arm
+from robot_mbrl.runtime.channels import Session
+from robot_mbrl.runtime.control_process import build_loop, open_robot
+from robot_mbrl.runtime.settings import DeploySettings, LoopSettings, TwinSettings
 
 PRINTED = """# /dev/cpu_dma_latency set to 0us
 # Histogram
@@ -107,3 +114,20 @@ def test_the_picture_is_a_png(tmp_path: Path) -> None:
         path, {"one": {"ours": np.arange(100.0)}, "two": {"ours": np.ones(3), "cyclictest": np.ones(5)}}
     )
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_loop_that_was_stopped_is_reset_before_it_is_measured() -> None:
+    settings = DeploySettings(session=uuid.uuid4().hex, robot=TwinSettings(), loop=LoopSettings(rate=100.0))
+    arm, clock = load_arm(settings.robot.arm), MonotonicClock()
+    robot, _ = open_robot(settings, arm, clock)
+    robot.connect()
+    with Session(settings.session) as session:
+        loop = build_loop(settings, robot, arm, session, clock)
+        pilot = Pilot(session, robot.goal_position, settings.loop.policy_rate, clock)
+        reach(loop, pilot, Request.ARM, ControlState.ARMED)
+        reach(loop, pilot, Request.RUN, ControlState.RUNNING)
+        reach(loop, pilot, Request.STOP, ControlState.STOPPED)
+        reach(loop, pilot, Request.RUN, ControlState.RUNNING)
+        loop.leave()
+        loop.run()
+    robot.close()
