@@ -24,11 +24,13 @@ import torch
 from robot_mbrl.contracts.clock import Clock, MonotonicClock, Ticker
 from robot_mbrl.learning.bundle_export import describe_policy
 from robot_mbrl.learning.dreamer_export import DreamerStep, dreamer_states, export_dreamer
+from robot_mbrl.learning.dreamer_learner import dreamer_spaces
 from robot_mbrl.learning.onnx_export import largest_difference
+from robot_mbrl.learning.vector_env import make_vector_env
 from robot_mbrl.policies.bundle import read_bundle, write_bundle
 from robot_mbrl.policies.bundle_manifest import POLICY
 from robot_mbrl.policies.dreamer_model import DreamerModel
-from robot_mbrl.policies.dreamer_settings import DreamerSpaces, dreamer_settings
+from robot_mbrl.policies.dreamer_settings import dreamer_settings
 from robot_mbrl.policies.onnx_policy import OnnxPolicy
 from robot_mbrl.policies.onnx_step import OnnxStep
 from robot_mbrl.runtime.policy_process import joint_space
@@ -54,7 +56,7 @@ _WARM_UP: Final = 1
 def lively_model(task: Task, seed: int, size: str = SIZE) -> DreamerModel:
     """A Dreamer with random weights for `task`, whose actions use their range."""
     generator = torch.Generator().manual_seed(seed)
-    spaces = DreamerSpaces(vector=task.layout.size, actions=task.layout.joints)
+    spaces = dreamer_spaces(make_vector_env(task.name, 1).spaces)
     model = DreamerModel(spaces, dreamer_settings(size), generator)
     with torch.no_grad():
         model.behaviour.actor.output.weight.mul_(_ACTOR_SCALE)

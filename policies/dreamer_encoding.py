@@ -1,8 +1,8 @@
 """What Dreamer sees: observations to tokens (encoder), and latent features back to observations (decoder).
 
 An observation is a mapping with `vector` (n, o) and, where the spaces have one, `image` (n, channels, 64, 64) of
-bytes; n stands for any leading shape. Vectors are divided by their magnitudes, pass through symlog and are learned as
-such; images are scaled to -0.5..0.5 and learned as squared errors of 0..1.
+bytes; n stands for any leading shape. Vectors and their differences, s numbers in all, are divided by their magnitudes,
+pass through symlog and are learned as such; images are scaled to -0.5..0.5 and learned as squared errors of 0..1.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robot_mbrl.policies.dreamer_layers import Dense, Hidden, Mlp, RmsNorm, truncated_normal
-from robot_mbrl.policies.dreamer_losses import symlog, symlog_square_loss
+from robot_mbrl.policies.dreamer_losses import symexp, symlog, symlog_square_loss
 from robot_mbrl.policies.dreamer_settings import DreamerSettings, DreamerSpaces
 
 VECTOR, IMAGE = "vector", "image"
@@ -34,24 +34,32 @@ def as_observation(observation: Tensor | Observation) -> Observation:
     return {VECTOR: observation} if isinstance(observation, Tensor) else observation
 
 
-def vector_scale(spaces: DreamerSpaces) -> Tensor:
-    """(o,) what the numbers of a vector are multiplied by before anything else: 1 over their magnitudes."""
-    return 1.0 / torch.tensor(spaces.magnitudes) if spaces.magnitudes else torch.ones(spaces.vector)
+def vector_view(spaces: DreamerSpaces) -> Tensor:
+    """(o, s) what a vector is multiplied by before anything else: its numbers and its differences over magnitudes."""
+    scale = 1.0 / torch.tensor(spaces.magnitudes) if spaces.magnitudes else torch.ones(spaces.vector)
+    blocks = [torch.diag(scale)]
+    for difference in spaces.differences:
+        block = torch.zeros(spaces.vector, difference.length)
+        columns = torch.arange(difference.length)
+        block[difference.minuend + columns, columns] += 1.0 / difference.magnitude
+        block[difference.subtrahend + columns, columns] -= 1.0 / difference.magnitude
+        blocks.append(block)
+    return torch.cat(blocks, 1)
 
 
 class Encoder(nn.Module):
     """Observations to tokens (n, width)."""
 
-    scale: Tensor
+    view: Tensor
 
     def __init__(self, spaces: DreamerSpaces, settings: DreamerSettings, generator: torch.Generator) -> None:
         super().__init__()
         self.vector: nn.Module | None = None
         self.image: ImageEncoder | None = None
         self.width = 0
-        self.register_buffer("scale", vector_scale(spaces), persistent=False)
+        self.register_buffer("view", vector_view(spaces), persistent=False)
         if spaces.vector:
-            widths = (spaces.vector, *(settings.layers * (settings.units,)))
+            widths = (spaces.seen, *(settings.layers * (settings.units,)))
             self.vector = nn.Sequential(*(Hidden(a, b, generator) for a, b in pairwise(widths)))
             self.width += settings.units
         if spaces.image:
@@ -62,7 +70,7 @@ class Encoder(nn.Module):
         """Tokens (n, width)."""
         parts = []
         if self.vector is not None:
-            parts.append(self.vector(symlog(observation[VECTOR] * self.scale)))
+            parts.append(self.vector(symlog(observation[VECTOR] @ self.view)))
         if self.image is not None:
             parts.append(self.image(observation[IMAGE]))
         return torch.cat(parts, -1)
@@ -71,7 +79,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Features (n, f) to the mean of what is observed."""
 
-    scale: Tensor
+    view: Tensor
 
     def __init__(
         self, features: int, spaces: DreamerSpaces, settings: DreamerSettings, generator: torch.Generator
@@ -79,14 +87,14 @@ class Decoder(nn.Module):
         super().__init__()
         self.vector: Mlp | None = None
         self.image: ImageDecoder | None = None
-        self.register_buffer("scale", vector_scale(spaces), persistent=False)
+        self.register_buffer("view", vector_view(spaces), persistent=False)
         if spaces.vector:
-            self.vector = Mlp(features, settings.units, settings.layers, spaces.vector, generator)
+            self.vector = Mlp(features, settings.units, settings.layers, spaces.seen, generator)
         if spaces.image:
             self.image = ImageDecoder(features, spaces.image, settings.depth, generator)
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """`vector` (n, o), symlog of the scaled numbers, and `image` (n, channels, 64, 64) in 0..1."""
+        """`vector` (n, s), symlog of the scaled numbers, and `image` (n, channels, 64, 64) in 0..1."""
         decoded = {}
         if self.vector is not None:
             decoded[VECTOR] = self.vector(features)
@@ -94,12 +102,17 @@ class Decoder(nn.Module):
             decoded[IMAGE] = self.image(features)
         return decoded
 
+    def observed(self, vector: Tensor) -> Tensor:
+        """(n, o) the numbers of an observation, in its own units, of which `vector` (n, s) is the decoded one."""
+        numbers = self.view.shape[0]
+        return symexp(vector[..., :numbers]) / self.view.diagonal()
+
     def loss(self, features: Tensor, observation: Observation) -> Tensor:
         """Squared errors (n,), summed over the numbers and pixels of an observation."""
         decoded = self(features)
         losses = []
         if VECTOR in decoded:
-            losses.append(symlog_square_loss(decoded[VECTOR], observation[VECTOR] * self.scale))
+            losses.append(symlog_square_loss(decoded[VECTOR], observation[VECTOR] @ self.view))
         if IMAGE in decoded:
             error = decoded[IMAGE].float() - observation[IMAGE].float() / 255.0
             losses.append(torch.square(error).sum((-3, -2, -1)))

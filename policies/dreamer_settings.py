@@ -16,6 +16,22 @@ _SIZES: Final[dict[str, dict[str, int]]] = {
 }
 
 
+class Difference(Settings):
+    """Two parts of an observed vector whose difference counts, such as where a thing is and where it shall be.
+
+    Attributes:
+        minuend: index at which the one begins.
+        subtrahend: index at which the other begins.
+        length: of both.
+        magnitude: typical size of the difference, by which it is divided.
+    """
+
+    minuend: int = Field(ge=0)
+    subtrahend: int = Field(ge=0)
+    length: int = Field(ge=1)
+    magnitude: PositiveFloat
+
+
 class DreamerSpaces(Settings):
     """What goes in and out.
 
@@ -26,6 +42,8 @@ class DreamerSpaces(Settings):
         discrete: actions are a choice of one in `actions`; continuous ones lie in -1..1.
         magnitudes: (o,) typical size of each number of the vector, by which it is divided; empty divides none. Symlog
             tames what is large but leaves what is small: of a place in metres, a centimetre would not be learned.
+        differences: that are seen, and predicted, besides the vector. What a reward is made of is then in the latent
+            state as finely as the reward needs it; the difference of two predictions would have the errors of both.
     """
 
     vector: int = Field(default=0, ge=0)
@@ -33,6 +51,12 @@ class DreamerSpaces(Settings):
     actions: int = Field(ge=1)
     discrete: bool = False
     magnitudes: tuple[PositiveFloat, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def seen(self) -> int:
+        """Length of the vector with its differences."""
+        return self.vector + sum(difference.length for difference in self.differences)
 
     @model_validator(mode="after")
     def _has_an_observation(self) -> Self:
@@ -40,6 +64,10 @@ class DreamerSpaces(Settings):
             raise ValueError("there is nothing to observe: give vector or image a size")
         if self.magnitudes and len(self.magnitudes) != self.vector:
             raise ValueError(f"{len(self.magnitudes)} magnitudes for {self.vector} numbers: give one for each, or none")
+        for difference in self.differences:
+            end = max(difference.minuend, difference.subtrahend) + difference.length
+            if end > self.vector:
+                raise ValueError(f"a difference reaches to index {end} of a vector of {self.vector} numbers")
         return self
 
 

@@ -10,8 +10,8 @@ from robot_mbrl.cli.terminal import console
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.dreamer_learner import DreamerLearner
 from robot_mbrl.learning.dreamer_run import BEST, LEARNER, DreamerFolder
+from robot_mbrl.learning.dreamer_training import run_environments
 from robot_mbrl.learning.sequence_evaluation import Evaluated, evaluate
-from robot_mbrl.learning.vector_env import make_vector_env
 
 
 def evaluate_run(folder: Path, episodes: int, seed: int, threads: int, *, newest: bool, as_json: bool) -> None:
@@ -24,7 +24,7 @@ def evaluate_run(folder: Path, episodes: int, seed: int, threads: int, *, newest
     run = DreamerFolder(folder)
     settings, weights = run.settings(), trained_weights(run, newest=newest)
     learner = DreamerLearner.from_file(weights)
-    environments = make_vector_env(settings.task, episodes, arm=settings.arm, repeat=settings.repeat, threads=threads)
+    environments = run_environments(settings, episodes, threads)
     evaluated = evaluate(environments, learner, seed, kept=1, kept_rows=1)
     environments.close()
     if as_json:

@@ -12,8 +12,9 @@ from rich.progress import Progress as Bar
 from robot_mbrl.cli.terminal import console
 from robot_mbrl.contracts.config import load_settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.learning.dreamer_run import SETTINGS, DreamerRunSettings, Progress
+from robot_mbrl.learning.dreamer_run import DreamerRunSettings, Progress
 from robot_mbrl.learning.dreamer_training import open_training
+from robot_mbrl.learning.run_files import SETTINGS
 
 
 def train(folder: Path, settings: Path | None, given: Mapping[str, Any], device: str) -> None:

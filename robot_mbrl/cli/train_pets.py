@@ -12,7 +12,8 @@ from rich.progress import Progress as Bar
 from robot_mbrl.cli.terminal import console
 from robot_mbrl.learning.pets_settings import resolve_settings
 from robot_mbrl.learning.pets_training import train_pets
-from robot_mbrl.learning.run_folder import SETTINGS, Progress
+from robot_mbrl.learning.run_files import SETTINGS
+from robot_mbrl.learning.run_folder import Progress
 
 
 def train(folder: Path, settings: Path | None, given: Mapping[str, Any], threads: int) -> None:

@@ -75,6 +75,7 @@ def describe_policy(
     learner: str,
     training: Mapping[str, JsonValue],
     data: str,
+    speed: float = 1.0,
 ) -> PolicyDescription:
     """The description of a policy that was trained on `task`, as `write_bundle` takes it.
 
@@ -84,6 +85,7 @@ def describe_policy(
         learner: what trained it.
         training: the settings that it was trained with.
         data: what it was trained on, in words.
+        speed: share of the task's action scale that its actions were trained with.
     """
     arm = task.arm
     return PolicyDescription(
@@ -96,7 +98,7 @@ def describe_policy(
                 velocity_limit=joint.velocity_limit,
                 action_scale=scale,
             )
-            for joint, scale in zip(arm.joints, task.action_scale.tolist(), strict=True)
+            for joint, scale in zip(arm.joints, (speed * task.action_scale).tolist(), strict=True)
         ),
         task=TaskDescription(name=task.name, tolerance=task.tolerance, time_limit=task.time_limit),
         period=CONTROL_PERIOD,

@@ -4,14 +4,12 @@ The policy acts by its modes: the likeliest latent and the mean action, as in it
 observations give the same actions.
 """
 
-import copy
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from robot_mbrl.contracts.errors import ConfigError
@@ -21,7 +19,6 @@ from robot_mbrl.learning.dreamer_run import BEST, LEARNER, DreamerFolder, Dreame
 from robot_mbrl.learning.onnx_export import export_step, largest_difference
 from robot_mbrl.policies.bundle import ENSEMBLE, THRESHOLDS, Bundle, read_bundle, require_new, write_bundle
 from robot_mbrl.policies.bundle_manifest import POLICY, StateTensor
-from robot_mbrl.policies.dreamer_layers import NORM_EPSILON, RmsNorm
 from robot_mbrl.policies.dreamer_model import DreamerModel, LatentState
 from robot_mbrl.policies.onnx_file import read_file
 from robot_mbrl.policies.onnx_step import OnnxStep
@@ -44,18 +41,6 @@ class DreamerStep(nn.Module):
         """Answer (action, value, doubt, deter, stoch, action); a batch of 1 each."""
         step = self.model.step(LatentState(deter, stoch), observation, action, is_first)
         return step.action, step.value, step.doubt, *step.state, step.action.clamp(-1.0, 1.0)
-
-
-class DividingNorm(nn.Module):
-    """`RmsNorm` written as a division, which onnxruntime knows and runs as one operation instead of seven."""
-
-    def __init__(self, norm: RmsNorm) -> None:
-        super().__init__()
-        self.gain = norm.gain
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, width) -> (n, width)."""
-        return x / torch.sqrt(torch.square(x).mean(-1, keepdim=True) + NORM_EPSILON) * self.gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +79,7 @@ def export_dreamer(model: DreamerModel) -> bytes:
         raise ConfigError(
             "policy: sees images or has discrete actions: an arm's policy observes numbers and changes joint targets"
         )
-    acting = copy.deepcopy(model)
-    for module in list(acting.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, RmsNorm):
-                setattr(module, name, DividingNorm(child))
-    return export_step(DreamerStep(acting), spaces.vector, dreamer_states(model))
+    return export_step(DreamerStep(model), spaces.vector, dreamer_states(model))
 
 
 def export_run(
@@ -145,6 +125,7 @@ def export_run(
         learner="dreamer",
         training=settings.model_dump(mode="json"),
         data=_data(files, settings, source),
+        speed=settings.speed,
     )
     contents[POLICY] = export_dreamer(model)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from robot_mbrl.learning.sequence_learner import Float32Array, Latent, Update
 from robot_mbrl.learning.vector_env import EnvSpaces
 from robot_mbrl.policies.dreamer import Dreamer
 from robot_mbrl.policies.dreamer_encoding import IMAGE, VECTOR
-from robot_mbrl.policies.dreamer_losses import symexp, two_hot_mean
+from robot_mbrl.policies.dreamer_losses import two_hot_mean
 from robot_mbrl.policies.dreamer_model import LatentState, choose_latent
 from robot_mbrl.policies.dreamer_settings import DreamerSettings, DreamerSpaces, dreamer_settings
 
@@ -35,6 +35,7 @@ def dreamer_spaces(spaces: EnvSpaces) -> DreamerSpaces:
         actions=spaces.actions,
         discrete=spaces.discrete,
         magnitudes=spaces.magnitudes,
+        differences=spaces.differences,
     )
 
 
@@ -125,7 +126,7 @@ class DreamerLearner:
         sequence = torch.stack(features, 1)
         decoded, reward = world.decoder(sequence), two_hot_mean(world.reward(sequence), dreamer.model.bins)
         seen_vector = VECTOR in decoded
-        shown = symexp(decoded[VECTOR]) / world.decoder.scale if seen_vector else decoded[IMAGE].movedim(-3, -1)
+        shown = world.decoder.observed(decoded[VECTOR]) if seen_vector else decoded[IMAGE].movedim(-3, -1)
         return {"observation": _array(shown).astype(np.float64), "reward": _array(reward).astype(np.float64)}
 
     def save(self, path: Path) -> None:

@@ -20,8 +20,6 @@ tensorboard/                scalars
 A checkpoint is written beside its place and renamed: whenever a process is killed, a whole one is there.
 """
 
-import csv
-import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,19 +27,17 @@ from typing import Any, Final, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from robot_mbrl.contracts.config import Settings, dump_settings, load_settings, one_line
+from robot_mbrl.contracts.atomic_file import write_atomically
+from robot_mbrl.contracts.config import Settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.drivers.calibration import write_atomically
+from robot_mbrl.learning.run_files import CURVE, begin_settings, read_settings, table
 
-SETTINGS, DREAMER, REPLAY, CHECKPOINTS, BEST, CURVE, PREDICTIONS, BOARD = (
-    "settings.yaml",
+DREAMER, REPLAY, CHECKPOINTS, BEST, PREDICTIONS = (
     "dreamer.yaml",
     "replay",
     "checkpoints",
     "best.safetensors",
-    "curve.csv",
     "predictions",
-    "tensorboard",
 )
 PROGRESS, LEARNER, COLLECTOR = "progress.json", "learner.safetensors", "collector.safetensors"
 _MAY_CHANGE: Final = {"steps", "threads", "compiled"}
@@ -55,6 +51,8 @@ class DreamerRunSettings(Settings):
         task: see `learning.vector_env`.
         arm: name of an arm definition, or the path of one; for reach and push.
         repeat: environment steps that one action lasts; dm_control's tasks only.
+        speed: share of the joints' top speeds that an action of 1 stands for; for reach and push. What a policy tries
+            out moves the tool by a tenth of that and more each step: at full speed by its tolerance.
         seed: of everything random.
         steps: actions to train for.
         environments: that collect side by side.
@@ -77,6 +75,7 @@ class DreamerRunSettings(Settings):
     task: str
     arm: str = "so101_follower"
     repeat: int = Field(default=1, ge=1)
+    speed: float = Field(default=1.0, gt=0.0, le=1.0)
     seed: int = Field(default=0, ge=0)
     steps: int = Field(default=100_000, ge=1)
     environments: int = Field(default=8, ge=1, le=4096)
@@ -167,17 +166,9 @@ class DreamerFolder:
         Raises:
             ConfigError: it has others.
         """
-        if (self.path / SETTINGS).exists():
-            old, new = (run.model_dump(exclude=_MAY_CHANGE) for run in (self.settings(), settings))
-            changed = ", ".join(name for name in old if old[name] != new[name])
-            if changed:
-                raise ConfigError(
-                    f"{self.path}: holds a run with other settings ({changed}): give those of its {SETTINGS}, "
-                    f"or another folder"
-                )
+        begin_settings(self.path, settings, _MAY_CHANGE)
         (self.path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         (self.path / PREDICTIONS).mkdir(exist_ok=True)
-        write_atomically(self.path / SETTINGS, dump_settings(settings))
 
     def settings(self) -> DreamerRunSettings:
         """The settings of the run.
@@ -185,9 +176,7 @@ class DreamerFolder:
         Raises:
             ConfigError: there is no run here.
         """
-        if not (self.path / SETTINGS).exists():
-            raise ConfigError(f"{self.path}: has no {SETTINGS}: give the folder of a training run")
-        return load_settings(self.path / SETTINGS, DreamerRunSettings)
+        return read_settings(self.path, DreamerRunSettings)
 
     def checkpoint(self) -> Path | None:
         """The newest complete checkpoint; None before the first."""
@@ -230,14 +219,4 @@ class DreamerFolder:
 
     def write_curve(self, progress: Progress) -> None:
         """Write the evaluations for people and plots."""
-        write_atomically(self.path / CURVE, curve(progress))
-
-
-def curve(progress: Progress) -> str:
-    """The evaluations as CSV, a line for each."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = tuple(Evaluation.model_fields)
-    writer.writerow(names)
-    writer.writerows([getattr(row, name) for name in names] for row in progress.evaluations)
-    return text.getvalue()
+        write_atomically(self.path / CURVE, table(Evaluation, progress.evaluations))

@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+from robot_mbrl.contracts.atomic_file import replacing, write_atomically
 from robot_mbrl.contracts.config import dump_settings
-from robot_mbrl.drivers.calibration import write_atomically
 from robot_mbrl.learning.board import Board
 from robot_mbrl.learning.collector import Collector, EpisodeEnd
 from robot_mbrl.learning.dreamer_learner import DreamerLearner, dreamer_spaces, resolved_settings
 from robot_mbrl.learning.dreamer_run import (
     BEST,
-    BOARD,
     COLLECTOR,
     DREAMER,
     LEARNER,
@@ -32,6 +31,7 @@ from robot_mbrl.learning.dreamer_run import (
     Progress,
 )
 from robot_mbrl.learning.open_loop import CONTEXT, save_prediction
+from robot_mbrl.learning.run_files import BOARD
 from robot_mbrl.learning.sequence_evaluation import Evaluated, evaluate
 from robot_mbrl.learning.sequence_learner import Latent, SequenceLearner
 from robot_mbrl.learning.sequence_replay import ReplaySpaces, SequenceReplay
@@ -219,9 +219,8 @@ class Training:
         )
 
     def _keep_best(self) -> None:
-        partial = self._folder.path / f"{BEST}.partial"
-        self._crew.learner.save(partial)
-        partial.replace(self._folder.path / BEST)
+        with replacing(self._folder.path / BEST) as draft:
+            self._crew.learner.save(draft)
 
     def _save(self) -> None:
         def write(place: Path) -> None:
@@ -250,6 +249,17 @@ def learner_settings(settings: DreamerRunSettings) -> DreamerSettings:
     return resolved_settings(settings.size, {**settings.dreamer, "compiled": settings.compiled})
 
 
+def run_environments(settings: DreamerRunSettings, count: int, threads: int) -> VectorEnv:
+    """`count` environments of a run.
+
+    Raises:
+        ConfigError: there is no such task or arm.
+    """
+    return make_vector_env(
+        settings.task, count, arm=settings.arm, repeat=settings.repeat, speed=settings.speed, threads=threads
+    )
+
+
 def make_crew(settings: DreamerRunSettings, device: str = "cpu") -> Crew:
     """A Dreamer and the environments that `settings` name; computing goes on `settings.threads` processors from here.
 
@@ -257,15 +267,12 @@ def make_crew(settings: DreamerRunSettings, device: str = "cpu") -> Crew:
         ConfigError: there is no such task, arm or size.
     """
     torch.set_num_threads(settings.threads)
-
-    def environments(count: int) -> VectorEnv:
-        return make_vector_env(settings.task, count, arm=settings.arm, repeat=settings.repeat, threads=settings.threads)
-
     resolved = learner_settings(settings)
-    training = environments(settings.environments)
+    training = run_environments(settings, settings.environments, settings.threads)
     seed = int(np.random.SeedSequence([settings.seed, _LEARNER]).generate_state(1)[0])
     learner = DreamerLearner(dreamer_spaces(training.spaces), resolved, seed, device)
-    return Crew(learner, training, environments(settings.evaluation_episodes), resolved.classes)
+    evaluation = run_environments(settings, settings.evaluation_episodes, settings.threads)
+    return Crew(learner, training, evaluation, resolved.classes)
 
 
 def open_training(path: Path, settings: DreamerRunSettings, device: str = "cpu") -> Training:

@@ -29,7 +29,8 @@ from robot_mbrl.learning.episodes import (
 from robot_mbrl.learning.evaluation import evaluate
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.planning import PlannerActors
-from robot_mbrl.learning.run_folder import BOARD, TRANSITIONS, Phase, Progress, Result, RunFolder
+from robot_mbrl.learning.run_files import BOARD
+from robot_mbrl.learning.run_folder import TRANSITIONS, Phase, Progress, Result, RunFolder
 from robot_mbrl.learning.tasks import LearningTask, make_learning_task
 from robot_mbrl.learning.transitions import TransitionFile, Transitions
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble

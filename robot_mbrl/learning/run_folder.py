@@ -16,9 +16,7 @@ Everything else is written before progress.json names it. Whatever moment a proc
 last complete episode, cuts off what follows it, and goes on.
 """
 
-import csv
 import fcntl
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,21 +24,15 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from robot_mbrl.contracts.config import Settings, dump_settings, load_settings, one_line
+from robot_mbrl.contracts.atomic_file import write_atomically
+from robot_mbrl.contracts.config import Settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.drivers.calibration import write_atomically
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
+from robot_mbrl.learning.run_files import CURVE, begin_settings, read_settings, table
 from robot_mbrl.policies.ensemble_store import save_training
 from robot_mbrl.policies.ensemble_training import EnsembleTrainer
 
-SETTINGS, TRANSITIONS, PROGRESS, CURVE, BOARD, LOCK = (
-    "settings.yaml",
-    "transitions.bin",
-    "progress.json",
-    "curve.csv",
-    "tensorboard",
-    "lock",
-)
+TRANSITIONS, PROGRESS, LOCK = "transitions.bin", "progress.json", "lock"
 
 Phase = Literal["random", "shown", "training", "evaluation"]
 
@@ -115,15 +107,7 @@ class RunFolder:
         Raises:
             ConfigError: the folder holds a run with other settings, or is damaged.
         """
-        if (self.path / SETTINGS).exists():
-            old, new = (run.model_dump(exclude={"steps"}) for run in (self.settings(), settings))
-            changed = [name for name in old if old[name] != new[name]]
-            if changed:
-                raise ConfigError(
-                    f"{self.path}: holds a run with other settings ({', '.join(changed)}): give those of its "
-                    f"{SETTINGS}, or another folder"
-                )
-        write_atomically(self.path / SETTINGS, dump_settings(settings))
+        begin_settings(self.path, settings, may_change={"steps"})
         return self.progress()
 
     def settings(self) -> PetsTrainingSettings:
@@ -132,9 +116,7 @@ class RunFolder:
         Raises:
             ConfigError: there is no run here.
         """
-        if not (self.path / SETTINGS).exists():
-            raise ConfigError(f"{self.path}: has no {SETTINGS}: give the folder of a training run")
-        return load_settings(self.path / SETTINGS, PetsTrainingSettings)
+        return read_settings(self.path, PetsTrainingSettings)
 
     def progress(self) -> Progress:
         """How far the run is; the very beginning when nothing is complete yet.
@@ -172,7 +154,7 @@ class RunFolder:
             save_training(self.path / name, trainer)
             progress = progress.model_copy(update={"ensemble": name})
         write_atomically(self.path / PROGRESS, progress.model_dump_json())
-        write_atomically(self.path / CURVE, curve(progress))
+        write_atomically(self.path / CURVE, table(Result, progress.results))
         self._remove_ensembles(but=progress.ensemble)
         return progress
 
@@ -180,13 +162,3 @@ class RunFolder:
         for path in self.path.glob("ensemble-*.safetensors"):
             if path.name != but:
                 path.unlink(missing_ok=True)
-
-
-def curve(progress: Progress) -> str:
-    """The results as CSV, a line for each episode."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = tuple(Result.model_fields)
-    writer.writerow(names)
-    writer.writerows([getattr(result, name) for name in names] for result in progress.results)
-    return text.getvalue()

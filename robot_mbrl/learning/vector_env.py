@@ -14,6 +14,7 @@ gymnasium:ID               any environment registered with gymnasium whose obser
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, Protocol
 
 import gymnasium
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray, IntArray
+from robot_mbrl.policies.dreamer_settings import Difference
 from robot_mbrl.sim.batch import BatchTaskEnv, BoolArray
 from robot_mbrl.sim.dm_control_adapter import SuiteEnv
 from robot_mbrl.sim.tasks import TASKS, Layout, make_task
@@ -37,6 +39,8 @@ IMAGE_SIDE: Final = 64
 
 PLACE_MAGNITUDE: Final = 0.1
 """Typical size of a place's coordinate [m] in an arm's task; angles and rates are about 1."""
+GAP_MAGNITUDE: Final = 0.03
+"""The same of what is left from the tool to the goal [m]: the last centimetres are what counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class EnvSpaces:
         actions: length of an action: numbers in -1..1, or of a one-hot vector when `discrete`.
         discrete: whether actions are choices.
         magnitudes: (o,) typical size of each component of a vector; empty where nothing is known.
+        differences: of parts of a vector, that the reward depends on.
     """
 
     observation: tuple[int, ...]
@@ -56,6 +61,7 @@ class EnvSpaces:
     actions: int
     discrete: bool
     magnitudes: tuple[float, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +111,20 @@ class TwinEnv:
 
     repeat = 1
 
-    def __init__(self, task: Task, count: int, threads: int = 1) -> None:
-        self.count, self._task = count, task
+    def __init__(self, task: Task, count: int, threads: int = 1, speed: float = 1.0) -> None:
+        """Make `count` environments; an action of 1 stands for `speed` times the joints' top speeds."""
+        self.count, self._task, self._speed = count, task, speed
         self._batch = BatchTaskEnv(task, count, np.random.default_rng(0), nthread=threads)
         self._workspace = Workspace(self._batch.model, task.arm)
         size, joints = task.layout.size, task.layout.joints
-        self.spaces = EnvSpaces((size,), False, joints, discrete=False, magnitudes=_magnitudes(task.layout))
+        self.spaces = EnvSpaces(
+            (size,),
+            False,
+            joints,
+            discrete=False,
+            magnitudes=_magnitudes(task.layout),
+            differences=_gaps(task.layout),
+        )
 
     def start(self, which: IntArray, seeds: Sequence[int]) -> Observations:
         """Start an episode with a seed in each environment of `which` (k,); the first observations (k, size)."""
@@ -126,7 +140,7 @@ class TwinEnv:
     def step(self, which: IntArray, actions: NDArray[np.float32]) -> Steps:
         """Apply `actions` (k, n) in the environments of `which` (k,); those of the others stand still."""
         everywhere = np.zeros((self.count, self.spaces.actions))
-        everywhere[which] = actions
+        everywhere[which] = self._speed * np.clip(actions, -1.0, 1.0)
         _, reward, terminated, truncated, info = self._batch.step(everywhere)
         observation = info["final_observation"][which].astype(np.float32)
         success, distance = (info[name][which].astype(np.float64) for name in ("success", "distance"))
@@ -188,7 +202,7 @@ class GymnasiumEnvs:
 
 
 def make_vector_env(
-    name: str, count: int, *, arm: str = "so101_follower", repeat: int = 1, threads: int = 1
+    name: str, count: int, *, arm: str = "so101_follower", repeat: int = 1, speed: float = 1.0, threads: int = 1
 ) -> VectorEnv:
     """Make `count` environments of a task.
 
@@ -197,6 +211,7 @@ def make_vector_env(
         count: how many.
         arm: name of an arm definition, or the path of one; for reach and push.
         repeat: environment steps that one action lasts; dm_control's tasks only.
+        speed: share of the joints' top speeds that an action of 1 stands for; reach and push only.
         threads: to simulate batches on; 0 for all processors.
 
     Raises:
@@ -206,7 +221,9 @@ def make_vector_env(
     if repeat != 1 and kind != "dm_control":
         raise ConfigError(f"{name}: repeat = {repeat}, but only dm_control's tasks repeat actions: give 1")
     if name in TASKS:
-        return TwinEnv(make_task(name, arm), count, threads)
+        return TwinEnv(make_task(name, arm), count, threads, speed)
+    if speed != 1.0:
+        raise ConfigError(f"{name}: speed = {speed}, but only {' and '.join(TASKS)} scale their actions: give 1")
     if kind == "dm_control" and rest:
         domain, _, task = rest.partition("-")
         return GymnasiumEnvs([SuiteEnv(domain, task, action_repeat=repeat) for _ in range(count)], name, repeat)
@@ -223,6 +240,15 @@ def _magnitudes(layout: Layout) -> tuple[float, ...]:
     for name in layout.slices.keys() & {"tool", "object", "goal"}:
         sizes[layout.slices[name]] = PLACE_MAGNITUDE
     return tuple(sizes.tolist())
+
+
+def _gaps(layout: Layout) -> tuple[Difference, ...]:
+    """From the tool to what it shall be at, and from that to the goal."""
+    places = [layout.slices[name].start for name in ("tool", "object", "goal") if name in layout.slices]
+    return tuple(
+        Difference(minuend=there, subtrahend=here, length=3, magnitude=GAP_MAGNITUDE)
+        for here, there in pairwise(places)
+    )
 
 
 def _gymnasium_spaces(environment: gymnasium.Env[Any, Any], name: str) -> EnvSpaces:

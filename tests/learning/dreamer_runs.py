@@ -5,18 +5,19 @@ from typing import Any
 
 import torch
 
-from robot_mbrl.learning.dreamer_learner import DreamerLearner, resolved_settings
+from robot_mbrl.learning.dreamer_learner import DreamerLearner, dreamer_spaces, resolved_settings
 from robot_mbrl.learning.dreamer_run import BEST, DreamerFolder, DreamerRunSettings
-from robot_mbrl.policies.dreamer_settings import DreamerSpaces
-from robot_mbrl.sim.tasks import TASKS, make_task
+from robot_mbrl.learning.vector_env import make_vector_env
+from robot_mbrl.sim.tasks import TASKS
 
 SMALL: dict[str, Any] = {"deter": 32, "hidden": 8, "latents": 4, "classes": 4, "blocks": 4, "units": 12}
+
+SPEED = 0.5
 
 
 def lively_learner(task: str = "reach", seed: int = 0) -> DreamerLearner:
     """A Dreamer for an arm's task whose actions use all of their range, unlike those of one that has just begun."""
-    layout = make_task(task).layout
-    spaces = DreamerSpaces(vector=layout.size, actions=layout.joints)
+    spaces = dreamer_spaces(make_vector_env(task, 1).spaces)
     learner = DreamerLearner(spaces, resolved_settings("1M", SMALL), seed)
     behaviour = learner.dreamer.model.behaviour
     with torch.no_grad():
@@ -27,7 +28,8 @@ def lively_learner(task: str = "reach", seed: int = 0) -> DreamerLearner:
 
 def write_run(path: Path, task: str = "reach", best: bool = True, seed: int = 0) -> DreamerLearner:
     """Make `path` the folder of a run on `task`; returns the learner in it."""
-    DreamerFolder(path).begin(DreamerRunSettings(task=task, dreamer=SMALL))
+    speed = SPEED if task in TASKS else 1.0
+    DreamerFolder(path).begin(DreamerRunSettings(task=task, dreamer=SMALL, speed=speed))
     learner = lively_learner(task if task in TASKS else "reach", seed)
     if best:
         learner.save(path / BEST)

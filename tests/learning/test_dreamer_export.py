@@ -19,7 +19,7 @@ from robot_mbrl.policies.onnx_step import OnnxStep
 from robot_mbrl.runtime.policy_process import joint_space
 from robot_mbrl.runtime.settings import DeploySettings, LoopSettings, TwinSettings
 from robot_mbrl.sim.tasks import make_task
-from tests.learning.dreamer_runs import lively_learner, write_run
+from tests.learning.dreamer_runs import SPEED, lively_learner, write_run
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_manifest_tells_what_there_is_to_know(exported: Path) -> None:
     manifest, task = read_bundle(exported).manifest, make_task("reach")
     assert (manifest.learner, manifest.arm, manifest.task.name) == ("dreamer", "so101", "reach")
     assert manifest.joint_names == task.arm.joint_names
-    assert [joint.action_scale for joint in manifest.joints] == task.action_scale.tolist()
+    assert [joint.action_scale for joint in manifest.joints] == (SPEED * task.action_scale).tolist()
     assert manifest.observation_size == task.layout.size
     assert manifest.training["task"] == "reach"
     assert "so101_follower" in manifest.data

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from robot_mbrl.contracts.config import load_settings
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.dreamer_learner import resolved_settings
-from robot_mbrl.learning.dreamer_run import DreamerFolder, DreamerRunSettings, Evaluation, Progress, curve
+from robot_mbrl.learning.dreamer_run import DreamerFolder, DreamerRunSettings, Evaluation, Progress
+from robot_mbrl.learning.run_files import table
 from tests.learning.sequence_doubles import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +62,7 @@ def test_the_curve_has_a_line_for_each_evaluation() -> None:
         success=0.5,
         distance=None,
     )
-    lines = curve(Progress(evaluations=(row,))).splitlines()
+    lines = table(Evaluation, [row]).splitlines()
     assert lines[0].startswith("actions,environment_steps,updates")
     assert lines[1] == "20,40,5,0,,1.25,0.5,"
     assert Progress(evaluations=(row, row.model_copy(update={"mean_return": 3.5}))).best == 3.5

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.learning.dreamer_run import CURVE, DreamerFolder, DreamerRunSettings, Progress
+from robot_mbrl.learning.dreamer_run import DreamerFolder, DreamerRunSettings, Progress
 from robot_mbrl.learning.dreamer_training import Training, open_training
+from robot_mbrl.learning.run_files import CURVE
 from tests.learning.sequence_doubles import TINY, Leaning, tiny_crew
 
 

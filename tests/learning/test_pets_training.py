@@ -17,7 +17,8 @@ from robot_mbrl.learning import run_folder, task_models_suite
 from robot_mbrl.learning.pets_settings import resolve_settings
 from robot_mbrl.learning.pets_training import train_pets
 from robot_mbrl.learning.planning import PlannerActors
-from robot_mbrl.learning.run_folder import CURVE, SETTINGS, TRANSITIONS, Progress, RunFolder
+from robot_mbrl.learning.run_files import CURVE, SETTINGS
+from robot_mbrl.learning.run_folder import TRANSITIONS, Progress, RunFolder
 from robot_mbrl.learning.tasks import make_learning_task, task_names
 from robot_mbrl.learning.trained_run import load_run
 from robot_mbrl.learning.transitions import read_transitions

@@ -6,6 +6,7 @@ import pytest
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.vector_env import EnvSpaces, make_vector_env
+from robot_mbrl.policies.dreamer_settings import Difference
 from robot_mbrl.sim.dm_control_adapter import make_suite_env
 from robot_mbrl.sim.tasks import make_env, make_task
 from robot_mbrl.sim.tasks.workspace import Workspace
@@ -16,7 +17,10 @@ EVERYONE = np.arange(2)
 def test_the_twins_steps_are_those_of_its_task() -> None:
     envs = make_vector_env("reach", 2)
     sizes = (*[1.0] * 18, *[0.1] * 6)
-    assert envs.spaces == EnvSpaces((24,), pixels=False, actions=6, discrete=False, magnitudes=sizes)
+    gap = Difference(minuend=21, subtrahend=18, length=3, magnitude=0.03)
+    assert envs.spaces == EnvSpaces(
+        (24,), pixels=False, actions=6, discrete=False, magnitudes=sizes, differences=(gap,)
+    )
     first = envs.start(EVERYONE, [7, 8])
     task, env = make_task("reach"), make_env("reach")
     episode = task.draw_episode(Workspace(env.model, task.arm), np.random.default_rng(8))
@@ -32,6 +36,18 @@ def test_the_twins_steps_are_those_of_its_task() -> None:
         assert steps.truncated.tolist() == [truncated, truncated]
     assert truncated
     assert not steps.terminated.any()
+
+
+def test_an_action_of_one_is_the_given_share_of_the_top_speed() -> None:
+    slow, full = make_vector_env("reach", 1, speed=0.25), make_vector_env("reach", 1)
+    alone = np.arange(1)
+    slow.start(alone, [3])
+    full.start(alone, [3])
+    action = np.array([[1.0, -1.0, 0.5, 4.0, 0.0, -0.5]], np.float32)
+    quarter = 0.25 * np.clip(action, -1.0, 1.0)
+    assert np.array_equal(slow.step(alone, action).observation, full.step(alone, quarter).observation)
+    with pytest.raises(ConfigError, match="only reach and push scale"):
+        make_vector_env("gymnasium:Pendulum-v1", 1, speed=0.5)
 
 
 def test_an_episode_of_the_twin_follows_from_its_seed_whatever_came_before() -> None:

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from robot_mbrl.policies.dreamer_encoding import Decoder, Encoder
+from robot_mbrl.policies.dreamer_encoding import Decoder, Encoder, vector_view
 from robot_mbrl.policies.dreamer_optimizer import LaProp
-from robot_mbrl.policies.dreamer_settings import DreamerSpaces
+from robot_mbrl.policies.dreamer_settings import Difference, DreamerSpaces
 from tests.policies.small_dreamer import SETTINGS, generator
 
 
@@ -38,6 +38,24 @@ def test_the_loss_sums_squares_in_symlog_units_and_in_shares_of_a_byte() -> None
     }
     found = decoder.loss(torch.zeros(1, 3), observation)
     assert found.item() == pytest.approx(1.0 + 64 * 64 * 0.25)
+
+
+def test_differences_are_seen_besides_the_vector_each_in_its_magnitude() -> None:
+    gap = Difference(minuend=3, subtrahend=1, length=2, magnitude=0.5)
+    spaces = DreamerSpaces(vector=5, actions=1, magnitudes=(1.0, 2.0, 2.0, 4.0, 1.0), differences=(gap,))
+    assert spaces.seen == 7
+    seen = torch.tensor([7.0, 1.0, 2.0, 4.0, 8.0]) @ vector_view(spaces)
+    assert seen.tolist() == [7.0, 0.5, 1.0, 1.0, 8.0, 6.0, 12.0]
+    decoder = Decoder(3, spaces, SETTINGS, generator())
+    assert decoder(torch.zeros(2, 3))["vector"].shape == (2, 7)
+    vector = torch.tensor([0.0, math.log(3.0), 0.0, -math.log(2.0), 0.0, 9.0, 9.0])
+    assert decoder.observed(vector).tolist() == pytest.approx([0.0, 4.0, 0.0, -4.0, 0.0])
+
+
+def test_a_difference_of_what_is_not_there_is_refused() -> None:
+    gap = Difference(minuend=3, subtrahend=0, length=3, magnitude=1.0)
+    with pytest.raises(ValueError, match="index 6 of a vector of 5"):
+        DreamerSpaces(vector=5, actions=1, differences=(gap,))
 
 
 def test_a_bright_spot_is_found_again() -> None:
