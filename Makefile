@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The theme's authors announce another product on every build.
+export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: setup demo test lint format bench crosscheck faults fuzz clean
+.PHONY: setup demo test lint docs format bench crosscheck faults fuzz clean
 
 setup: $(STAMP)
 
@@ -21,6 +23,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy docs/hooks/generated_pages.py
+	$(BIN)/mkdocs build --strict --quiet
+
+docs: $(STAMP)
+	$(BIN)/mkdocs build --strict
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
