@@ -69,7 +69,8 @@ def torque_at(link: Path) -> list[bool]:
 
 
 def test_every_command_is_held_to_something() -> None:
-    rest = [line for line in COMMANDS if line not in EMULATED + ON_HARDWARE + ON_THE_TWIN + ["robot-mbrl doctor"]]
+    run_below = [*EMULATED, *ON_HARDWARE, *ON_THE_TWIN, "robot-mbrl doctor", "robot-mbrl"]
+    rest = [line for line in COMMANDS if line not in run_below]
     assert set(rest) == {
         ". .venv/bin/activate",
         "sudo usermod -aG dialout $USER",
@@ -151,6 +152,12 @@ def test_the_commands_for_an_arm_of_ones_own(folder: Path) -> None:
         assert outcome.code == 0, (deployment, outcome)
         assert all(standing.torque())
         assert process.control.truth().position[0] == pytest.approx(0.0, abs=0.1), "it was told to park"
+
+
+def test_the_program_alone(folder: Path) -> None:
+    outcome = run(folder)
+    assert outcome.code == 0, outcome
+    assert "Your own arm" in outcome.out
 
 
 def test_doctor_without_an_arm(folder: Path) -> None:
