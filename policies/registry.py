@@ -2,16 +2,18 @@
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from robot_mbrl.contracts.config import load_settings
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.policy import Policy
-from robot_mbrl.policies.joint_space import JointSpace
+from robot_mbrl.policies.joint_space import OBSERVED, JointSpace
 from robot_mbrl.policies.onnx_policy import load_policy
 from robot_mbrl.policies.scripted import ScriptedPolicy, load_trajectory
 from robot_mbrl.policies.sine import SinePolicy, SineSettings
+from robot_mbrl.policies.tour import TourPolicy, load_tour
 
 
 def _sine(path: Path | None, space: JointSpace) -> Policy:
@@ -45,11 +47,23 @@ def _pets(path: Path | None, space: JointSpace) -> Policy:
     return policy
 
 
+def _tour(path: Path | None, space: JointSpace) -> Policy:
+    if path is None:
+        raise ConfigError("policy tour needs a file: give tour:FILE with the legs of a tour")
+    settings = load_tour(path)
+    names = dict.fromkeys(leg.policy for leg in settings.legs)
+    with_goal = replace(space, observed=(*OBSERVED, "goal"))
+    # A leg without a goal has none to observe, even where the deployment gives one to all.
+    aimed = {leg.policy for leg in settings.legs if leg.goal is not None}
+    return TourPolicy(settings, {name: build_policy(name, with_goal if name in aimed else space) for name in names})
+
+
 POLICIES: Final[dict[str, Callable[[Path | None, JointSpace], Policy]]] = {
     "bundle": _bundle,
     "pets": _pets,
     "scripted": _scripted,
     "sine": _sine,
+    "tour": _tour,
 }
 """Builders by name; each gets the file that was named after the colon, if any."""
 

@@ -50,13 +50,13 @@ class MotionDraw:
         limits = np.array([joint.position_limits for joint in arm.joints])
         self._low, self._high = limits[:, 0] + MARGIN, limits[:, 1] - MARGIN
 
-    def draw(self, random: np.random.Generator, seconds: float) -> Motion:
-        """An episode of at least `seconds` [s].
+    def draw(self, random: np.random.Generator, seconds: float, start: FloatArray | None = None) -> Motion:
+        """An episode of at least `seconds` [s], from the pose `start` (n,) [rad]; None draws that as well.
 
         Raises:
             SimulationError: no clear way was found in many draws.
         """
-        pose = start = self._pose(random)
+        pose = start = self._pose(random) if start is None else start
         waypoints: list[Waypoint] = []
         lasts = 0.0
         while not waypoints or lasts < seconds:

@@ -49,7 +49,12 @@ def image(figure: Figure, description: str) -> str:
     """A picture as PNG within the page."""
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=110)
-    encoded = base64.b64encode(data.getvalue()).decode()
+    return picture(data.getvalue(), description)
+
+
+def picture(png: bytes, description: str) -> str:
+    """A picture that is a PNG already, within the page."""
+    encoded = base64.b64encode(png).decode()
     return f'<p><img alt="{html.escape(description)}" src="data:image/png;base64,{encoded}"></p>'
 
 

@@ -6,6 +6,7 @@
 
 import contextlib
 import gc
+import os
 import random
 import select
 import signal
@@ -33,6 +34,7 @@ from robot_mbrl.drivers.virtual.pty_latency import delivery_time_ns
 from robot_mbrl.drivers.virtual.pty_port import PtyPort
 from robot_mbrl.drivers.virtual.server import VirtualArmServer
 from robot_mbrl.drivers.virtual.timing import LineTiming
+from robot_mbrl.runtime.parent import SUPERVISOR, end_with_parent
 from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings, only
 from robot_mbrl.sim.plant import MujocoPlant
 from robot_mbrl.sim.truth import ArmTruth, check_truth, draw_truth, load_truth, nominal_truth
@@ -217,24 +219,33 @@ class VirtualArmProcess:
     def start(self) -> Self:
         """Start the child and wait until its port can be opened.
 
+        It has a session of its own, so that Ctrl-C reaches the parent alone, and it ends when the parent does.
+
         Raises:
             SimulationError: it ended, or was not ready in time; the message has its last words.
         """
         # A file, unlike a pipe, never fills up and stops a child that has much to complain about.
         with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "robot_mbrl.runtime.virtual_arm", self._settings.model_dump_json()],
                 stdout=subprocess.PIPE,
                 stderr=complaints,
                 text=True,
+                start_new_session=True,
+                env={**os.environ, SUPERVISOR: str(os.getpid())},
             )
-            if not self._first_line(self._process).startswith(_READY):
-                self._end(self._process)
-                self._process = None
+            try:
+                ready = self._first_line(process).startswith(_READY)
+            except BaseException:
+                # Ctrl-C while it starts: nobody calls `stop` on what has not started.
+                self._end(process)
+                raise
+            if not ready:
+                self._end(process)
                 complaints.seek(0)
                 reason = " ".join(complaints.read().split()) or f"not ready within {_START_TIMEOUT} s"
                 raise SimulationError(f"the virtual arm on {self.port} did not start: {reason}")
-        self.control = ControlClient(control_path(self._settings.link))
+        self._process, self.control = process, ControlClient(control_path(self._settings.link))
         return self
 
     def stop(self) -> int:
@@ -279,6 +290,7 @@ class VirtualArmProcess:
 def main(arguments: list[str]) -> int:
     """Serve the arm that the JSON in `arguments` describes; the exit code is the error's, 0 for none."""
     try:
+        end_with_parent(signal.SIGTERM)
         settings = VirtualArmSettings.model_validate_json(arguments[0])
         serve_virtual_arm(
             settings,

@@ -24,7 +24,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "runtime": (*FOUNDATION, "commissioning", "data", "runtime"),
     "learning": (*FOUNDATION, "data", "learning"),
     "benchmarks": (*FOUNDATION, "commissioning", "data", "runtime", "learning", "benchmarks"),
-    "cli": (*FOUNDATION, "commissioning", "data", "runtime", "learning", "benchmarks", "cli"),
+    "demo": (*FOUNDATION, "commissioning", "data", "runtime", "learning", "benchmarks", "demo"),
+    "cli": (*FOUNDATION, "commissioning", "data", "runtime", "learning", "benchmarks", "demo", "cli"),
 }
 """Which parts of robot_mbrl each part may import. A part that is not listed has no place yet."""
 

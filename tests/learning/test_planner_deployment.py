@@ -13,7 +13,7 @@ from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.frame import ControlState
 from robot_mbrl.contracts.types import FloatArray, VerdictLevel
 from robot_mbrl.drivers.arms import load_arm
-from robot_mbrl.learning.planner_deployment import ReachOnArm
+from robot_mbrl.learning.planner_deployment import ReachOnArm, narrowed
 from robot_mbrl.learning.task_models_arm import ReachModel
 from robot_mbrl.learning.trained_run import load_run
 from robot_mbrl.policies.joint_space import JointSpace
@@ -23,6 +23,7 @@ from robot_mbrl.runtime.lockstep_flight import LockstepFlight
 from robot_mbrl.runtime.monitor_setup import build_monitor
 from robot_mbrl.runtime.settings import DeploySettings, LoopSettings, TwinSettings
 from robot_mbrl.sim.geometry import MujocoGeometry
+from robot_mbrl.sim.tasks.reach import ReachTask
 from robot_mbrl.sim.truth import nominal_truth
 from tests.learning.trained_reach import write_run
 
@@ -81,7 +82,7 @@ def test_the_arms_state_is_the_tasks_observation(run: Path) -> None:
     trained = load_run(run)
     model = trained.task.model
     assert isinstance(model, ReachModel)
-    arm = ReachOnArm(model, trained.ensemble)
+    arm = ReachOnArm(model, trained.ensemble, speed=1.0)
     observation, _ = trained.task.environment.reset(seed=4)
     layout = model.task.layout
     parts = {name: layout.part(observation, name) for name in ("joints", "velocities", "targets", "goal")}
@@ -139,3 +140,20 @@ def test_the_example_is_a_file_of_ours(run: Path, geometry: MujocoGeometry, tmp_
     assert isinstance(policy, PlannerPolicy)
     for goal in example["goals"]:
         assert 0.1 < np.linalg.norm(goal) < 0.4
+
+
+def test_targets_outside_the_plans_limits_come_back_step_by_step(run: Path) -> None:
+    half = narrowed(ARM, {"elbow_flex": (-1.0, 1.0)}, "test")
+    arm = ReachOnArm(ReachModel(ReachTask(half)), load_run(run).ensemble, speed=0.1)
+    targets = np.array([0.0, 0.0, 1.5, 0.0, 0.0, 0.0])
+    for _ in range(100):
+        after = arm.next_targets(targets, np.zeros(6, np.float32))
+        assert np.abs(after - targets).max() <= 0.1 * arm.step[2] + 1e-12
+        targets = after
+    assert targets[2] == 1.0
+
+
+@pytest.mark.parametrize("limits", [{"elbow": (0.0, 1.0)}, {"elbow_flex": (1.0, 0.0)}, {"elbow_flex": (0.0, 9.0)}])
+def test_limits_that_are_no_part_of_the_arms_are_refused(limits: dict[str, tuple[float, float]]) -> None:
+    with pytest.raises(ConfigError, match=r"planner\.yaml"):
+        narrowed(ARM, limits, "planner.yaml")

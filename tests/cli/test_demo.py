@@ -1,0 +1,156 @@
+"""`robot-mbrl demo`: whatever ends it, nothing is left running; what it cannot use is told before anything starts.
+
+A whole demonstration takes minutes and is what `make demo` runs.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from robot_mbrl.cli import extras
+from robot_mbrl.cli.demo_screen import BAR, bar, doubt_lines
+from robot_mbrl.contracts.frame import FRAME_DTYPE, empty
+from robot_mbrl.contracts.monitor_settings import Grades, UncertaintySettings
+from tests.cli.deployment import command_line, session_processes, shared_memory
+from tests.cli.program import PATIENCE, PROGRAM, assert_one_line, environment, run_here
+
+
+class Demo:
+    """A demonstration that runs, in `folder`, with temporary files in `folder`/tmp."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start it."""
+        self.folder, self.temporary = folder, folder / "tmp"
+        self.temporary.mkdir()
+        self.output = folder / "output.txt"
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [str(PROGRAM), "demo", "--fast", "--folder", str(folder / "demo")],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**environment(folder), "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1"},
+            )
+
+    def await_word(self, word: str) -> None:
+        """Wait until it has said `word`."""
+        deadline = time.monotonic() + PATIENCE
+        while word not in self.said():
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.05)
+
+    def said(self) -> str:
+        """All of its output."""
+        return self.output.read_text(encoding="utf-8")
+
+    def left_behind(self) -> list[str]:
+        """Processes, shared memory and temporary files of it."""
+        session = f"demo-{self.process.pid}"
+        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+        arms = [command_line(pid) for pid in pids if str(self.temporary) in command_line(pid)]
+        children = [command_line(pid) for pid in session_processes(session)]
+        return [*arms, *children, *shared_memory(session), *map(str, self.temporary.glob("robot-mbrl-demo-*"))]
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for each test, with a path that is short enough for a socket."""
+    return tmp_path_factory.mktemp("demo")
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Demo]:
+    """A demonstration, which is gone afterwards."""
+    demo = Demo(folder)
+    try:
+        yield demo
+    finally:
+        demo.process.kill()
+        demo.process.wait()
+        for pid in session_processes(f"demo-{demo.process.pid}"):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_ctrl_c_while_the_arm_flies_leaves_nothing_behind(folder: Path) -> None:
+    with started(folder) as demo:
+        demo.await_word("the arm is running")
+        demo.process.send_signal(signal.SIGINT)
+        assert demo.process.wait(PATIENCE) == 128 + signal.SIGINT, demo.said()
+        assert demo.said().splitlines()[-1] == "error: interrupted"
+        assert demo.left_behind() == []
+        assert list((demo.folder / "demo" / "logs" / "explore").glob("flight-*.mcap")), (
+            "the log of what was flown stays"
+        )
+
+
+def test_a_closed_terminal_before_the_arm_is_calibrated_leaves_nothing_behind(folder: Path) -> None:
+    with started(folder) as demo:
+        demo.await_word("scan: IDs 1 to 6 answer")
+        demo.process.send_signal(signal.SIGHUP)
+        assert demo.process.wait(PATIENCE) == 128 + signal.SIGHUP, demo.said()
+        assert demo.left_behind() == []
+
+
+def test_the_emulated_arm_does_not_outlive_a_killed_demonstration(folder: Path) -> None:
+    with started(folder) as demo:
+        demo.await_word("scan: IDs 1 to 6 answer")
+        demo.process.kill()
+        demo.process.wait()
+        deadline = time.monotonic() + PATIENCE
+        while any("virtual_arm" in line for line in demo.left_behind()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_a_second_demonstration_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(f"\0robot-mbrl-demo-{os.getuid()}")
+        outcome = run_here(capsys, "demo", "--folder", str(folder / "second"))
+    assert_one_line(outcome, 3, "another demonstration is running", "Ctrl-C")
+    assert not (folder / "second").exists()
+
+
+def test_a_folder_that_is_not_empty_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "kept.txt").write_text("mine", encoding="utf-8")
+    outcome = run_here(capsys, "demo", "--folder", str(folder))
+    assert_one_line(outcome, 3, str(folder), "is not empty", "new folder")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "file").write_text("", encoding="utf-8")
+    outcome = run_here(capsys, "demo", "--folder", str(folder / "file" / "demo"))
+    assert_one_line(outcome, 3, "file/demo", "--folder")
+
+
+def test_without_the_training_libraries_the_remedy_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "TRAINING", ("no_such_library",))
+    assert_one_line(run_here(capsys, "demo"), 3, "demo needs no_such_library", "pip install 'robot-mbrl[train]'")
+
+
+def test_a_bar_is_full_where_the_arm_stops() -> None:
+    assert bar(0.0) == f"[{'.' * BAR}]"
+    assert bar(0.25).count("#") == BAR // 4
+    assert bar(1.0) == bar(7.0) == f"[{'#' * BAR}]"
+
+
+def test_doubt_is_shown_in_terms_of_its_threshold() -> None:
+    frame = empty(FRAME_DTYPE)
+    frame["disagreement"], thresholds = (
+        1.5,
+        UncertaintySettings(disagreement=Grades(stop=3.0), residual=Grades(stop=2.0)),
+    )
+    first, second = doubt_lines(frame, thresholds)
+    assert first.endswith("1.5, stops above 3")
+    assert first.count("#") == BAR // 2
+    assert second.endswith("-, stops above 2"), "nothing is known yet"
+    assert doubt_lines(frame, None) == []
