@@ -10,6 +10,7 @@ from robot_mbrl.commissioning.host_checks import UDEV_RULE
 from robot_mbrl.contracts import errors
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.drivers.virtual.faults import Fault
+from robot_mbrl.policies.registry import POLICIES
 from robot_mbrl.runtime.monitor_setup import build_monitor
 from robot_mbrl.runtime.real_time import STEPS
 from robot_mbrl.sim.geometry import MujocoGeometry
@@ -34,6 +35,11 @@ def check_names() -> tuple[str, ...]:
 
 def test_the_readme_lists_every_command_once() -> None:
     assert sorted(words(rows(README, "## The commands"), 0)) == sorted(COMMANDS)
+
+
+def test_the_concepts_page_lists_every_policy() -> None:
+    named = re.findall(r"`([a-z]+)(?::[A-Z]+)?`", " ".join(row[0] for row in rows(DOCS / "concepts.md", "## Policy")))
+    assert set(named) == set(POLICIES)
 
 
 def test_the_safety_page_lists_every_check_once() -> None:
