@@ -24,7 +24,7 @@ COMPLETION: Final = "_ROBOT_MBRL_COMPLETE"
 FIRST_COMMANDS: Final = ("doctor", "setup-motors", "scan", "calibrate", "move", "deploy")
 """What an arm of one's own needs, in this order."""
 
-SYNOPSIS: Final = """Serial-bus robot arms: drivers, an emulated arm, a MuJoCo twin, learning, and deployment under a monitor.
+SYNOPSIS: Final = """Serial-bus robot arms: drivers, an emulated arm, a twin, learning, deployment under a monitor.
 
 Nothing moves unless the command's own help says so.
 
