@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.config import Settings, one_line
@@ -53,6 +53,8 @@ class DreamerRunSettings(Settings):
         repeat: environment steps that one action lasts; dm_control's tasks only.
         speed: share of the joints' top speeds that an action of 1 stands for; for reach and push. What a policy tries
             out moves the tool by a tenth of that and more each step: at full speed by its tolerance.
+        delay: least and greatest number of periods until an action reaches the servos, drawn for each episode; for
+            reach and push. A deployment leads from action to action and asks its policy ahead of time: it has 1 to 3.
         seed: of everything random.
         steps: actions to train for.
         environments: that collect side by side.
@@ -76,6 +78,7 @@ class DreamerRunSettings(Settings):
     arm: str = "so101_follower"
     repeat: int = Field(default=1, ge=1)
     speed: float = Field(default=1.0, gt=0.0, le=1.0)
+    delay: tuple[NonNegativeInt, NonNegativeInt] = (0, 0)
     seed: int = Field(default=0, ge=0)
     steps: int = Field(default=100_000, ge=1)
     environments: int = Field(default=8, ge=1, le=4096)
@@ -91,6 +94,12 @@ class DreamerRunSettings(Settings):
     dreamer: dict[str, Any] = Field(default_factory=dict)
     threads: int = Field(default=1, ge=1, le=256)
     compiled: bool = False
+
+    @model_validator(mode="after")
+    def _delays_are_in_order(self) -> Self:
+        if self.delay[0] > self.delay[1]:
+            raise ValueError(f"delay {list(self.delay)}: give the least and then the greatest number of periods")
+        return self
 
     @model_validator(mode="after")
     def _the_replay_holds_sequences(self) -> Self:

@@ -256,7 +256,13 @@ def run_environments(settings: DreamerRunSettings, count: int, threads: int) -> 
         ConfigError: there is no such task or arm.
     """
     return make_vector_env(
-        settings.task, count, arm=settings.arm, repeat=settings.repeat, speed=settings.speed, threads=threads
+        settings.task,
+        count,
+        arm=settings.arm,
+        repeat=settings.repeat,
+        speed=settings.speed,
+        delay=settings.delay,
+        threads=threads,
     )
 
 

@@ -37,6 +37,9 @@ Observations = NDArray[Any]
 IMAGE_SIDE: Final = 64
 """Height and width of images [pixels]."""
 
+_DELAY: Final = 1
+"""What a further random generator of an episode is for."""
+
 PLACE_MAGNITUDE: Final = 0.1
 """Typical size of a place's coordinate [m] in an arm's task; angles and rates are about 1."""
 GAP_MAGNITUDE: Final = 0.03
@@ -106,14 +109,57 @@ class VectorEnv(Protocol):
         ...
 
 
+class LateTargets:
+    """A policy's joint targets in k simulations, and the actions by which they reach the servos some periods later."""
+
+    def __init__(self, task: Task, count: int, longest: int) -> None:
+        """Keep the targets of `longest` periods."""
+        self._task, self._everyone = task, np.arange(count)
+        self._delay = np.zeros(count, np.intp)
+        self._newest_first = np.zeros((longest + 1, count, task.layout.joints))
+
+    @property
+    def targets(self) -> FloatArray:
+        """(k, n) as the policy wants them [rad]."""
+        newest: FloatArray = self._newest_first[0]
+        return newest
+
+    def start(self, which: IntArray, targets: FloatArray, delay: IntArray) -> None:
+        """Begin in the simulations `which` (j,) with `targets` (j, n) [rad], `delay` (j,) periods late."""
+        self._newest_first[:, which], self._delay[which] = targets, delay
+
+    def step(self, actions: FloatArray, held: FloatArray) -> FloatArray:
+        """The task's actions (k, n) that `actions` (k, n) of a while ago are for servos that hold `held` (k, n)."""
+        newest = self._task.next_targets(self.targets, actions)
+        self._newest_first = np.concatenate([newest[None], self._newest_first[:-1]])
+        late: FloatArray = self._newest_first[self._delay, self._everyone]
+        # Without delay the action itself, which the difference of two targets would round.
+        return np.where(self._delay[:, None] == 0, actions, (late - held) / self._task.action_scale)
+
+
 class TwinEnv:
-    """An arm's task on the twin, all simulations in one batch."""
+    """An arm's task on the twin, all simulations in one batch.
+
+    The targets that are observed are the policy's own, as where it is deployed: what the servos hold is `delay` behind.
+    """
 
     repeat = 1
 
-    def __init__(self, task: Task, count: int, threads: int = 1, speed: float = 1.0) -> None:
-        """Make `count` environments; an action of 1 stands for `speed` times the joints' top speeds."""
-        self.count, self._task, self._speed = count, task, speed
+    def __init__(
+        self, task: Task, count: int, threads: int = 1, speed: float = 1.0, delay: tuple[int, int] = (0, 0)
+    ) -> None:
+        """Make `count` environments.
+
+        Args:
+            task: of each.
+            count: how many.
+            threads: to simulate on.
+            speed: share of the joints' top speeds that an action of 1 stands for.
+            delay: least and greatest number of periods until an action reaches the servos; drawn for each episode.
+        """
+        self.count, self._task, self._speed, self._delay = count, task, speed, delay
+        self._late = LateTargets(task, count, delay[1])
+        self._held = np.zeros((count, task.layout.joints))
         self._batch = BatchTaskEnv(task, count, np.random.default_rng(0), nthread=threads)
         self._workspace = Workspace(self._batch.model, task.arm)
         size, joints = task.layout.size, task.layout.joints
@@ -135,14 +181,21 @@ class TwinEnv:
             for sim, seed in zip(which, seeds, strict=True)
         }
         observations = self._batch.reset(mask, [drawn[sim] for sim in sorted(drawn)])
+        self._held = self._task.layout.part(observations, "targets").copy()
+        low, high = self._delay
+        delays = [np.random.default_rng([seed, _DELAY]).integers(low, high + 1) for seed in seeds]
+        self._late.start(which, self._held[which], np.array(delays, np.intp))
         return observations[which].astype(np.float32)
 
     def step(self, which: IntArray, actions: NDArray[np.float32]) -> Steps:
         """Apply `actions` (k, n) in the environments of `which` (k,); those of the others stand still."""
         everywhere = np.zeros((self.count, self.spaces.actions))
         everywhere[which] = self._speed * np.clip(actions, -1.0, 1.0)
-        _, reward, terminated, truncated, info = self._batch.step(everywhere)
-        observation = info["final_observation"][which].astype(np.float32)
+        following, reward, terminated, truncated, info = self._batch.step(self._late.step(everywhere, self._held))
+        self._held = self._task.layout.part(following, "targets").copy()
+        seen = info["final_observation"][which].astype(np.float64)
+        self._task.layout.part(seen, "targets")[:] = self._late.targets[which]
+        observation = seen.astype(np.float32)
         success, distance = (info[name][which].astype(np.float64) for name in ("success", "distance"))
         return Steps(observation, reward[which], terminated[which], truncated[which], success, distance)
 
@@ -202,7 +255,14 @@ class GymnasiumEnvs:
 
 
 def make_vector_env(
-    name: str, count: int, *, arm: str = "so101_follower", repeat: int = 1, speed: float = 1.0, threads: int = 1
+    name: str,
+    count: int,
+    *,
+    arm: str = "so101_follower",
+    repeat: int = 1,
+    speed: float = 1.0,
+    delay: tuple[int, int] = (0, 0),
+    threads: int = 1,
 ) -> VectorEnv:
     """Make `count` environments of a task.
 
@@ -212,6 +272,7 @@ def make_vector_env(
         arm: name of an arm definition, or the path of one; for reach and push.
         repeat: environment steps that one action lasts; dm_control's tasks only.
         speed: share of the joints' top speeds that an action of 1 stands for; reach and push only.
+        delay: least and greatest number of periods until an action reaches the servos; reach and push only.
         threads: to simulate batches on; 0 for all processors.
 
     Raises:
@@ -221,9 +282,11 @@ def make_vector_env(
     if repeat != 1 and kind != "dm_control":
         raise ConfigError(f"{name}: repeat = {repeat}, but only dm_control's tasks repeat actions: give 1")
     if name in TASKS:
-        return TwinEnv(make_task(name, arm), count, threads, speed)
-    if speed != 1.0:
-        raise ConfigError(f"{name}: speed = {speed}, but only {' and '.join(TASKS)} scale their actions: give 1")
+        return TwinEnv(make_task(name, arm), count, threads, speed, delay)
+    if speed != 1.0 or delay != (0, 0):
+        raise ConfigError(
+            f"{name}: speed = {speed} and delay = {delay}, but only {' and '.join(TASKS)} have them: give 1 and [0, 0]"
+        )
     if kind == "dm_control" and rest:
         domain, _, task = rest.partition("-")
         return GymnasiumEnvs([SuiteEnv(domain, task, action_repeat=repeat) for _ in range(count)], name, repeat)

@@ -46,8 +46,33 @@ def test_an_action_of_one_is_the_given_share_of_the_top_speed() -> None:
     action = np.array([[1.0, -1.0, 0.5, 4.0, 0.0, -0.5]], np.float32)
     quarter = 0.25 * np.clip(action, -1.0, 1.0)
     assert np.array_equal(slow.step(alone, action).observation, full.step(alone, quarter).observation)
-    with pytest.raises(ConfigError, match="only reach and push scale"):
+    with pytest.raises(ConfigError, match="only reach and push have them"):
         make_vector_env("gymnasium:Pendulum-v1", 1, speed=0.5)
+
+
+def test_targets_reach_the_servos_as_late_as_was_drawn_and_are_observed_at_once() -> None:
+    late, prompt = make_vector_env("reach", 2, delay=(2, 2)), make_vector_env("reach", 2)
+    late.start(EVERYONE, [3, 4])
+    prompt.start(EVERYONE, [3, 4])
+    places, random = make_task("reach").layout.slices, np.random.default_rng(0)
+    actions = random.uniform(-0.3, 0.3, (6, 2, 6)).astype(np.float32)
+    waiting = np.zeros((2, 2, 6), np.float32)
+    for action, executed in zip(actions, np.concatenate([waiting, actions[:-2]]), strict=True):
+        seen, moved = late.step(EVERYONE, action).observation, prompt.step(EVERYONE, executed).observation
+        assert seen[:, places["joints"]] == pytest.approx(moved[:, places["joints"]], abs=1e-6)
+        ahead = seen[:, places["targets"]] - moved[:, places["targets"]]
+    scale = make_task("reach").action_scale
+    assert ahead == pytest.approx((actions[-1] + actions[-2]) * scale, abs=1e-5)
+
+
+def test_the_delay_of_an_episode_follows_from_its_seed_wherever_it_runs() -> None:
+    everyone, moved = np.arange(3), [2, 0, 1]
+    envs, others = (make_vector_env("reach", 3, delay=(0, 3)) for _ in range(2))
+    first, other = envs.start(everyone, [5, 6, 7]), others.start(everyone, [7, 5, 6])
+    assert np.array_equal(first[moved], other)
+    for action in np.random.default_rng(0).uniform(-1.0, 1.0, (6, 3, 6)).astype(np.float32):
+        seen, expected = envs.step(everyone, action).observation, others.step(everyone, action[moved]).observation
+        assert np.array_equal(seen[moved], expected)
 
 
 def test_an_episode_of_the_twin_follows_from_its_seed_whatever_came_before() -> None:
