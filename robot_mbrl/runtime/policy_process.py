@@ -88,7 +88,8 @@ class Episode:
     def step(self, frame: Record) -> Record | None:
         """The action for `frame`, a record of `ACTION_DTYPE`; None in states that want none, and without torque.
 
-        A cycle in which the arm could not be read gets none either: what a policy remembers must stay finite. Nor does
+        A cycle in which the arm could not be read gets none either, whether its measurements are missing or still the
+        last ones: what a policy remembers must stay finite, and two actions of one moment would be a jump. Nor does
         one that left a planner no time: its last action goes on, and expires unless the next plan is in time.
 
         Raises:
@@ -101,6 +102,8 @@ class Episode:
         if not np.isfinite((frame["position"][0, : self._joints], frame["velocity"][0, : self._joints])).all():
             return None
         stamp_ns = int(frame["stamp_ns"][0])
+        if state in MOVING and stamp_ns == self._stamp_ns:
+            return None
         if state is ControlState.ARMED:
             self._policy.reset()
             self._time = 0.0

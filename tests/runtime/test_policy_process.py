@@ -115,6 +115,16 @@ def test_a_cycle_that_was_not_read_gets_no_action_and_costs_no_time(name: str) -
     assert times(Episode(policy, N), frames) == [0.0, None, 2.0]
 
 
+def test_a_measurement_that_is_still_the_last_one_gets_no_second_action() -> None:
+    """The bus failed: two actions of one moment would be a jump, however near they are."""
+    episode = Episode(Echo(), N)
+    assert episode.step(frame(ControlState.RUNNING, 1.0)) is not None
+    assert episode.step(frame(ControlState.RUNNING, 1.0)) is None
+    after = episode.step(frame(ControlState.RUNNING, 1.05))
+    assert after is not None
+    assert after["position"][0, 0] == pytest.approx(0.05)
+
+
 def test_a_policy_without_time_leaves_its_last_action_to_expire() -> None:
     """No action goes out, so that the one before is neither replaced nor renewed; the episode's time goes on."""
 
