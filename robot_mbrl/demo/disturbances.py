@@ -7,7 +7,7 @@ from robot_mbrl.drivers.virtual.control_client import ControlClient
 from robot_mbrl.drivers.virtual.faults import Payload, Push
 from robot_mbrl.drivers.virtual.wire_faults import Drop
 
-PAYLOAD: Final = 0.25
+PAYLOAD: Final = 0.35
 """Mass that is hung at the tool [kg]."""
 PUSHED: Final = "shoulder_pan"
 TORQUE: Final = 2.0

@@ -38,7 +38,7 @@ class Pace(Settings):
         return self
 
 
-FULL: Final = Pace(exploring=60.0, tries=14, nominal=40, alpha=0.05, targets=10, dwell=2.5, patience=4.0)
+FULL: Final = Pace(exploring=60.0, tries=14, nominal=40, alpha=0.05, targets=10, dwell=2.5, patience=6.0)
 """What `robot-mbrl demo` shows."""
-FAST: Final = Pace(exploring=22.0, tries=10, nominal=20, alpha=0.1, targets=5, dwell=1.5, patience=2.5)
+FAST: Final = Pace(exploring=22.0, tries=8, nominal=20, alpha=0.1, targets=5, dwell=1.5, patience=4.0)
 """What `robot-mbrl demo --fast` shows."""

@@ -71,7 +71,7 @@ SPEED, BUDGET = 0.4, 0.8
 """Shares of the full actions, and of the time between two, that the planner may use."""
 SPACE: Final = 100 * 2**20
 """What the files may need [bytes]."""
-SPARE_LEGS: Final = 3
+SPARE_LEGS: Final = 2
 """Nominal legs beyond those that the promise needs: a leg that is cut short does not count."""
 
 
