@@ -7,7 +7,7 @@ one.
 import ctypes.util
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,8 @@ from robot_mbrl.commissioning.check import UDEV_FILE, Check, Status, passed
 REQUIRED: Final = ("numpy", "mujoco", "gymnasium", "pydantic", "pyserial", "typer")
 OPTIONAL: Final = {"dm-control": "pip install 'robot-mbrl[dm-control]'", "torch": "pip install 'robot-mbrl[train]'"}
 
+RENDERERS: Final = ("EGL", "OSMesa")
+"""Libraries with which MuJoCo draws without a display; one of them is enough."""
 LATENCY_LIMIT: Final = 1
 """Highest good `latency_timer` of an FTDI adapter [ms]; its default of 16 caps a loop at 60 Hz."""
 PERMISSION: Final = "sudo usermod -aG dialout $USER, then log in again"
@@ -61,12 +63,13 @@ def check_physics() -> Check:
     return passed("mujoco", f"{mujoco.__version__} steps as it should")
 
 
-def check_rendering() -> Check:
-    """Whether pictures can be drawn without a display."""
-    library = ctypes.util.find_library("OSMesa")
-    if library is None:
-        return Check("osmesa", Status.WARN, "not found: no pictures without a display", "apt install libosmesa6")
-    return passed("osmesa", library)
+def check_rendering(find: Callable[[str], str | None] = ctypes.util.find_library) -> Check:
+    """Whether pictures can be drawn without a display; `find` looks for a library by its name."""
+    found = [library for name in RENDERERS if (library := find(name)) is not None]
+    if not found:
+        detail = f"neither of {', '.join(RENDERERS)} found: no pictures without a display"
+        return Check("rendering", Status.WARN, detail, "apt install libegl1")
+    return passed("rendering", ", ".join(found))
 
 
 def check_ports(ports: Sequence[str], root: Path) -> Iterator[Check]:

@@ -7,7 +7,14 @@ import pytest
 
 from robot_mbrl.commissioning.arm_report import judge
 from robot_mbrl.commissioning.check import Status
-from robot_mbrl.commissioning.host_checks import UDEV_RULE, check_host, check_latency, check_physics, check_ports
+from robot_mbrl.commissioning.host_checks import (
+    UDEV_RULE,
+    check_host,
+    check_latency,
+    check_physics,
+    check_ports,
+    check_rendering,
+)
 from robot_mbrl.commissioning.servo_search import FoundServo, baud_code, baud_rates, table_of
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.drivers.arms import load_arm
@@ -44,6 +51,18 @@ def test_no_port_at_all_is_a_warning(tmp_path: Path) -> None:
 
 def test_the_physics_falls_as_it_should() -> None:
     assert check_physics().status is Status.OK
+
+
+@pytest.mark.parametrize("library", ["EGL", "OSMesa"])
+def test_one_library_to_draw_with_is_enough(library: str) -> None:
+    check = check_rendering(lambda name: f"lib{name}.so.1" if name == library else None)
+    assert (check.status, check.detail) == (Status.OK, f"lib{library}.so.1")
+
+
+def test_without_a_library_to_draw_with_there_are_no_pictures() -> None:
+    check = check_rendering(lambda _: None)
+    assert check.status is Status.WARN
+    assert "EGL, OSMesa" in check.detail
 
 
 def test_every_warning_and_failure_has_a_remedy(tmp_path: Path) -> None:
