@@ -4,16 +4,10 @@ The whole loop runs in real time, with channels, monitor and a motion to follow,
 Windows of it take turns with windows of cyclictest at the same period, priority and core: what the machine itself does
 to a program that only wakes up. A wake-up's lateness is the time from its deadline to the moment it is noticed.
 
-A tick is missed when the next one is due before it has ended: one of period T that is delayed by d and works for w
-costs N(d) = max(0, ⌈(d + w)/T⌉ - 1). The machine imposes that whenever it stands still for a while, as a virtual one
-does. A stall of length s that begins during the work delays it by s; one that begins a time u before the next tick is
-due delays that one by s - u. So at an unknown moment it costs, on the average,
-
-    w/T N(s) + 1/T ∫ N(s - u) du,  u from 0 to T - w
-
-ticks, which is averaged over what w was. Stalls are what cyclictest sees at a period that no stall of interest fits
-into, on every core that the tick's work needs: on the loop's own, and on the emulated arm's, which stands for hardware
-that would not stall.
+What the machine imposes on ticks by standing still for a while, as a virtual one does, is counted by
+`benchmarks.imposed_ticks`, from the stalls that cyclictest sees at a period that no stall of interest fits into, on
+every core that the tick's work needs: on the loop's own, and on the emulated arm's, which stands for hardware that
+would not stall.
 """
 
 import argparse
@@ -31,6 +25,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from robot_mbrl.benchmarks import cyclictest, loop_histogram
+from robot_mbrl.benchmarks.imposed_ticks import imposed_ticks
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, MonotonicClock, to_ns
 from robot_mbrl.contracts.config import BusSettings, RobotSettings
 from robot_mbrl.contracts.errors import ProcessFailed
@@ -66,8 +61,6 @@ START_TICKS: Final = 5000
 """In which the loop must be running, at the latest."""
 _FIRST: Final = {ControlState.STOPPED: Request.RESET, ControlState.IDLE: Request.ARM}
 """What has to be asked for before anything else, by where the loop stands."""
-WORK_QUANTILES: Final = tuple(range(5, 100, 10))
-"""Of the ticks' work, that stand for all of it: the rest of the highest ones is made of stalls already [%]."""
 QUANTILES: Final = (50.0, 99.0, 99.9, 100.0)
 
 Announce = Callable[[str], None]
@@ -258,26 +251,6 @@ def floor_window(settings: DeploySettings, seconds: float) -> Floor:
     return Floor(lateness.astype(np.float64), stalls.astype(np.float64), half)
 
 
-def imposed_ticks(stalls: FloatArray, work: FloatArray, period: float) -> float:
-    """How many ticks of `period` the `stalls` (k,) cost, averaged over the ticks' `work` (m,); all in one unit."""
-    return float(np.mean([_cost(stalls, worked, period) for worked in work]))
-
-
-def _cost(stalls: FloatArray, work: float, period: float) -> float:
-    pause = max(0.0, period - work)
-    # A shorter stall costs nothing, whenever it begins; nearly all are shorter.
-    stalls = stalls[stalls > pause]
-    steps = 50
-    leads = pause * (np.arange(steps) + 0.5) / steps
-
-    def cost(delay: FloatArray) -> FloatArray:
-        lost: FloatArray = np.where(delay > 0.0, np.maximum(np.ceil((delay + work) / period) - 1.0, 0.0), 0.0)
-        return lost
-
-    during, before = cost(stalls), cost(stalls[:, None] - leads).mean(axis=1)
-    return float((during * min(work, period) + before * pause).sum() / period)
-
-
 def measure_scenario(name: str, minutes: float, announce: Announce) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     """Figures of one scenario, and the latenesses behind them [µs]."""
     windows: list[Window] = []
@@ -324,7 +297,7 @@ def figures(windows: list[Window], floor: list[Floor], rate: float) -> dict[str,
     }
     if floor:
         stalls, cycles = np.concatenate([window.stalls for window in floor]), sum(w.seconds for w in floor) * rate
-        imposed = imposed_ticks(stalls, np.percentile(work, WORK_QUANTILES), 1e6 / rate)
+        imposed = imposed_ticks(stalls, work, 1e6 / rate)
         found["cyclictest"] = {
             "lateness_us": _quantiles(np.concatenate([window.lateness for window in floor])),
             "stalls_us": _quantiles(stalls),
