@@ -43,6 +43,9 @@ class IcemSettings(Settings):
             population finds a plan with a large deviation and keeps to it with a small one.
         colour: β; 0 is white, 2 a random walk's noise. 2.5 for reaching.
         momentum: k.
+        tail: what follows at the end of μ when it is shifted: "last", its last action again as published, or "rest",
+            the middle of the actions' range. Where actions are velocities, a plan that comes near its goal goes past it
+            with the first and stays there with the second.
     """
 
     kind: Literal["icem"] = "icem"
@@ -56,6 +59,7 @@ class IcemSettings(Settings):
     warm_deviation: float | None = Field(default=None, gt=0.0)
     colour: float = Field(default=2.5, ge=0.0)
     momentum: float = Field(default=0.1, ge=0.0, lt=1.0)
+    tail: Literal["last", "rest"] = "last"
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -105,7 +109,8 @@ class Icem:
         deviation = self._settings.deviation
         self._warm = self._begun
         if self._warm:
-            self._mean = shifted(self._mean, elapsed)
+            tail = self._mean[-1:] if self._settings.tail == "last" else (self._low + self._high)[-1:] / 2.0
+            self._mean = shifted(self._mean, elapsed, tail)
             deviation = self._settings.warm_deviation or deviation
         self._deviation = deviation * (self._high - self._low) / 2.0
         self._elites = self._shifted_elites(elapsed)
@@ -150,9 +155,9 @@ def population(settings: IcemSettings, iteration: int) -> int:
     return max(int(settings.population / settings.decay**iteration), 2 * settings.elites)
 
 
-def shifted(actions: Tensor, steps: int) -> Tensor:
-    """Actions (h, a) moved `steps` forward in time; the last is repeated."""
-    return torch.cat((actions[steps:], actions[-1:].expand(min(steps, len(actions)), -1)))
+def shifted(actions: Tensor, steps: int, tail: Tensor) -> Tensor:
+    """Actions (h, a) moved `steps` forward in time, followed by `tail` (1, a) as often as it takes."""
+    return torch.cat((actions[steps:], tail.expand(min(steps, len(actions)), -1)))
 
 
 def colour_filter(steps: int, colour: float) -> Tensor:

@@ -83,7 +83,7 @@ class Mppi:
     def begin(self, elapsed: int) -> None:
         """Begin a plan, `elapsed` control steps after the last one."""
         if self._begun:
-            self._mean = shifted(self._mean, elapsed)
+            self._mean = shifted(self._mean, elapsed, self._mean[-1:])
         self._deviation = self._settings.deviation * self._half_range
         self._begun = True
 

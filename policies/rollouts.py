@@ -91,25 +91,37 @@ class Rollouts:
 
     def __call__(self, start: Tensor, actions: Tensor, noise: Tensor) -> Outcome:
         """Roll `actions` (n, h, a) out from `start` (d,) with `noise` (h, e or 1, r, n or 1, o)."""
-        n, r = len(actions), self._settings.particles_per_net
+        n, r, threads = len(actions), self._settings.particles_per_net, self._settings.threads
         each = noise.expand(-1, self._nets.members, r, n, -1)
-        count = _even_blocks(n, self._settings.rows // r, self._settings.threads)
-        if count == 1:
-            return self._block(start, actions, each)
+        if self._linear is not None and n * r <= self._settings.rows:
+            return self._block(start, actions, each, min(threads, n))
+        count = _even_blocks(n, self._settings.rows // r, threads)
         blocks = zip(actions.tensor_split(count), each.tensor_split(count, dim=3), strict=True)
         jobs = [self._pool.submit(self._block, start, *block) for block in blocks]
         costs, values, states = zip(*(job.result() for job in jobs), strict=True)
         return Outcome(torch.cat(costs), torch.cat(values), torch.cat(states, dim=1))
 
     @torch.no_grad()
-    def _block(self, start: Tensor, actions: Tensor, noise: Tensor) -> Outcome:
-        """What becomes of some of the candidates, on one thread."""
+    def _block(self, start: Tensor, actions: Tensor, noise: Tensor, threads: int = 1) -> Outcome:
+        """What becomes of some of the candidates; the nets of linear inputs are evaluated on `threads` threads."""
         sequence = actions.transpose(0, 1)
         if self._linear is None:
             return self._judge(*self._step_by_step(start, sequence, noise), sequence)
         known = self._linear.known_inputs(start, sequence)
-        learned = self._nets.carry(self._linear.learned(start), known, self._linear.input_matrix, noise)
+        learned = self._in_one_go(self._linear.learned(start), known, self._linear.input_matrix, noise, threads)
         return self._judge(self._linear.states_along(start, known, learned), learned.diff(dim=0), sequence)
+
+    def _in_one_go(self, start: Tensor, known: Tensor, matrix: Tensor, noise: Tensor, threads: int) -> Tensor:
+        """`PackedEnsemble.carry`, the candidates in `threads` parts.
+
+        Only this leaves the interpreter's lock for long: of torch's many small operations on a small block, two threads
+        do no more than one.
+        """
+        if threads == 1:
+            return self._nets.carry(start, known, matrix, noise)
+        parts = zip(known.tensor_split(threads, dim=1), noise.tensor_split(threads, dim=3), strict=True)
+        jobs = [self._pool.submit(self._nets.carry, start, of_part, matrix, draws) for of_part, draws in parts]
+        return torch.cat([job.result() for job in jobs], dim=3)
 
     def _step_by_step(self, start: Tensor, actions: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """States (h + 1, e, r, n, d) along `actions` (h, n, a), and sampled outputs (h, e, r, n, o) between them."""

@@ -104,11 +104,20 @@ def test_the_best_elites_of_the_last_step_are_shifted_and_end_anew() -> None:
     assert kept[2] != kept[3]
 
 
-def test_the_mean_is_shifted_and_its_last_action_repeated() -> None:
-    actions = torch.tensor([[1.0], [2.0], [3.0]])
-    assert shifted(actions, 1).tolist() == [[2.0], [3.0], [3.0]]
-    assert shifted(actions, 0).tolist() == [[1.0], [2.0], [3.0]]
-    assert shifted(actions, 7).tolist() == [[3.0]] * 3
+def test_actions_are_shifted_and_followed_by_a_tail() -> None:
+    actions, tail = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[9.0]])
+    assert shifted(actions, 1, tail).tolist() == [[2.0], [3.0], [9.0]]
+    assert shifted(actions, 0, tail).tolist() == [[1.0], [2.0], [3.0]]
+    assert shifted(actions, 7, tail).tolist() == [[9.0]] * 3
+
+
+@pytest.mark.parametrize(("tail", "end"), [("last", 0.4), ("rest", 1.0)])
+def test_a_plan_goes_on_with_its_last_action_or_rests_in_the_middle_of_the_range(tail: str, end: float) -> None:
+    optimizer = icem(elites=1, momentum=0.0, tail=tail)
+    optimizer.begin(1)
+    optimizer.update(torch.tensor([0.1, 0.2, 0.3, 0.4]).view(1, 4, 1), torch.zeros(1))
+    optimizer.begin(3)
+    assert optimizer.mean.flatten().tolist() == pytest.approx([0.4, end, end, end])
 
 
 def test_a_new_plan_begins_with_the_shifted_mean_and_the_first_deviation() -> None:

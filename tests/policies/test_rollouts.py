@@ -24,6 +24,25 @@ def roll_out(
     return rollouts(torch.full((task.states,), start), actions, rollouts.draw_noise(actions.shape[1]))
 
 
+class LinearTask(QuadraticTask):
+    """The same task with its inputs (s, u) = s (1, 0) + (0, u) made known."""
+
+    def __init__(self) -> None:
+        super().__init__(states=2, actions=1, wall=0.4)
+        self.input_matrix = torch.eye(2, 3)
+
+    def learned(self, state: torch.Tensor) -> torch.Tensor:
+        return state
+
+    def known_inputs(self, start: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        del start
+        return torch.cat((torch.zeros(*actions.shape[:2], 2), actions), dim=-1)
+
+    def states_along(self, start: torch.Tensor, known: torch.Tensor, learned: torch.Tensor) -> torch.Tensor:
+        del start, known
+        return learned
+
+
 def line(**settings: float) -> QuadraticTask:
     return QuadraticTask(states=1, actions=1, **settings)
 
@@ -111,9 +130,9 @@ def test_a_net_that_is_not_finite_spoils_every_candidate() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 16, 1000])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_blocks_and_threads_change_nothing(rows: int, threads: int) -> None:
-    task = QuadraticTask(states=2, actions=1, wall=0.4)
+@pytest.mark.parametrize("threads", [1, 2, 30])
+@pytest.mark.parametrize("task", [QuadraticTask(states=2, actions=1, wall=0.4), LinearTask()], ids=["steps", "one go"])
+def test_blocks_and_threads_change_nothing(task: TaskModel, rows: int, threads: int) -> None:
     ensemble = linear_members([DOUBLE_INTEGRATOR, 1.5 * DOUBLE_INTEGRATOR], deviation=0.1)
     actions = torch.randn(23, 4, 1, generator=torch.Generator().manual_seed(1))
     risk = {"epistemic_weight": 1.0, "violation_weight": 1.0, "particles_per_net": 2}
@@ -121,25 +140,6 @@ def test_blocks_and_threads_change_nothing(rows: int, threads: int) -> None:
     split = roll_out(task, ensemble, actions, rows=rows, threads=threads, **risk)
     for one, other in zip(whole, split, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
-
-
-class LinearTask(QuadraticTask):
-    """The same task with its inputs (s, u) = s (1, 0) + (0, u) made known."""
-
-    def __init__(self) -> None:
-        super().__init__(states=2, actions=1, wall=0.4)
-        self.input_matrix = torch.eye(2, 3)
-
-    def learned(self, state: torch.Tensor) -> torch.Tensor:
-        return state
-
-    def known_inputs(self, start: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-        del start
-        return torch.cat((torch.zeros(*actions.shape[:2], 2), actions), dim=-1)
-
-    def states_along(self, start: torch.Tensor, known: torch.Tensor, learned: torch.Tensor) -> torch.Tensor:
-        del start, known
-        return learned
 
 
 @pytest.mark.parametrize(("kernel", "tolerance"), [("float32", 1e-5), ("auto", 0.02)])
