@@ -302,14 +302,22 @@ class Dreamer:
         Raises:
             ConfigError: it is of a model of another size.
         """
+        self.load_networks(state)
+        prefix = "optimizer."
+        self._optimizer.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        self._generator.set_state(state["generator"].cpu())
+
+    def load_networks(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the model of what `state_dict` gave, and nothing else.
+
+        Raises:
+            ConfigError: it is of a model of another size.
+        """
         weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
         try:
             self.model.load_state_dict(weights)
         except RuntimeError as error:
             raise ConfigError(f"Dreamer's weights do not fit these settings: {' '.join(str(error).split())}") from error
-        prefix = "optimizer."
-        self._optimizer.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-        self._generator.set_state(state["generator"].cpu())
 
     def _require(self, batch: Batch) -> None:
         if "reward" not in batch or batch["reward"].ndim != 2:

@@ -7,9 +7,8 @@ import torch
 import typer
 
 from robot_mbrl.cli.terminal import console
-from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.dreamer_learner import DreamerLearner
-from robot_mbrl.learning.dreamer_run import BEST, LEARNER, DreamerFolder
+from robot_mbrl.learning.dreamer_run import DreamerFolder
 from robot_mbrl.learning.dreamer_training import run_environments
 from robot_mbrl.learning.sequence_evaluation import Evaluated, evaluate
 
@@ -22,7 +21,7 @@ def evaluate_run(folder: Path, episodes: int, seed: int, threads: int, *, newest
     """
     torch.set_num_threads(threads)
     run = DreamerFolder(folder)
-    settings, weights = run.settings(), trained_weights(run, newest=newest)
+    settings, weights = run.settings(), run.learner(newest=newest)
     learner = DreamerLearner.from_file(weights)
     environments = run_environments(settings, episodes, threads)
     evaluated = evaluate(environments, learner, seed, kept=1, kept_rows=1)
@@ -31,19 +30,6 @@ def evaluate_run(folder: Path, episodes: int, seed: int, threads: int, *, newest
         typer.echo(json.dumps({"task": settings.task, "weights": str(weights), **figures(evaluated)}, indent=2))
     else:
         console().print(f"{folder}, {settings.task}, {weights.name}: {describe(evaluated)}", markup=False)
-
-
-def trained_weights(run: DreamerFolder, *, newest: bool) -> Path:
-    """The file of the best evaluation's learner, or of the newest checkpoint's.
-
-    Raises:
-        ConfigError: there is none yet.
-    """
-    checkpoint = run.checkpoint()
-    weights = run.path / BEST if not newest or checkpoint is None else checkpoint / LEARNER
-    if not weights.exists():
-        raise ConfigError(f"{run.path}: the run was not evaluated yet: let it train longer, or give --newest")
-    return weights
 
 
 def figures(evaluated: Evaluated) -> dict[str, object]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.bundle_export import describe_policy
 from robot_mbrl.learning.dreamer_learner import DreamerLearner
-from robot_mbrl.learning.dreamer_run import BEST, LEARNER, DreamerFolder, DreamerRunSettings
+from robot_mbrl.learning.dreamer_run import BEST, DreamerFolder, DreamerRunSettings
 from robot_mbrl.learning.onnx_export import export_step, largest_difference
 from robot_mbrl.policies.bundle import ENSEMBLE, THRESHOLDS, Bundle, read_bundle, require_new, write_bundle
 from robot_mbrl.policies.bundle_manifest import POLICY, StateTensor
@@ -117,7 +117,7 @@ def export_run(
         contents[ENSEMBLE] = read_file(ensemble, "the monitor's ensemble")
     if thresholds is not None:
         contents[THRESHOLDS] = read_file(thresholds, "the monitor's thresholds")
-    source = _weights(files, newest)
+    source = files.learner(newest=newest)
     model = DreamerLearner.from_file(source).dreamer.model
     description = describe_policy(
         make_task(settings.task, settings.arm),
@@ -141,18 +141,6 @@ def export_run(
             )
         whole.rename(folder)
     return Exported(read_bundle(folder), difference, parity_steps)
-
-
-def _weights(files: DreamerFolder, newest: bool) -> Path:
-    """The learner's file: as it was in the best evaluation, or as it is now."""
-    checkpoint = files.checkpoint()
-    if newest and checkpoint is not None:
-        return checkpoint / LEARNER
-    best = files.path / BEST
-    if newest or not best.exists():
-        what = "checkpoint" if newest else "evaluation"
-        raise ConfigError(f"{files.path}: the run has no {what} yet: let it train longer")
-    return best
 
 
 def _data(files: DreamerFolder, settings: DreamerRunSettings, source: Path) -> str:

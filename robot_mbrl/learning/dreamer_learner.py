@@ -143,6 +143,14 @@ class DreamerLearner:
         """
         self.dreamer.load_state_dict(_read(path)[1])
 
+    def begin_with(self, path: Path) -> None:
+        """Take over the networks of what `save` wrote; chance and optimizer stay as they are.
+
+        Raises:
+            ConfigError: they are of a Dreamer of another size, or damaged.
+        """
+        self.dreamer.load_networks(_read(path)[1])
+
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.dreamer.device)
 

@@ -55,6 +55,8 @@ class DreamerRunSettings(Settings):
             out moves the tool by a tenth of that and more each step: at full speed by its tolerance.
         delay: least and greatest number of periods until an action reaches the servos, drawn for each episode; for
             reach and push. A deployment leads from action to action and asks its policy ahead of time: it has 1 to 3.
+        start: folder of a run whose networks this one begins with, the best ones or, before its first evaluation, the
+            newest; observations and actions must be alike. None begins with random ones.
         seed: of everything random.
         steps: actions to train for.
         environments: that collect side by side.
@@ -79,6 +81,7 @@ class DreamerRunSettings(Settings):
     repeat: int = Field(default=1, ge=1)
     speed: float = Field(default=1.0, gt=0.0, le=1.0)
     delay: tuple[NonNegativeInt, NonNegativeInt] = (0, 0)
+    start: Path | None = None
     seed: int = Field(default=0, ge=0)
     steps: int = Field(default=100_000, ge=1)
     environments: int = Field(default=8, ge=1, le=4096)
@@ -191,6 +194,21 @@ class DreamerFolder:
         """The newest complete checkpoint; None before the first."""
         found = sorted(path for path in (self.path / CHECKPOINTS).glob("*") if path.name.isdecimal())
         return found[-1] if found else None
+
+    def learner(self, *, newest: bool) -> Path:
+        """The learner's file: as it was in the best evaluation, or as it is in the newest checkpoint.
+
+        Raises:
+            ConfigError: there is none yet.
+        """
+        checkpoint = self.checkpoint()
+        if newest and checkpoint is not None:
+            return checkpoint / LEARNER
+        best = self.path / BEST
+        if newest or not best.exists():
+            lack = "checkpoint yet" if newest else "evaluation yet (its newest checkpoint can be had with --newest)"
+            raise ConfigError(f"{self.path}: the run has no {lack}: let it train longer")
+        return best
 
     def progress(self) -> Progress:
         """How far the newest checkpoint is; the very beginning without one.

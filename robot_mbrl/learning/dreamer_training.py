@@ -270,13 +270,16 @@ def make_crew(settings: DreamerRunSettings, device: str = "cpu") -> Crew:
     """A Dreamer and the environments that `settings` name; computing goes on `settings.threads` processors from here.
 
     Raises:
-        ConfigError: there is no such task, arm or size.
+        ConfigError: there is no such task, arm or size, or no run to start from.
     """
     torch.set_num_threads(settings.threads)
     resolved = learner_settings(settings)
     training = run_environments(settings, settings.environments, settings.threads)
     seed = int(np.random.SeedSequence([settings.seed, _LEARNER]).generate_state(1)[0])
     learner = DreamerLearner(dreamer_spaces(training.spaces), resolved, seed, device)
+    if settings.start is not None:
+        first = DreamerFolder(settings.start)
+        learner.begin_with(first.learner(newest=not (first.path / BEST).exists()))
     evaluation = run_environments(settings, settings.evaluation_episodes, settings.threads)
     return Crew(learner, training, evaluation, resolved.classes)
 

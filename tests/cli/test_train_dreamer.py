@@ -39,7 +39,9 @@ def test_a_run_is_begun_from_a_file_and_goes_on_without_one(tmp_path: Path, caps
     assert "24 actions, 3 updates" in outcome.out
     assert DreamerFolder(run).settings() == TINY.model_copy(update={"steps": 24})
     assert load_settings(run / DREAMER, DreamerSettings) == resolved_settings("1M", TINY.dreamer)
-    assert_one_line(run_here(capsys, "eval", "dreamer", str(run)), ConfigError.exit_code, "not evaluated yet")
+    assert_one_line(
+        run_here(capsys, "eval", "dreamer", str(run)), ConfigError.exit_code, "has no evaluation yet", "--newest"
+    )
     outcome = run_here(capsys, "eval", "dreamer", str(run), "--newest", "--episodes", "2", "--json")
     figures = json.loads(outcome.out)
     assert figures["episodes"] == len(figures["returns"]) == 2

@@ -38,8 +38,11 @@ PLANNER = {
 }
 DREAMER = {
     "robot-mbrl train dreamer --settings examples/dreamer_reach.yaml --run-folder runs/dreamer-reach": "--steps 32",
-    "robot-mbrl eval dreamer runs/dreamer-reach --episodes 100": "--newest --episodes 1",
-    "robot-mbrl export runs/dreamer-reach bundles/reach": "--newest --parity-steps 20",
+    (
+        "robot-mbrl train dreamer --settings examples/dreamer_reach_late.yaml --run-folder runs/dreamer-reach-late"
+    ): "--steps 32",
+    "robot-mbrl eval dreamer runs/dreamer-reach-late --episodes 100": "--newest --episodes 1",
+    "robot-mbrl export runs/dreamer-reach-late bundles/reach": "--newest --parity-steps 20",
     "robot-mbrl eval bundle bundles/reach --on twin --episodes 100": "--episodes 1",
     "robot-mbrl eval bundle bundles/reach --on arm --episodes 100": "--episodes 1",
 }

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.dreamer_learner import DreamerLearner
 from robot_mbrl.learning.dreamer_run import DreamerFolder, DreamerRunSettings, Progress
-from robot_mbrl.learning.dreamer_training import Training, open_training
+from robot_mbrl.learning.dreamer_training import Training, make_crew, open_training
 from robot_mbrl.learning.run_files import CURVE
+from tests.learning.dreamer_runs import SMALL, write_run
 from tests.learning.sequence_doubles import TINY, Leaning, tiny_crew
 
 
@@ -120,3 +122,18 @@ def test_a_dreamer_on_the_twin_resumes_to_the_same_curve(tmp_path: Path) -> None
             training.close()
     assert (tmp_path / "a" / CURVE).read_text() == (tmp_path / "b" / CURVE).read_text()
     assert len(DreamerFolder(tmp_path / "a").progress().evaluations) == 2
+
+
+def test_a_run_begins_with_the_networks_of_another_and_nothing_else_of_it(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "first", seed=3)
+    settings = TINY_DREAMER.model_copy(update={"dreamer": SMALL, "start": tmp_path / "first"})
+    crew = make_crew(settings)
+    assert isinstance(crew.learner, DreamerLearner)
+    networks, random = crew.learner.dreamer.model.state_dict(), crew.learner.dreamer.state_dict()["generator"]
+    for name, value in first.dreamer.model.state_dict().items():
+        assert networks[name].equal(value), name
+    assert not random.equal(first.dreamer.state_dict()["generator"])
+    with pytest.raises(ConfigError, match="the run has no checkpoint yet"):
+        make_crew(settings.model_copy(update={"start": tmp_path / "second"}))
+    with pytest.raises(ConfigError, match="do not fit these settings"):
+        make_crew(settings.model_copy(update={"dreamer": {**SMALL, "units": 16}}))
