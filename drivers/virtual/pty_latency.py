@@ -5,7 +5,6 @@ as twelve bytes on a line at 1 Mbps. The emulator measures that once, when it st
 """
 
 import os
-import pty
 import select
 import struct
 import subprocess
@@ -13,6 +12,8 @@ import sys
 import time
 import tty
 from collections.abc import Callable, Sequence
+
+from robot_mbrl.drivers.virtual.pseudo_terminal import open_pseudo_terminal
 
 _SAMPLES = 50
 _STAMP = struct.Struct("q")
@@ -38,8 +39,11 @@ def delivery_time_ns(report: Callable[[str], None], client: Sequence[str] = _CLI
         report: gets one line when nothing could be measured; the time is 0 then.
         client: command of a process that writes the time, `_SAMPLES` times, on its standard output.
         patience: longest wait for the client's start or its next write [s].
+
+    Raises:
+        PortError: there is no pseudo-terminal.
     """
-    far, near = pty.openpty()
+    far, near = open_pseudo_terminal()
     tty.setraw(near)
     writer = subprocess.Popen(client, stdout=near, stderr=subprocess.DEVNULL)
     # The client's end closes with the client, so that its death is seen here at once.

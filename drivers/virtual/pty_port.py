@@ -8,7 +8,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import pty
 import stat
 import struct
 import tty
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from robot_mbrl.contracts.errors import PortBusy, PortError, PortPermission
+from robot_mbrl.drivers.virtual.pseudo_terminal import open_pseudo_terminal
 
 # <asm-generic/termbits.h>: struct termios2 holds the speeds as plain numbers, also those that have no B constant.
 _TCGETS2: Final = 0x802C542A
@@ -56,10 +56,10 @@ class PtyPort:
 
         Raises:
             PortBusy: something else stands at the link's place.
-            PortError: the link cannot be made.
+            PortError: the link cannot be made, or there is no pseudo-terminal.
         """
         refuse_foreign(self.link)
-        self._master, self._slave = pty.openpty()
+        self._master, self._slave = open_pseudo_terminal()
         tty.setraw(self._slave)
         _set_speed(self._slave, self._baud)
         os.set_blocking(self._master, False)
