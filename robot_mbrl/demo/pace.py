@@ -14,7 +14,7 @@ class Pace(Settings):
 
     Attributes:
         exploring: of smooth random motion [s]: what both models are fitted to.
-        tries: legs after that in which the planner tries the model that was trained on the twin.
+        tries: legs after that, by each policy in turn; the planner has the model that was trained on the twin.
         nominal: legs that the thresholds of doubt are taken from.
         alpha: rate of nominal legs that doubt may stop, both scores together.
         targets: that each policy is to reach.
@@ -40,5 +40,5 @@ class Pace(Settings):
 
 FULL: Final = Pace(exploring=60.0, tries=14, nominal=40, alpha=0.05, targets=10, dwell=2.5, patience=6.0)
 """What `robot-mbrl demo` shows."""
-FAST: Final = Pace(exploring=22.0, tries=8, nominal=20, alpha=0.1, targets=5, dwell=1.5, patience=4.0)
+FAST: Final = Pace(exploring=20.0, tries=8, nominal=19, alpha=0.1, targets=5, dwell=1.5, patience=4.0)
 """What `robot-mbrl demo --fast` shows."""

@@ -30,7 +30,7 @@ RESTING: Final = 0.3
 """So long no joint may have moved [s]: an arm swings in its gears' play for a while."""
 RESET_PATIENCE: Final = 20.0
 """How long it may take until a reset arm runs again [s]."""
-RECOVERY: Final = 2.0
+RECOVERY: Final = 1.5
 """What the policy has to itself between two disturbances [s]."""
 
 

@@ -67,11 +67,11 @@ LIMITS: Final = {
 }
 """Parts of the ranges [rad] that exploration and plans keep to. In those of the first three no two links of the arm
 come near each other: of 3,000 random poses, none. Roll and gripper are of no use for reaching."""
-SPEED, BUDGET = 0.4, 0.8
+SPEED, BUDGET = 0.3, 0.8
 """Shares of the full actions, and of the time between two, that the planner may use."""
 SPACE: Final = 100 * 2**20
 """What the files may need [bytes]."""
-SPARE_LEGS: Final = 2
+SPARE_LEGS: Final = 1
 """Nominal legs beyond those that the promise needs: a leg that is cut short does not count."""
 
 
@@ -222,28 +222,25 @@ class _Show:
         self._pose = stand.rise(arm, self._robot, clock, screen)
 
     def _explore(self) -> list[FlightEpisode]:
-        """Smooth motion, then the planner's first tries with the twin's model, under the monitor."""
-        self._stage("The arm explores: smooth random motion, then first tries of the planner, under the monitor")
-        planner = self._planner("planner-from-twin.yaml", START)
+        """Smooth motion, then each policy's first tries, the planner's with the twin's model, under the monitor."""
+        self._stage("The arm explores: smooth random motion, then first tries at targets, under the monitor")
+        policies = self._policies(self._planner("planner-from-twin.yaml", START))
         motion = exploration(self._free, self._pose, self._pace.exploring, self._random, self._folder)
-        tries = [self._leg(planner, goal) for goal in self._goals.draw(self._pace.tries)]
-        legs = [*motion, *tries]
+        legs = [*motion, *self._in_turn(policies, self._pace.tries)]
         self._fly("explore", legs, fly(sum(leg.seconds for leg in legs), self._journal.note))
         return read_episodes(self._logs("explore"), self._arm.joint_names, nominal=False)[1]
 
     def _fly_nominal(self) -> list[FlightEpisode]:
         """Legs as the policies will fly them, one by each policy in turn."""
         self._stage(f"{self._pace.nominal} nominal legs, from which the thresholds of doubt are taken")
-        count = self._pace.nominal + SPARE_LEGS
-        policies = self._policies()
-        goals = self._goals.draw(count)
-        legs = [self._leg(policies[index % len(policies)], goal) for index, goal in enumerate(goals)]
-        self._fly("nominal", legs, fly(count * self._pace.dwell, self._journal.note))
+        policies = self._policies(self._planner("planner.yaml", self._folder / "planner"))
+        legs = self._in_turn(policies, self._pace.nominal + SPARE_LEGS)
+        self._fly("nominal", legs, fly(len(legs) * self._pace.dwell, self._journal.note))
         return read_episodes(self._logs("nominal"), self._arm.joint_names, self._pace.dwell, nominal=False)[1]
 
     def _reach(self, thresholds: UncertaintySettings, payload: float) -> None:
         """Targets for each policy, watched by the calibrated model; then disturbances; then the park pose."""
-        policies = self._policies()
+        policies = self._policies(f"pets:{self._folder / 'planner.yaml'}")
         if self._bundle is None:
             self._screen.tell("no Dreamer bundle ships with this version: only the planner reaches for targets")
         self._stage(f"{self._pace.targets} targets for each policy, watched; then disturbances; then the park pose")
@@ -262,9 +259,13 @@ class _Show:
             yield from disturb(disturbance, self._pace.patience, self._journal.note)
         yield from fly(1.0, self._journal.note)
 
-    def _policies(self) -> list[str]:
-        planner = self._planner("planner.yaml", self._folder / "planner")
+    def _policies(self, planner: str) -> list[str]:
         return [planner] if self._bundle is None else [planner, f"bundle:{self._bundle}"]
+
+    def _in_turn(self, policies: list[str], count: int) -> list[Leg]:
+        """So many legs with new goals, one by each policy in turn."""
+        goals = self._goals.draw(count)
+        return [self._leg(policies[index % len(policies)], goal) for index, goal in enumerate(goals)]
 
     def _planner(self, name: str, run: Path) -> str:
         """The planner on the run at `run`, as the name of a policy."""
