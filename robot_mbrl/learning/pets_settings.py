@@ -96,6 +96,8 @@ _ARM: Final[dict[str, Any]] = {
     "optimizer": {"kind": "icem", "population": 64, "deviation": 0.25},
     "rollouts": _ONE_THREAD,
 }
+# The arm's actions are velocities, and at its goal the tool shall stay.
+_REACH: Final[dict[str, Any]] = {**_ARM, "optimizer": {**_ARM["optimizer"], "tail": "rest"}}
 _SWING: Final[dict[str, Any]] = {
     "horizon": 25,
     "optimizer": {"kind": "icem", "population": 64, "colour": 2.0, "deviation": 1.0},
@@ -114,7 +116,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "random_episodes": 18,
         "fit_every": 4,
         "ensemble": _nets(3, 64, 15),
-        "fast": _ARM,
+        "fast": _REACH,
     },
     "push": {
         "steps": 20_000,
