@@ -3,7 +3,7 @@
 Pinneri et al. 2020, "Sample-efficient Cross-Entropy Method for Real-time Planning", arXiv:2008.06389, algorithm 1. In
 each control step, with a mean μ (h, a) and a standard deviation std (h, a) over sequences of actions:
 
-    μ <- last μ, shifted in time (the last action repeated);  std <- deviation times half of the actions' range
+    μ <- last μ, shifted in time (and continued, see `tail`);  std <- deviation times half of the actions' range
     for each iteration i:
         N_i = max(N / decay^i, 2 K)
         N_i candidates clip(μ + std ⊙ C^β), C^β noise whose power falls with frequency as 1 / f^β

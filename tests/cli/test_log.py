@@ -9,7 +9,7 @@ from robot_mbrl.data.flight_log import FlightLog
 from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.data.reader import read_frames
 from tests.cli.program import assert_one_line, run_here
-from tests.data.flights import flight, header, judged, stop
+from tests.data.flights import flight, header, judged, planned, stop
 
 
 def write(path: Path, frames: FrameArray) -> Path:
@@ -42,6 +42,21 @@ def test_info_as_json(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert figures["frames"] == 400
     assert figures["stops"][0]["tick"] == 300
     assert figures["complete"] is True
+
+
+def test_info_tells_of_a_planners_plans(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In 1 s, 20 plans of 4 steps that expect an arm to stay which is on its way."""
+    frames = flight(1000)
+    log = FlightLog(tmp_path / "planned.mcap", header())
+    log.write(frames)
+    log.write_plans(planned(frames))
+    log.close()
+    outcome = run_here(capsys, "log", "info", str(log.path))
+    assert "20 at 20.0 Hz of up to 4 steps" in " ".join(outcome.out.split())
+    figures = json.loads(run_here(capsys, "log", "info", str(log.path), "--json").out)["plans"]
+    assert (figures["count"], figures["worst_disagreement"]) == (20, 0.4)
+    assert figures["error"] > 0.01
+    assert json.loads(run_here(capsys, "log", "info", str(path), "--json").out)["plans"] is None
 
 
 def test_salvage_says_what_was_lost(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
