@@ -90,7 +90,7 @@ class ArmModel(ObservedTaskModel):
         return torch.cat((self._low - joints, joints - self._high, depth), dim=-1)
 
     def _within_limits(self, targets: Tensor) -> Tensor:
-        return torch.minimum(torch.maximum(targets, self._low), self._high)
+        return targets.clamp(self._low, self._high)
 
     def _next_object(self, state: Tensor, moved: Tensor) -> tuple[Tensor, ...]:
         """The observation's parts of the object, when its learned coordinates become `moved` (..., o - 2 n)."""
