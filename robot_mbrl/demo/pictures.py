@@ -57,9 +57,13 @@ def draw_doubt(frames: FrameArray, thresholds: UncertaintySettings, events: Sequ
             time, 0.0, 1.0, where=latched, step="post", color=GREY, alpha=0.2, linewidth=0.0,
             transform=axis.get_xaxis_transform(),
         )  # fmt: skip
-        for event in events:
-            if event.kind == "disturbance":
-                axis.axvline((event.stamp_ns - start_ns) * 1e-9, color=INK, linestyle=":", linewidth=1.2)
+        disturbed = [event for event in events if event.kind == "disturbance"]
+        for number, event in enumerate(disturbed, start=1):
+            when = (event.stamp_ns - start_ns) * 1e-9
+            axis.axvline(when, color=INK, linestyle=":", linewidth=1.2)
+            axis.annotate(
+                f" {number}", (when, 0.97), xycoords=axis.get_xaxis_transform(), va="top", fontsize=9, color=INK
+            )
         axis.set_ylabel(name)
         axis.set_xlim(0.0, float(time[-1]))
     axes[-1].set_xlabel("time of the flight [s]")

@@ -238,12 +238,12 @@ def _disturbances_part(drawing: _Drawing, story: _Story, findings: Findings) -> 
     last, calibration = story.records["reach"], findings.calibration
     rows = [
         (
-            reaction.event.text,
+            f"{number}. {reaction.event.text}",
             "; ".join(f"{name} after {1e3 * seconds:.0f} ms" for name, seconds in reaction.milder) or "-",
             "no" if reaction.stopped is None else f"after {1e3 * reaction.stopped:.0f} ms",
             reaction.cause or "-",
         )
-        for reaction in story.reactions
+        for number, reaction in enumerate(story.reactions, start=1)
     ]
     stops = [(f"{stop.time:.2f}", stop.state, stop.cause, stop.braking) for stop in story.summaries["reach"].stops]
     return [
@@ -252,7 +252,7 @@ def _disturbances_part(drawing: _Drawing, story: _Story, findings: Findings) -> 
         drawing.add(
             "doubt",
             draw_doubt(last.frames, calibration.thresholds, story.events),
-            "both scores of doubt with thresholds, verdicts and disturbances (dotted)",
+            "both scores of doubt with thresholds, verdicts and the numbered disturbances",
         ),
         table(("disturbance", "slowed or held", "stopped", "by"), rows),
         heading("Stops of the last flight, planned and measured"),

@@ -24,7 +24,7 @@ Note = Callable[[str, str], None]
 FOLLOWING: Final = frozenset({ControlState.RUNNING, ControlState.SLOWED})
 MOVING: Final = 0.3
 """A disturbance waits until a joint is faster than that [rad/s], so that it has something to act on."""
-LOOKED_AT, PATIENCE = 1.0, 6.0
+LOOKED_AT, PATIENCE = 1.0, 8.0
 """So long a stopped arm is looked at, and waited for until it rests, before it is reset [s]."""
 RESTING: Final = 0.3
 """So long no joint may have moved [s]: an arm swings in its gears' play for a while."""
