@@ -37,9 +37,9 @@ class RolloutSettings(Settings):
         epistemic_weight: w_e, reward that a step loses when the nets differ by a typical change.
         violation_weight: w_v, reward that a step loses when all particles violate a limit.
         violation_chance: δ, share of the particles that may.
-        rows: candidates times r that a block holds, as many rows as each net is evaluated on at a time. Measured, speed
-            grows up to about 256 rows; thousands leave the cache (`robot-mbrl bench planner`).
-        threads: blocks that are rolled out side by side.
+        rows: candidates times r that a block holds. Measured, speed grows up to about 256 rows; thousands leave the
+            cache (`robot-mbrl bench planner`).
+        threads: blocks that are rolled out side by side, or parts of a single one where the task's inputs are linear.
         kernel: what evaluates the nets, see `policies.packed_ensemble`; "auto" takes the fastest that works here.
     """
 

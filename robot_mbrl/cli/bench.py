@@ -152,8 +152,8 @@ def planner(
     """Plans and model evaluations a second, beside mbrl-lib; or the fast planner's returns beside PETS as published.
 
     Installs mbrl-lib from PyPI into an environment of its own under `.crosscheck` in the present folder. Published
-    PETS takes most of a second a plan, so 20 episodes of returns take half an hour, or half of that with
-    `--actions-per-plan 2`.
+    PETS takes most of a second a plan: 20 episodes of returns keep one processor busy for 20 minutes, and half as long
+    with `--actions-per-plan 2`.
     """
     if importlib.util.find_spec("torch") is None:
         raise ConfigError("bench planner needs torch, which is not installed here: pip install 'robot-mbrl[train]'")
