@@ -22,6 +22,8 @@ from robot_mbrl.learning.monitor_calibration import SCORES
 
 REFRESH: Final = 0.1
 """Between two updates of what is below the lines [s]."""
+LACKING: Final = "real time: no "
+"""Part of the line with which a process tells what it was refused."""
 BAR: Final = 40
 """Characters of a bar."""
 
@@ -38,6 +40,7 @@ class TerminalScreen:
         self._thresholds: UncertaintySettings | None = None
         self._shown_ns = 0
         self._stages = 0
+        self._lacking: set[str] = set()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -57,7 +60,11 @@ class TerminalScreen:
         self._print(Text(f"{self._stages}. {title} [{self._seconds():.0f} s]", style="bold"))
 
     def tell(self, line: str) -> None:
-        """Print one line."""
+        """Print one line; what real time lacks here is told once, and not by every flight."""
+        if LACKING in line:
+            if line in self._lacking:
+                return
+            self._lacking.add(line)
         self._print(Text(f"   {line}"))
 
     def progress(self, what: str, done: int, total: int) -> None:

@@ -40,5 +40,5 @@ class Pace(Settings):
 
 FULL: Final = Pace(exploring=60.0, tries=14, nominal=40, alpha=0.05, targets=10, dwell=2.5, patience=6.0)
 """What `robot-mbrl demo` shows."""
-FAST: Final = Pace(exploring=20.0, tries=8, nominal=19, alpha=0.1, targets=5, dwell=1.5, patience=4.0)
+FAST: Final = Pace(exploring=18.0, tries=8, nominal=19, alpha=0.1, targets=5, dwell=1.5, patience=4.0)
 """What `robot-mbrl demo --fast` shows."""

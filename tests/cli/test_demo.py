@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from robot_mbrl.cli import extras
-from robot_mbrl.cli.demo_screen import BAR, bar, doubt_lines
+from robot_mbrl.cli.demo_screen import BAR, TerminalScreen, bar, doubt_lines
+from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.frame import FRAME_DTYPE, empty
 from robot_mbrl.contracts.monitor_settings import Grades, UncertaintySettings
 from tests.cli.deployment import command_line, session_processes, shared_memory
@@ -135,6 +136,13 @@ def test_without_the_training_libraries_the_remedy_is_told(
 ) -> None:
     monkeypatch.setattr(extras, "TRAINING", ("no_such_library",))
     assert_one_line(run_here(capsys, "demo"), 3, "demo needs no_such_library", "pip install 'robot-mbrl[train]'")
+
+
+def test_what_real_time_lacks_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = TerminalScreen(ManualClock())
+    for line in ("real time: no SCHED_FIFO: a remedy", "ready", "real time: no SCHED_FIFO: a remedy", "ready"):
+        screen.tell(line)
+    assert capsys.readouterr().out.split("\n") == ["   real time: no SCHED_FIFO: a remedy", "   ready", "   ready", ""]
 
 
 def test_a_bar_is_full_where_the_arm_stops() -> None:
