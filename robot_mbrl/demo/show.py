@@ -54,7 +54,7 @@ GUARDIAN_BOUND: Final = 0.3
 computer should have."""
 PLANNER: Final = FastPlannerSettings(
     horizon=10,
-    optimizer=IcemSettings(population=40, iterations=2),
+    optimizer=IcemSettings(population=40, iterations=2, tail="rest"),
     rollouts=RolloutSettings(threads=1),
 )
 """Smaller than where a planner has the cores to itself: here it shares two with the arm that it moves."""
