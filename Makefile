@@ -4,8 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# The theme's advertisement of its successor, on every build.
-export NO_MKDOCS_2_WARNING := 1
 # The theme's authors announce another product on every build.
 export NO_MKDOCS_2_WARNING := 1
 
