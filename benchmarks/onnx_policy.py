@@ -181,7 +181,7 @@ def table(figures: Mapping[str, Any]) -> str:
             *lines,
             f"torch eager takes {ratios} times as long as onnxruntime",
             f"p99 in onnxruntime is {'within' if kept else 'ABOVE'} {BOUND * 1e6:.0f} µs",
-            f"largest difference of an action in {figures['parity_steps']} random recurrent steps: "
+            f"largest difference of a number in {figures['parity_steps']} random recurrent steps: "
             f"{figures['difference']:.2g}; {figures['bytes'] / 1e6:.2f} MB",
         ]
     )

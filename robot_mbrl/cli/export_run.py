@@ -26,4 +26,4 @@ def export_run(
     manifest = exported.bundle.manifest
     typer.echo(f"{folder}: {manifest.task.name} with {manifest.arm}, {manifest.data}; seal {manifest.seal[:12]}")
     typer.echo(f"{POLICY}: {len(exported.bundle.policy)} bytes, SHA-256 {manifest.files[POLICY]}")
-    typer.echo(f"largest difference of an action from torch in {exported.steps} steps: {exported.difference:.3g}")
+    typer.echo(f"largest difference from torch in {exported.steps} steps: {exported.difference:.3g}")

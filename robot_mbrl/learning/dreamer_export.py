@@ -25,7 +25,7 @@ from robot_mbrl.policies.onnx_step import OnnxStep
 from robot_mbrl.sim.tasks import TASKS, make_task
 
 PARITY: Final = 1e-4
-"""Largest difference of an action between torch and onnxruntime that is taken for rounding."""
+"""Largest difference between torch and onnxruntime that is taken for rounding."""
 
 
 class DreamerStep(nn.Module):
@@ -49,7 +49,7 @@ class Exported:
 
     Attributes:
         bundle: as it was read back.
-        difference: largest difference of an action between torch and onnxruntime.
+        difference: largest one between torch and onnxruntime, see `onnx_export.largest_difference`.
         steps: recurrent steps that were compared.
     """
 
@@ -136,7 +136,7 @@ def export_run(
         difference = largest_difference(DreamerStep(model), OnnxStep(read_bundle(whole)), parity_steps, random)
         if not difference <= PARITY:
             raise ConfigError(
-                f"{run}: an action in onnxruntime differs from torch's by {difference:.3g} within {parity_steps} "
+                f"{run}: a step in onnxruntime differs from torch's by {difference:.3g} within {parity_steps} "
                 f"steps, limit {PARITY:g}: nothing was exported; report the versions of torch and onnxruntime"
             )
         whole.rename(folder)

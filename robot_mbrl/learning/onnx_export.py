@@ -58,29 +58,34 @@ def export_step(step: nn.Module, observation: int, states: Sequence[StateTensor]
 def largest_difference(
     step: nn.Module, exported: OnnxStep, steps: int, random: np.random.Generator, restart: float = 0.01
 ) -> float:
-    """Largest difference of an action between `step` and what was exported of it, both remembering by themselves.
+    """Largest difference between `step` and what was exported of it, of an action or of a number that is remembered.
+
+    Each step begins with what torch remembers: a recurrent policy may make more of a rounding from step to step, as it
+    does of any noise in what it observes, and that tells nothing of the export.
 
     Args:
         step: as for `export_step`.
         exported: the same in onnxruntime.
-        steps: how many, with observations from a standard normal distribution.
+        steps: how many in a row, with observations from a standard normal distribution.
         random: draws them, and where episodes begin.
         restart: probability that an episode begins with a step.
     """
     states = [torch.zeros(state.shape) for state in exported.states]
     largest = 0.0
-    exported.reset()
     with torch.inference_mode():
         for index in range(steps):
             is_first = index == 0 or random.random() < restart
             if is_first:
                 exported.reset()
+            for theirs, ours in zip(exported.states, states, strict=True):
+                theirs[:] = ours.numpy()
             seen = random.standard_normal(exported.observation.shape, np.float32)
             exported.observation[:] = seen
             exported.step()
             answer: Sequence[Tensor] = step(torch.from_numpy(seen)[None], torch.tensor([float(is_first)]), *states)
             states = list(answer[3:])
-            largest = max(largest, float(np.abs(answer[0][0].numpy() - exported.action).max()))
+            pairs = [(exported.action, answer[0][0]), *zip(exported.states, states, strict=True)]
+            largest = max(largest, *(float(np.abs(theirs - ours.numpy()).max()) for theirs, ours in pairs))
     return largest
 
 

@@ -26,7 +26,7 @@ def test_a_run_with_its_monitor(tmp_path: Path, capsys: Capture) -> None:
     bundle = read_bundle(tmp_path / "bundle")
     assert {ENSEMBLE, THRESHOLDS} < bundle.manifest.files.keys()
     assert f"{tmp_path / 'bundle'}: reach with so101" in outcome.out
-    assert "largest difference of an action from torch in 50 steps" in outcome.out
+    assert "largest difference from torch in 50 steps" in outcome.out
 
 
 def test_no_run(tmp_path: Path, capsys: Capture) -> None:
