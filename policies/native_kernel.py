@@ -13,7 +13,6 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -23,6 +22,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from robot_mbrl.contracts.atomic_file import replacing
 from robot_mbrl.contracts.errors import ConfigError
 
 SOURCE: Final = "ensemble_kernel.cpp"
@@ -170,10 +170,8 @@ def _library() -> ctypes.CDLL:
 
 
 def _compile(compiler: str, source: bytes, library: Path) -> None:
-    """Compile into a file of another name and rename it, so that nobody ever loads half a library."""
+    """Compile into a draft that takes the library's place, so that nobody ever loads half a library."""
     library.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        built = Path(folder) / "kernel.so"
-        command = [compiler, *FLAGS, "-x", "c++", "-", "-o", str(built)]
+    with replacing(library) as draft:
+        command = [compiler, *FLAGS, "-x", "c++", "-", "-o", str(draft)]
         subprocess.run(command, input=source, check=True, capture_output=True)
-        built.replace(library)

@@ -14,16 +14,8 @@ from robot_mbrl.policies.joint_space import SMOOTH_STEP_PEAK, JointSpace, smooth
 from robot_mbrl.policies.registry import POLICIES, build_policy
 from robot_mbrl.policies.scripted import ScriptedPolicy, Trajectory, Waypoint, load_trajectory
 from robot_mbrl.sim.geometry import MujocoGeometry
+from tests.policies.two_joints import SPACE
 
-SPACE = JointSpace(
-    arm="two_joints",
-    names=("pan", "lift"),
-    position_limits=np.array([[-1.0, 1.0], [-0.5, 0.5]]),
-    velocity_limits=np.array([2.0, 1.0]),
-    period=0.05,
-    lifetime=0.15,
-    clock=ManualClock(),
-)
 SQUARE = (
     Waypoint(duration=1.0, position={"pan": 0.0, "lift": 0.0}),
     Waypoint(duration=2.0, position={"pan": 0.8}),

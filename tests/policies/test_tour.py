@@ -5,24 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.config import dump_settings
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import Action, FloatArray
-from robot_mbrl.policies.joint_space import JointSpace
 from robot_mbrl.policies.registry import build_policy
 from robot_mbrl.policies.tour import Leg, TourClock, TourPolicy, TourSettings
+from tests.policies.two_joints import SPACE
 
 FIRST, SECOND = (0.1, 0.2, 0.3), (0.3, 0.2, 0.1)
-SPACE = JointSpace(
-    arm="two_joints",
-    names=("pan", "lift"),
-    position_limits=np.array([[-1.0, 1.0], [-0.5, 0.5]]),
-    velocity_limits=np.array([2.0, 1.0]),
-    period=0.05,
-    lifetime=0.15,
-    clock=ManualClock(),
-)
 
 
 class Witness:
