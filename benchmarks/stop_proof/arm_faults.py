@@ -15,6 +15,7 @@ JOINT: Final = "elbow_flex"
 """That the faults of single servos hit: it carries forearm, wrist and gripper."""
 
 FALLS: Final = "a servo without torque falls, whatever the host does"
+TWINS: Final = "one of two servos with the same ID goes where the other is told to, and neither can be addressed alone"
 
 
 def on_arm(**fault: Any) -> Make:
@@ -62,13 +63,6 @@ WIRE: Final = (
     Kind("garbage", "wire", "200 random bytes before each answer", on_arm(fault="garbage", size=200), harmless=True),
 )
 
-_SERVO: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
-    "silent servo": (f"{JOINT} neither hears nor answers", {"fault": "silent", "servo": JOINT}),
-    "duplicate id": (
-        f"wrist_flex takes the ID of {JOINT}",
-        {"fault": "duplicate_id", "servo": "wrist_flex", "of": JOINT},
-    ),
-}
 _TORQUE_LOST: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "disconnect": (f"{JOINT} loses data and power", {"fault": "disconnect", "servo": JOINT}),
     "overload": (f"{JOINT}'s overload protection trips", {"fault": "overload", "servo": JOINT}),
@@ -77,7 +71,14 @@ _TORQUE_LOST: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 }
 
 SERVO: Final = (
-    *(Kind(name, "servo", what, on_arm(**fault)) for name, (what, fault) in _SERVO.items()),
+    Kind("silent servo", "servo", f"{JOINT} neither hears nor answers", on_arm(fault="silent", servo=JOINT)),
+    Kind(
+        "duplicate id",
+        "servo",
+        f"wrist_flex takes the ID of {JOINT}",
+        on_arm(fault="duplicate_id", servo="wrist_flex", of=JOINT),
+        physics=TWINS,
+    ),
     *(Kind(name, "servo", what, on_arm(**fault), physics=FALLS) for name, (what, fault) in _TORQUE_LOST.items()),
     Kind(
         "overheat",

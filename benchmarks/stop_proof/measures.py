@@ -47,6 +47,9 @@ class Measures:
         moved_after_latch: whether a joint moved again after latch and rest, by more than the play of its gear.
         drift: farthest that a joint was from its place of rest afterwards [rad].
         speed: of the fastest joint at the visible effect [rad/s].
+        last: index of the joint that came to rest last; None if none moved.
+        late_way: from end to end of where that joint was after `REST_BOUND` [rad].
+        late_play: of that joint's gear [rad].
     """
 
     hidden: float
@@ -59,6 +62,9 @@ class Measures:
     moved_after_latch: bool
     drift: float
     speed: float
+    last: int | None
+    late_way: float
+    late_play: float
 
 
 def measure(
@@ -76,12 +82,15 @@ def measure(
     after = seen.truth_ns >= visible_ns
     times, position, velocity = seen.truth_ns[after], seen.position[after], seen.velocity[after]
     fast: NDArray[np.bool_] = np.abs(velocity) > REST_SPEED
-    moving: NDArray[np.bool_] = np.any(fast & ~_coasting(fast, position, play), axis=1)
+    joints_moving: NDArray[np.bool_] = fast & ~_coasting(fast, position, play)
+    moving: NDArray[np.bool_] = np.any(joints_moving, axis=1)
     rest, stillness = _end_of(moving), _end_of(np.any(fast, axis=1))
     verdict_ns = _first(_stopping(seen, fault_ns), taken_over_ns)
     latch_ns = _first(_latch(seen, fault_ns), taken_over_ns)
     settled = None if latch_ns is None else _settled(times, moving, latch_ns)
     path = np.abs(np.diff(position[: rest + 1], axis=0)).sum(axis=0)
+    last = int(joints_moving[rest - 1].argmax()) if rest else None
+    late = position[times > visible_ns + to_ns(REST_BOUND)]
     return Measures(
         hidden=(visible_ns - fault_ns) * 1e-9,
         to_verdict=None if verdict_ns is None else (verdict_ns - visible_ns) * 1e-9,
@@ -93,6 +102,9 @@ def measure(
         moved_after_latch=settled is not None and bool(moving[settled:].any()),
         drift=0.0 if settled is None else float(np.abs(position[settled:] - position[settled]).max()),
         speed=float(np.abs(velocity[0]).max()),
+        last=last,
+        late_way=0.0 if last is None or not len(late) else float(np.ptp(late[:, last])),
+        late_play=0.0 if last is None else float(play[last]),
     )
 
 

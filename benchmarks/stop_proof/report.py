@@ -8,6 +8,8 @@ from typing import Any, Final
 from robot_mbrl.benchmarks.stop_proof.campaign import Run
 from robot_mbrl.benchmarks.stop_proof.kinds import Kind
 from robot_mbrl.benchmarks.stop_proof.measures import REST_BOUND, REST_SPEED, Measures
+from robot_mbrl.benchmarks.stop_proof.stage import ARM
+from robot_mbrl.drivers.arms import load_arm
 
 COLUMNS: Final = (
     "fault",
@@ -42,6 +44,7 @@ class Row:
         latched: in all runs.
         rode_through: in how many runs the fault was harmless.
         reasons: what was said of the stops, each once.
+        late: one line for each run that came to rest after `REST_BOUND`: which joint was last, and how far it went.
     """
 
     kind: Kind
@@ -57,6 +60,7 @@ class Row:
     latched: bool
     rode_through: int
     reasons: tuple[str, ...]
+    late: tuple[str, ...]
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -97,7 +101,23 @@ def _row(kind: Kind, runs: Sequence[Run]) -> Row:
         latched=all(one.latched for one in measured),
         rode_through=sum(run.rode_through for run in runs),
         reasons=tuple(sorted({run.reason for run in runs if run.reason})),
+        late=tuple(
+            _lateness(run.seed, run.measures) for run in runs if run.measures is not None and _late(run.measures)
+        ),
     )
+
+
+def _late(found: Measures) -> bool:
+    return found.to_rest is None or found.to_rest > REST_BOUND
+
+
+def _lateness(seed: int, found: Measures) -> str:
+    joint = "nothing" if found.last is None else load_arm(ARM).joints[found.last].name
+    when = "never at rest" if found.to_rest is None else f"at rest after {found.to_rest * 1e3:.0f} ms"
+    way = (
+        f"it went {found.late_way:.3f} rad after {REST_BOUND * 1e3:.0f} ms, its gear has {found.late_play:.3f} of play"
+    )
+    return f"seed {seed}: {when}, {joint} last; {way}"
 
 
 def _worst(measured: Sequence[Measures], name: str) -> float | None:
@@ -154,7 +174,12 @@ for what coasts to and fro within the play of its own gear, where no servo can r
 
 def _html_row(row: Row) -> str:
     failures = "; ".join(row.failures)
-    notes = [row.kind.physics, f"harmless in {row.rode_through} runs" if row.rode_through else "", *row.reasons[:3]]
+    notes = [
+        row.kind.physics,
+        f"harmless in {row.rode_through} runs" if row.rode_through else "",
+        *row.late,
+        *row.reasons[:3],
+    ]
     told = "<br>".join(html.escape(note) for note in notes if note)
     times = (row.hidden, row.to_verdict, row.to_rest, row.to_stillness)
     cells = [

@@ -20,6 +20,7 @@ from robot_mbrl.runtime.channels import clear_abandoned
 from robot_mbrl.runtime.control_link import LOOK, ControlLink
 from robot_mbrl.runtime.crew import Crew
 from robot_mbrl.runtime.guardian import COMMANDING
+from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings, only
 from robot_mbrl.runtime.settings import DeploySettings
 from robot_mbrl.safety.state_machine import LATCHED
 
@@ -36,6 +37,11 @@ PARK_PATIENCE: Final = 120.0
 SIGNALLED: Final = 128
 """Added to a signal's number, as shells do."""
 HEARTBEAT_PERIOD: Final = 0.05
+PRIORITY: Final = 1
+"""Of SCHED_FIFO: before all that merely computes, be it a training run on every core, and after all that moves the arm.
+
+Keys, signals and the ends of processes are noticed here.
+"""
 ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -130,7 +136,11 @@ class Supervisor:
         """
         # What killed runs left behind is memory that this one's channels, and everybody else's, may need.
         clear_abandoned()
-        with self._signals(), ControlLink(self._settings.session, self._clock) as link:
+        with (
+            self._signals(),
+            ControlLink(self._settings.session, self._clock) as link,
+            urgency(self._settings.real_time),
+        ):
             try:
                 ending = self._fly(link)
                 self._operator.tell(ending.told)
@@ -321,3 +331,8 @@ class Supervisor:
                 self._operator.tell("emergency stop: the arm stays where it is")
                 link.send(Request.EMERGENCY_STOP)
             self._clock.sleep_until_ns(self._clock.now_ns() + to_ns(LOOK))
+
+
+def urgency(control: RealTimeSettings) -> RealTime:
+    """The supervisor's claim on the machine, if the control process has one, which also tells of what is refused."""
+    return RealTime(control.model_copy(update={"priority": PRIORITY}), only("SCHED_FIFO") if control.priority else [])

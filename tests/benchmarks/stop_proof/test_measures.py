@@ -57,6 +57,18 @@ def test_a_stop_is_measured_from_its_visible_effect() -> None:
     assert found.torque_kept
     assert not found.moved_after_latch
     assert found.drift == 0.0
+    assert found.last == 0
+    assert found.late_way == 0.0
+    assert found.late_play == PLAY[0]
+
+
+def test_what_the_last_joint_did_too_late_is_measured() -> None:
+    """Rest is to come at 400 ms; the first joint goes on at 1 rad/s for 60 ms from 405 ms on, and then brakes."""
+    found = measure(observed(braking(480)), PLAY, FAULT_NS, FAULT_NS)
+    assert found.to_rest == pytest.approx(0.380)
+    assert found.last == 0
+    # From the look at 405 ms on: 11 at 1 rad/s, and four at 1, 3/4, 1/2 and 1/4 rad/s, for 5 ms each.
+    assert found.late_way == pytest.approx(0.005 * (11 + 1.0 + 0.75 + 0.5 + 0.25))
 
 
 def test_an_arm_that_stood_still_rests_at_once() -> None:

@@ -24,6 +24,9 @@ GOOD = Measures(
     moved_after_latch=False,
     drift=0.001,
     speed=1.0,
+    last=0,
+    late_way=0.0,
+    late_play=0.01,
 )
 
 
@@ -58,6 +61,14 @@ def test_one_bad_run_fails_its_kind(change: dict[str, Any], failure: str) -> Non
     (row,) = rows([KIND], runs(GOOD, bad))
     assert row.failures == (failure,)
     assert summary([KIND], runs(GOOD, bad)) == "0 of 1 kinds of fault stop as they must (2 of 2 runs were made)"
+
+
+def test_a_late_run_names_the_joint_that_was_last_and_its_play() -> None:
+    late = dataclasses.replace(GOOD, to_rest=0.372, last=4, late_way=0.021, late_play=0.017)
+    (row,) = rows([KIND], runs(GOOD, late))
+    told = "it went 0.021 rad after 300 ms, its gear has 0.017 of play"
+    assert row.late == (f"seed 1: at rest after 372 ms, wrist_roll last; {told}",)
+    assert told in as_html([KIND], runs(GOOD, late), "a machine")
 
 
 def test_never_is_worse_than_any_time() -> None:
