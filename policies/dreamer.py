@@ -23,6 +23,7 @@ from robot_mbrl.policies.dreamer_losses import (
     imagination_weights,
     kl_losses,
     lambda_returns,
+    pathwise_actor_loss,
     return_percentiles,
     return_scale,
     two_hot_loss,
@@ -83,7 +84,7 @@ class TrainingStep(NamedTuple):
 
 
 class Imagined(NamedTuple):
-    """Steps imagined from n states; step 0 is the state itself. Nothing in it has a gradient.
+    """Steps imagined from n states; step 0 is the state itself. Only the gradient "dynamics" goes back through them.
 
     Attributes:
         features: (h + 1, n, f).
@@ -111,10 +112,16 @@ class Dreamer:
         generator: torch.Generator,
         device: str | torch.device = "cpu",
     ) -> None:
-        """Random weights and all further chance come from `generator`, the processor's."""
+        """Random weights and all further chance come from `generator`, the processor's.
+
+        Raises:
+            ConfigError: the actor is to learn through the dynamics, and its actions are discrete.
+        """
         self.spaces, self.settings, self.device = spaces, settings, torch.device(device)
         self.model = DreamerModel(spaces, settings, generator).to(self.device)
         self._generator = generator
+        if self._pathwise and spaces.discrete:
+            raise ConfigError("actor_gradient dynamics: a discrete action has no gradient: give score")
         self._parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self._optimizer = LaProp(self._parameters, settings)
         self._precision = compute_precision(settings, self.device)
@@ -156,7 +163,7 @@ class Dreamer:
         """
         losses = self.losses(batch)
         with record_function(_GRADIENTS):
-            gradients = torch.autograd.grad(torch.stack(list(losses.scaled.values())).sum(), self._parameters)
+            gradients = self._gradients(losses.scaled)
         with record_function(_OPTIMIZE):
             norm = self._optimizer.step(gradients)
             if torch.isfinite(norm):
@@ -164,6 +171,17 @@ class Dreamer:
                 self.model.behaviour.follow()
         metrics = {f"loss/{name}": value.detach() for name, value in losses.scaled.items()}
         return TrainingStep(metrics | losses.figures | {"gradient_norm": norm}, losses.latents)
+
+    def _gradients(self, scaled: Mapping[str, Tensor]) -> list[Tensor]:
+        """Of the sum of all losses by each parameter; that of the actor's loss reaches the actor alone."""
+        if not self._pathwise:
+            return list(torch.autograd.grad(torch.stack(list(scaled.values())).sum(), self._parameters))
+        actor = list(self.model.behaviour.actor.parameters())
+        others = [parameter for parameter in self._parameters if all(parameter is not own for own in actor)]
+        rest = torch.stack([loss for name, loss in scaled.items() if name != "actor"]).sum()
+        found = dict(zip(others, torch.autograd.grad(rest, others), strict=True))
+        found |= dict(zip(actor, torch.autograd.grad(scaled["actor"], actor), strict=True))
+        return [found[parameter] for parameter in self._parameters]
 
     def losses(self, batch: Batch) -> Losses:
         """All losses of `batch`, drawing chance but changing nothing else.
@@ -181,12 +199,16 @@ class Dreamer:
             features = torch.cat(states, -1)
         with record_function(_WORLD):
             world = self._world_losses(seen, features, states.deter, posterior)
-        with record_function(_IMAGINE):
+        with record_function(_IMAGINE), torch.set_grad_enabled(self._pathwise):
             imagined = self._imagine(features.detach().flatten(0, 1))
         with record_function(_BEHAVIOUR):
             behaviour, figures, percentiles = self._behaviour_losses(seen, features, imagined, self.model.percentiles)
         latents = LatentState(*(value.detach().transpose(0, 1) for value in states))
         return Losses(world | behaviour, figures, latents, percentiles)
+
+    @property
+    def _pathwise(self) -> bool:
+        return self.settings.actor_gradient == "dynamics"
 
     def _random(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self._generator).to(self.device)
@@ -219,9 +241,8 @@ class Dreamer:
             "doubt": (within.flatten() * doubt).mean(),
         }
 
-    @torch.no_grad()
     def _imagine(self, features: Tensor) -> Imagined:
-        """Imagine on from `features` (n, f), the actor choosing."""
+        """Imagine on from `features` (n, f), the actor choosing; the caller says whether gradients are kept."""
         settings, rows = self.settings, features.shape[0]
         latent_noise = self._random(settings.imagination, rows, settings.latents)
         chance = action_noise((settings.imagination + 1, rows), self.spaces, self._generator).to(self.device)
@@ -246,31 +267,41 @@ class Dreamer:
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
         """Losses of actor and critic, figures, and the running percentiles with these returns in them."""
         model, settings, behaviour = self.model, self.settings, self.model.behaviour
-        with torch.no_grad():
+        # The critic must not learn to be right by changing what is imagined.
+        visited = imagined.features.detach()
+        logits = behaviour.critic(visited)
+        with torch.set_grad_enabled(self._pathwise):
             rewards = two_hot_mean(model.world.reward(imagined.features), model.bins)
             continues = torch.sigmoid(model.world.going_on(imagined.features).squeeze(-1).float())
-            slow = two_hot_mean(behaviour.slow_critic(imagined.features[:-1]), model.bins)
-        logits = behaviour.critic(imagined.features)
-        values = two_hot_mean(logits.detach(), model.bins)
-        returns = lambda_returns(rewards, continues, values, settings.trace)
+            judged = behaviour.critic(imagined.features) if self._pathwise else logits.detach()
+            values = two_hot_mean(judged, model.bins)
+            futures = lambda_returns(rewards, continues, values, settings.trace)
+        returns, values = futures.detach(), values.detach()
+        with torch.no_grad():
+            slow = two_hot_mean(behaviour.slow_critic(visited[:-1]), model.bins)
         weights = imagination_weights(continues)[:-1]
         percentiles = percentiles.lerp(return_percentiles(returns), settings.return_rate)
-        advantage = (returns - values[:-1]) / return_scale(percentiles)
-        policy = behaviour.policy(imagined.features[:-1])
+        scale = return_scale(percentiles)
+        advantage = (returns - values[:-1]) / scale
+        policy = behaviour.policy(visited[:-1])
         entropy = policy.entropy()
-        probability = policy.log_probability(imagined.actions[:-1])
+        if self._pathwise:
+            actor = pathwise_actor_loss(futures / scale, entropy, weights, settings.entropy)
+        else:
+            probability = policy.log_probability(imagined.actions[:-1])
+            actor = actor_loss(probability, entropy, advantage, weights, settings.entropy)
         losses = {
-            "actor": actor_loss(probability, entropy, advantage, weights, settings.entropy).mean(),
+            "actor": actor.mean(),
             "critic": critic_loss(logits[:-1], returns, slow, weights, model.bins, settings.slow_scale).mean(),
             "replay_critic": settings.replay_value_scale * self._replay_critic_loss(seen, features, returns[0]),
         }
         figures = {
             "return": returns.mean(),
             "value": values.mean(),
-            "imagined_reward": rewards.mean(),
+            "imagined_reward": rewards.mean().detach(),
             "entropy": entropy.mean().detach(),
             "advantage": advantage.abs().mean(),
-            "return_scale": return_scale(percentiles),
+            "return_scale": scale,
         }
         return losses, figures, percentiles
 

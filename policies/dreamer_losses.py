@@ -143,6 +143,14 @@ def actor_loss(
     return -weights.detach() * (log_probability * advantage.detach() + entropy_scale * entropy)
 
 
+def pathwise_actor_loss(returns: Tensor, entropy: Tensor, weights: Tensor, entropy_scale: float) -> Tensor:
+    """Minus the scaled returns and the entropy (n,), -w (R + η H[π]), whose gradient is that of R by the actions.
+
+    DreamerV2, eq. 6 without its share of REINFORCE (Hafner 2021): the world model tells what each action changes.
+    """
+    return -weights.detach() * (returns + entropy_scale * entropy)
+
+
 def critic_loss(
     logits: Tensor, returns: Tensor, slow_value: Tensor, weights: Tensor, bins: Tensor, slow_scale: float
 ) -> Tensor:

@@ -144,10 +144,9 @@ class RecurrentModel(nn.Module):
         return LatentState(deter, choose_latent(probabilities, noise)), probabilities
 
     def imagine(self, state: LatentState, drive: Tensor, noise: Tensor) -> LatentState:
-        """One step without an observation: z (b, stoch) is drawn from the prior, and has no gradient."""
+        """One step without an observation: z (b, stoch) is drawn from the prior."""
         deter = self.advance(*state, drive)
-        choice = one_hot_choice(self.prior(deter).detach(), noise)
-        return LatentState(deter, choice.flatten(-2).to(deter.dtype))
+        return LatentState(deter, choose_latent(self.prior(deter), noise).to(deter.dtype))
 
 
 def choose_latent(probabilities: Tensor, noise: Tensor | None) -> Tensor:

@@ -93,6 +93,9 @@ class DreamerSettings(Settings):
         imagination: steps imagined from each replayed state.
         trace: λ of the returns.
         entropy: weight of the actor's entropy.
+        actor_gradient: "score" weighs what the actor did by its advantage (REINFORCE), as DreamerV3 does for all
+            actions; "dynamics" goes back through the imagined steps, as DreamerV2 does for continuous ones. It learns
+            smooth tasks with far fewer updates, each of which takes longer.
         deviation_low: least standard deviation of a continuous action.
         deviation_high: greatest.
         return_rate: of the running percentiles of the returns.
@@ -130,6 +133,7 @@ class DreamerSettings(Settings):
     imagination: int = Field(default=15, gt=0)
     trace: float = Field(default=0.95, ge=0.0, le=1.0)
     entropy: float = Field(default=3e-4, ge=0.0)
+    actor_gradient: Literal["score", "dynamics"] = "score"
     deviation_low: float = Field(default=0.1, gt=0.0)
     deviation_high: float = Field(default=1.0, gt=0.0)
     return_rate: float = Field(default=0.01, gt=0.0, le=1.0)

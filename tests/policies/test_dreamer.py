@@ -49,8 +49,9 @@ def test_the_first_losses_are_those_of_heads_that_know_nothing() -> None:
     torch.testing.assert_close(done.metrics["loss/replay_critic"], 0.3 * 2.0 * uniform * counted)
 
 
-def test_each_loss_teaches_only_the_parts_it_is_meant_for() -> None:
-    dreamer = Dreamer(SPACES, EAGER, generator())
+@pytest.mark.parametrize("gradient", ["score", "dynamics"])
+def test_each_loss_teaches_only_the_parts_it_is_meant_for(gradient: str) -> None:
+    dreamer = Dreamer(SPACES, EAGER.model_copy(update={"actor_gradient": gradient}), generator())
     batch = sequences()
     dreamer.train_step(batch)
     losses = dreamer.losses(batch)
@@ -61,6 +62,8 @@ def test_each_loss_teaches_only_the_parts_it_is_meant_for() -> None:
         touched = {name for name, value in zip(named, gradients, strict=True) if value is not None and value.any()}
         reached[loss_name] = {name.split(".")[1] for name in touched}
     seen = {"encoder", "dynamics"}
+    # Of that through the dynamics, the actor's parameters take their own share only: see the next test.
+    actor = {"actor"} if gradient == "score" else {"actor", "critic", "dynamics", "going_on", "reward"}
     assert reached == {
         "reconstruction": seen | {"decoder"},
         "reward": seen | {"reward"},
@@ -68,10 +71,28 @@ def test_each_loss_teaches_only_the_parts_it_is_meant_for() -> None:
         "dynamics": seen,
         "representation": seen,
         "doubt": {"doubt"},
-        "actor": {"actor"},
+        "actor": actor,
         "critic": {"critic"},
         "replay_critic": seen | {"critic"},
     }
+
+
+def test_the_gradient_through_the_dynamics_changes_nothing_but_the_actor() -> None:
+    """Whatever the actor's loss is, and however the actor learns, all others make the same update."""
+    after = []
+    for entropy, gradient in ((3e-4, "score"), (3e-4, "dynamics"), (3.0, "dynamics")):
+        settings = EAGER.model_copy(update={"entropy": entropy, "actor_gradient": gradient})
+        dreamer = Dreamer(SPACES, settings, generator())
+        dreamer.train_step(sequences())
+        dreamer.train_step(sequences())
+        after.append({name: value for name, value in weights(dreamer).items() if ".critic." not in name})
+    first, *others = ({name: value for name, value in one.items() if ".actor." not in name} for one in after)
+    # The second update's imagination follows the first one's actor, and is what the critics learn from.
+    world = [name for name in first if name.startswith("world.")]
+    for other in others:
+        for name in world:
+            torch.testing.assert_close(other[name], first[name], rtol=1e-4, atol=1e-5)
+    assert any(not torch.equal(after[0][name], after[1][name]) for name in after[0] if ".actor." in name)
 
 
 def test_a_batch_with_a_number_that_is_not_finite_changes_nothing() -> None:
@@ -146,6 +167,31 @@ def test_bfloat16_gives_nearly_the_losses_of_float32() -> None:
         metrics.append([dreamer.train_step(batch).metrics for _ in range(3)][-1])
     for name in ("reconstruction", "reward", "continue", "dynamics", "critic", "replay_critic", "doubt"):
         torch.testing.assert_close(metrics[1][f"loss/{name}"], metrics[0][f"loss/{name}"], rtol=0.03, atol=0.0)
+
+
+def test_a_choice_has_no_gradient_to_follow() -> None:
+    settings = EAGER.model_copy(update={"actor_gradient": "dynamics"})
+    with pytest.raises(ConfigError, match="actor_gradient dynamics: a discrete action has no gradient: give score"):
+        Dreamer(DreamerSpaces(vector=5, actions=3, discrete=True), settings, generator())
+
+
+def test_it_learns_how_much_pays_through_the_dynamics() -> None:
+    """The reward is the action before; all were tried alike. The best is 1, and chance alone would find 0."""
+    spaces = DreamerSpaces(vector=1, actions=1)
+    changes = {"learning_rate": 1e-2, "imagination": 2, "horizon": 2.0, "actor_gradient": "dynamics"}
+    settings = EAGER.model_copy(update=changes)
+    dreamer = Dreamer(spaces, settings, generator())
+    rows, steps = 32, 4
+    random = generator(7)
+    batch = sequences(spaces, settings, rows, steps)
+    for _ in range(150):
+        action = 2.0 * torch.rand((rows, steps, 1), generator=random) - 1.0
+        batch |= {name: torch.zeros(rows, steps) for name in ("is_first", "is_last", "is_terminal")}
+        batch |= {"observation": action, "action": action, "reward": action[..., 0]}
+        dreamer.train_step(batch)
+    still = torch.zeros(50, 1)
+    chosen = dreamer.step(dreamer.initial(50), still, still, torch.zeros(50), sample=False).action
+    assert chosen.mean() > 0.8
 
 
 def test_it_learns_which_action_pays() -> None:

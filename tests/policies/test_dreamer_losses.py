@@ -156,6 +156,16 @@ def test_the_actor_loss_is_reinforce_with_entropy_whose_advantage_has_no_gradien
     assert gradient[1] is None
 
 
+def test_the_pathwise_actor_loss_follows_the_returns_and_not_their_weights() -> None:
+    returns = torch.tensor([3.0, -4.0], requires_grad=True)
+    weights = torch.tensor([1.0, 0.25], requires_grad=True)
+    loss = losses.pathwise_actor_loss(returns, torch.tensor([0.5, 0.5]), weights, 0.1)
+    torch.testing.assert_close(loss, torch.tensor([-3.05, 0.25 * 3.95]))
+    gradient = torch.autograd.grad(loss.sum(), (returns, weights), allow_unused=True)
+    torch.testing.assert_close(gradient[0], torch.tensor([-1.0, -0.25]))
+    assert gradient[1] is None
+
+
 def test_the_critic_learns_the_return_and_is_pulled_to_the_slow_critic() -> None:
     logits = logits_of(0.3, 0.5, 0.2)[None]
     returns, slow, weight = torch.tensor([2.0]), torch.tensor([-2.0]), torch.tensor([0.5])
