@@ -19,10 +19,6 @@ _STOPS: Final = frozenset({Request.HOLD, Request.STOP, Request.EMERGENCY_STOP, R
 class Records(Protocol):
     """Where records come from; a channel's subscriber is one."""
 
-    def newest(self) -> Record | None:
-        """The newest record that waits, None when there is none; the others are thrown away."""
-        ...
-
     def drain(self) -> list[Record]:
         """All records that wait, the oldest first."""
         ...
@@ -66,11 +62,16 @@ class ActionBox:
         self._action = empty(ACTION_DTYPE)
 
     def take(self) -> Record | None:
-        """The newest action if it came since the last call."""
-        action = self._records.newest()
-        if action is not None:
-            self._action = action
-        return action
+        """The newest action, if one came since the last call; one that is not finite comes before all others.
+
+        A policy that made such a number is not to be trusted, and the monitor is to see it, be it that a better action
+        followed before anybody looked.
+        """
+        actions = self._records.drain()
+        if not actions:
+            return None
+        self._action = next((action for action in actions if not self._is_finite(action)), actions[-1])
+        return self._action
 
     def tell(self, frame: FrameBuffer) -> None:
         """Write the newest action into the frame, as it came: the monitor is to see what is wrong with it."""
@@ -94,8 +95,11 @@ class ActionBox:
     @property
     def finite(self) -> bool:
         """Whether there is an action, all of finite numbers."""
-        return bool(np.isfinite(self.position).all())
+        return self._is_finite(self._action)
 
     def fresh(self, now_ns: int) -> bool:
         """Whether there is an action that may be executed at `now_ns` [ns]."""
         return now_ns < self.expires_ns
+
+    def _is_finite(self, action: Record) -> bool:
+        return bool(np.isfinite(action["position"][0, : self._joints]).all())

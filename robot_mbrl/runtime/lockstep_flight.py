@@ -51,11 +51,6 @@ class Mailbox:
         """Keep a copy of `record`, shape (1,)."""
         self._records.append(record.copy())
 
-    def newest(self) -> Record | None:
-        """The newest record, None when there is none; the others are thrown away."""
-        records = self.drain()
-        return records[-1] if records else None
-
     def drain(self) -> list[Record]:
         """All records, the oldest first."""
         taken, self._records = self._records, []

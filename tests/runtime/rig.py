@@ -36,10 +36,6 @@ class Mailbox:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def newest(self) -> Record | None:
-        """The last, the others are gone."""
-        return self.drain()[-1] if self.records else None
-
     def drain(self) -> list[Record]:
         """All."""
         taken, self.records = self.records, []

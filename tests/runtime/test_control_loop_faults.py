@@ -102,6 +102,19 @@ def test_an_action_that_is_not_finite_reaches_the_monitor_and_nobody_else(bad: f
     assert np.isfinite(rig.frame["requested_position"][0, :2]).all()
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_action_that_is_not_finite_is_seen_though_a_better_one_follows_at_once(bad: float) -> None:
+    rig = Rig()
+    rig.arrange(ControlState.RUNNING)
+    rig.tick(20)
+    rig.acting = False
+    rig.act((0.1, bad))
+    rig.act((0.1, 0.1))
+    rig.tick()
+    assert not np.isfinite(rig.judge.judged[-1]["action_position"][0, 1])
+    assert np.isfinite(np.array(rig.arm.goals)).all()
+
+
 def test_a_measurement_that_is_not_finite_reaches_the_monitor_and_not_the_estimate() -> None:
     rig = Rig()
     rig.tick(5)
