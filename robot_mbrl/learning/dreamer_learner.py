@@ -143,13 +143,21 @@ class DreamerLearner:
         """
         self.dreamer.load_state_dict(_read(path)[1])
 
-    def begin_with(self, path: Path) -> None:
+    def begin_with(self, path: Path, *, behaviour: bool) -> None:
         """Take over the networks of what `save` wrote; chance and optimizer stay as they are.
+
+        Args:
+            path: the file.
+            behaviour: take actor and critic too, and not the world model alone.
 
         Raises:
             ConfigError: they are of a Dreamer of another size, or damaged.
         """
-        self.dreamer.load_networks(_read(path)[1])
+        state = _read(path)[1]
+        if not behaviour:
+            own = self.dreamer.state_dict()
+            state |= {name: value for name, value in own.items() if not name.startswith("model.world.")}
+        self.dreamer.load_networks(state)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.dreamer.device)

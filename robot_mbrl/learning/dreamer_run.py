@@ -57,6 +57,7 @@ class DreamerRunSettings(Settings):
             reach and push. A deployment leads from action to action and asks its policy ahead of time: it has 1 to 3.
         start: folder of a run whose networks this one begins with, the best ones or, before its first evaluation, the
             newest; observations and actions must be alike. None begins with random ones.
+        start_behaviour: begin with that run's actor and critic, too; else with new ones, in a world that is known.
         seed: of everything random.
         steps: actions to train for.
         environments: that collect side by side.
@@ -82,6 +83,7 @@ class DreamerRunSettings(Settings):
     speed: float = Field(default=1.0, gt=0.0, le=1.0)
     delay: tuple[NonNegativeInt, NonNegativeInt] = (0, 0)
     start: Path | None = None
+    start_behaviour: bool = True
     seed: int = Field(default=0, ge=0)
     steps: int = Field(default=100_000, ge=1)
     environments: int = Field(default=8, ge=1, le=4096)

@@ -279,7 +279,8 @@ def make_crew(settings: DreamerRunSettings, device: str = "cpu") -> Crew:
     learner = DreamerLearner(dreamer_spaces(training.spaces), resolved, seed, device)
     if settings.start is not None:
         first = DreamerFolder(settings.start)
-        learner.begin_with(first.learner(newest=not (first.path / BEST).exists()))
+        source = first.learner(newest=not (first.path / BEST).exists())
+        learner.begin_with(source, behaviour=settings.start_behaviour)
     evaluation = run_environments(settings, settings.evaluation_episodes, settings.threads)
     return Crew(learner, training, evaluation, resolved.classes)
 

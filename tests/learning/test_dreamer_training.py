@@ -133,6 +133,14 @@ def test_a_run_begins_with_the_networks_of_another_and_nothing_else_of_it(tmp_pa
     for name, value in first.dreamer.model.state_dict().items():
         assert networks[name].equal(value), name
     assert not random.equal(first.dreamer.state_dict()["generator"])
+    anew = make_crew(settings.model_copy(update={"start_behaviour": False})).learner
+    blank = make_crew(settings.model_copy(update={"start": None})).learner
+    assert isinstance(anew, DreamerLearner)
+    assert isinstance(blank, DreamerLearner)
+    fresh = blank.dreamer.model.state_dict()
+    for name, value in anew.dreamer.model.state_dict().items():
+        assert value.equal((networks if name.startswith("world.") else fresh)[name]), name
+    assert not networks["behaviour.actor.output.weight"].equal(fresh["behaviour.actor.output.weight"])
     with pytest.raises(ConfigError, match="the run has no checkpoint yet"):
         make_crew(settings.model_copy(update={"start": tmp_path / "second"}))
     with pytest.raises(ConfigError, match="do not fit these settings"):
