@@ -65,7 +65,6 @@ WIRE: Final = (
 
 _TORQUE_LOST: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "disconnect": (f"{JOINT} loses data and power", {"fault": "disconnect", "servo": JOINT}),
-    "overload": (f"{JOINT}'s overload protection trips", {"fault": "overload", "servo": JOINT}),
     "brown-out": ("the supply drops to 2 V for 0.2 s", {"fault": "brown_out", "voltage": 2.0, "duration": 0.2}),
     "power loss": ("the supply is gone", {"fault": "brown_out", "voltage": 0.0}),
 }
@@ -78,6 +77,15 @@ SERVO: Final = (
         f"wrist_flex takes the ID of {JOINT}",
         on_arm(fault="duplicate_id", servo="wrist_flex", of=JOINT),
         physics=TWINS,
+    ),
+    # The servo releases it when its next goal lies behind it, which may be before anybody has read of it.
+    Kind(
+        "overload",
+        "servo",
+        f"{JOINT}'s overload protection trips",
+        on_arm(fault="overload", servo=JOINT),
+        physics=FALLS,
+        harmless=True,
     ),
     *(Kind(name, "servo", what, on_arm(**fault), physics=FALLS) for name, (what, fault) in _TORQUE_LOST.items()),
     Kind(
