@@ -17,7 +17,7 @@ from robot_mbrl.benchmarks.stop_proof.observation import Observer
 from robot_mbrl.contracts.clock import MonotonicClock, to_ns
 from robot_mbrl.contracts.config import BusSettings, RobotSettings, dump_settings
 from robot_mbrl.contracts.errors import SimulationError
-from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Record, Request, empty
+from robot_mbrl.contracts.frame import ACTION_DTYPE, ControlState, Record, Request, empty
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arm_checks import install_calibration
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
@@ -27,6 +27,7 @@ from robot_mbrl.drivers.virtual.control import control_path
 from robot_mbrl.drivers.virtual.control_client import ControlClient
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.guardian import GuardianReport, report_path
+from robot_mbrl.runtime.requests import RequestSender
 from robot_mbrl.runtime.settings import DeploySettings, LoopSettings
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
 from robot_mbrl.sim.truth import draw_truth
@@ -106,7 +107,7 @@ class Stage:
             cleanup.callback(self._end)
             self._session = cleanup.enter_context(Session(self.settings.session))
             self._actions = self._session.publisher("action")
-            self._requests = self._session.publisher("request")
+            self._requests = RequestSender(self._session)
             self.observer: Observer = cleanup.enter_context(Observer(control_path(self._link), self.settings.session))
             self._cleanup = cleanup.pop_all()
         return self
@@ -224,9 +225,7 @@ class Stage:
 
     def send_request(self, request: Request) -> None:
         """Ask the control process for something."""
-        record = empty(REQUEST_DTYPE)
-        record["stamp_ns"], record["request"], record["sender"] = time.monotonic_ns(), request, os.getpid()
-        self._requests.send(record)
+        self._requests.send(request, time.monotonic_ns())
 
     def now_ns(self) -> int:
         """The present time [ns]."""

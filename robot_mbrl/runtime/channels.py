@@ -29,7 +29,7 @@ import numpy as np
 from robot_mbrl.contracts.errors import ChannelError, ConfigError
 from robot_mbrl.contracts.frame import ACTION_DTYPE, FRAME_DTYPE, PLAN_DTYPE, REQUEST_DTYPE, Record
 
-ChannelName = Literal["frame", "action", "plan", "request"]
+ChannelName = Literal["frame", "action", "plan", "request", "stop"]
 
 _SHARED_MEMORY: Final = Path("/dev/shm")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -70,6 +70,7 @@ CHANNELS: Final[dict[ChannelName, Channel]] = {
     "action": Channel(ACTION_DTYPE, buffer=16, history=1),
     "plan": Channel(PLAN_DTYPE, buffer=64, history=1),  # 3 s of plans at 20 Hz, for the recorder too
     "request": Channel(REQUEST_DTYPE, buffer=64, history=8),
+    "stop": Channel(REQUEST_DTYPE, buffer=64, history=8),  # see `runtime.requests`
 }
 
 

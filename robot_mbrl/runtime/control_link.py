@@ -1,6 +1,5 @@
 """The supervisor's side of the control process: requests go out, frames come in."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Collection
 from itertools import takewhile
@@ -10,8 +9,9 @@ from typing import Final, Self
 import numpy as np
 
 from robot_mbrl.contracts.clock import Clock, to_ns
-from robot_mbrl.contracts.frame import REQUEST_DTYPE, ControlState, Record, Request, empty
+from robot_mbrl.contracts.frame import ControlState, Record, Request
 from robot_mbrl.runtime.channels import Session
+from robot_mbrl.runtime.requests import RequestSender
 from robot_mbrl.safety.state_machine import LATCHED
 
 LOOK: Final = 0.01
@@ -38,7 +38,7 @@ class ControlLink:
             ChannelError: the channels cannot be used.
         """
         self._session = Session(session)
-        self._requests = self._session.publisher("request")
+        self._requests = RequestSender(self._session)
         self._frames = self._session.subscriber("frame")
         self._clock = clock
         self.recent: deque[Record] = deque(maxlen=KEPT)
@@ -64,11 +64,7 @@ class ControlLink:
 
     def send(self, request: Request) -> None:
         """Ask once."""
-        record = empty(REQUEST_DTYPE)
-        record["stamp_ns"] = self._clock.now_ns()
-        record["request"] = request
-        record["sender"] = os.getpid()
-        self._requests.send(record)
+        self._requests.send(request, self._clock.now_ns())
 
     def ask(
         self,

@@ -36,6 +36,7 @@ from robot_mbrl.runtime.inbox import ActionBox, RequestBox
 from robot_mbrl.runtime.monitor_setup import build_monitor, build_watch
 from robot_mbrl.runtime.parent import end_with_parent
 from robot_mbrl.runtime.real_time import RealTime
+from robot_mbrl.runtime.requests import RequestRecords
 from robot_mbrl.runtime.settings import DeploySettings, TwinSettings
 from robot_mbrl.safety.state_machine import Event
 from robot_mbrl.sim.geometry import MujocoGeometry
@@ -101,7 +102,7 @@ def build_loop(
         Conductor.of(robot, arm, settings.loop, settings.stop, report, counts),
         build_monitor(arm, MujocoGeometry(arm), settings.safety),
         Wires(
-            RequestBox(session.subscriber("request"), clock.now_ns()),
+            RequestBox(RequestRecords(session), clock.now_ns()),
             ActionBox(session.subscriber("action"), len(arm.joints)),
             session.publisher("frame"),
         ),

@@ -8,12 +8,12 @@ from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.frame import ACTION_DTYPE, Record, Request, empty
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.runtime.frame_buffer import FrameBuffer
+from robot_mbrl.runtime.requests import STOPS
 
 LIFETIME: Final = 1.0
 """What asks for torque or motion is dropped when it waited longer [s]: who asked may have thought better of it."""
 
 _KNOWN: Final = frozenset(Request)
-_STOPS: Final = frozenset({Request.HOLD, Request.STOP, Request.EMERGENCY_STOP, Request.QUIT})
 
 
 class Records(Protocol):
@@ -47,7 +47,7 @@ class RequestBox:
             request = Request(number)
             if request is Request.HEARTBEAT:
                 self.heartbeat_ns = min(max(self.heartbeat_ns, stamp_ns), now_ns)
-            elif request in _STOPS or now_ns - stamp_ns <= to_ns(LIFETIME):
+            elif request in STOPS or now_ns - stamp_ns <= to_ns(LIFETIME):
                 requests.append(request)
         return requests
 

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from robot_mbrl.contracts.clock import to_ns
-from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Record, Request, empty
+from robot_mbrl.contracts.frame import ACTION_DTYPE, ControlState, Record, Request, empty
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.control_process import READY, BeatingClock, main
+from robot_mbrl.runtime.requests import RequestSender
 
 PATIENCE = 60.0
 """For anything to happen, on a machine that is busy with other things [s]."""
@@ -29,7 +30,7 @@ class Control:
         name = f"test-{uuid.uuid4().hex[:12]}"
         self.session = Session(name)
         self.frames = self.session.subscriber("frame")
-        self._requests, self._actions = self.session.publisher("request"), self.session.publisher("action")
+        self._requests, self._actions = RequestSender(self.session), self.session.publisher("action")
         # A busy machine takes more than one core's worth of time from a test: patience is not what is tested here.
         loop = {"rate": 50.0, "policy_rate": 10.0, "missed_limit": 1.0}
         slow = {"stop": 5.0}
@@ -76,9 +77,7 @@ class Control:
 
     def ask(self, request: Request) -> None:
         """Send a request."""
-        record = empty(REQUEST_DTYPE)
-        record["stamp_ns"], record["request"] = time.monotonic_ns(), request
-        self._requests.send(record)
+        self._requests.send(request, time.monotonic_ns())
 
     def act(self) -> None:
         """Send an action that holds the park pose of the SO-101."""
