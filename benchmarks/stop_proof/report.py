@@ -69,7 +69,7 @@ class Row:
         if not self.runs:
             found.append("no run")
             return tuple(found)
-        if not self.kind.physics and (self.to_rest is None or self.to_rest > REST_BOUND):
+        if not self.kind.physics and _late(self.to_rest):
             found.append(f"rest later than {REST_BOUND * 1e3:.0f} ms")
         if not self.kind.physics and not self.torque_kept:
             found.append("torque not as configured")
@@ -82,10 +82,11 @@ class Row:
 
 def rows(kinds: Sequence[Kind], runs: Sequence[Run]) -> list[Row]:
     """One row for each kind that was run."""
-    return [_row(kind, [run for run in runs if run.kind == kind.name]) for kind in kinds]
+    joints = load_arm(ARM).joint_names
+    return [_row(kind, [run for run in runs if run.kind == kind.name], joints) for kind in kinds]
 
 
-def _row(kind: Kind, runs: Sequence[Run]) -> Row:
+def _row(kind: Kind, runs: Sequence[Run], joints: Sequence[str]) -> Row:
     measured = [run.measures for run in runs if run.measures is not None]
     return Row(
         kind=kind,
@@ -102,17 +103,17 @@ def _row(kind: Kind, runs: Sequence[Run]) -> Row:
         rode_through=sum(run.rode_through for run in runs),
         reasons=tuple(sorted({run.reason for run in runs if run.reason})),
         late=tuple(
-            _lateness(run.seed, run.measures) for run in runs if run.measures is not None and _late(run.measures)
+            _lateness(run.seed, run.measures, joints) for run in runs if run.measures and _late(run.measures.to_rest)
         ),
     )
 
 
-def _late(found: Measures) -> bool:
-    return found.to_rest is None or found.to_rest > REST_BOUND
+def _late(to_rest: float | None) -> bool:
+    return to_rest is None or to_rest > REST_BOUND
 
 
-def _lateness(seed: int, found: Measures) -> str:
-    joint = "nothing" if found.last is None else load_arm(ARM).joints[found.last].name
+def _lateness(seed: int, found: Measures, joints: Sequence[str]) -> str:
+    joint = "nothing" if found.last is None else joints[found.last]
     when = "never at rest" if found.to_rest is None else f"at rest after {found.to_rest * 1e3:.0f} ms"
     way = (
         f"it went {found.late_way:.3f} rad after {REST_BOUND * 1e3:.0f} ms, its gear has {found.late_play:.3f} of play"

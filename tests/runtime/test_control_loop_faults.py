@@ -88,13 +88,19 @@ def test_servos_that_stopped_by_themselves_are_a_lost_bus() -> None:
 # -- what is not finite ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_an_action_that_is_not_finite_reaches_the_monitor_and_nobody_else(bad: float) -> None:
+def shown(bad: float) -> Rig:
+    """A running arm whose policy sends an action with `bad` in it, and no more of its own accord."""
     rig = Rig()
     rig.arrange(ControlState.RUNNING)
     rig.tick(20)
     rig.acting = False
     rig.act((0.1, bad))
+    return rig
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_an_action_that_is_not_finite_reaches_the_monitor_and_nobody_else(bad: float) -> None:
+    rig = shown(bad)
     rig.tick(10)
     assert np.isfinite(np.array(rig.arm.goals)).all()
     seen = rig.judge.judged[-1]["action_position"][0, 1]
@@ -104,11 +110,7 @@ def test_an_action_that_is_not_finite_reaches_the_monitor_and_nobody_else(bad: f
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_an_action_that_is_not_finite_is_seen_though_a_better_one_follows_at_once(bad: float) -> None:
-    rig = Rig()
-    rig.arrange(ControlState.RUNNING)
-    rig.tick(20)
-    rig.acting = False
-    rig.act((0.1, bad))
+    rig = shown(bad)
     rig.act((0.1, 0.1))
     rig.tick()
     assert not np.isfinite(rig.judge.judged[-1]["action_position"][0, 1])
