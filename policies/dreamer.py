@@ -34,6 +34,7 @@ from robot_mbrl.policies.dreamer_optimizer import LaProp
 from robot_mbrl.policies.dreamer_sampling import action_noise
 from robot_mbrl.policies.dreamer_scan import ScanSteps, scan, scan_steps
 from robot_mbrl.policies.dreamer_settings import DreamerSettings, DreamerSpaces
+from robot_mbrl.policies.frozen import call_frozen, frozen
 from robot_mbrl.policies.kept_memory import keep_freed_memory
 
 Batch = Mapping[str, Tensor]
@@ -163,7 +164,8 @@ class Dreamer:
         """
         losses = self.losses(batch)
         with record_function(_GRADIENTS):
-            gradients = self._gradients(losses.scaled)
+            total = torch.stack(list(losses.scaled.values())).sum()
+            gradients = torch.autograd.grad(total, self._parameters)
         with record_function(_OPTIMIZE):
             norm = self._optimizer.step(gradients)
             if torch.isfinite(norm):
@@ -171,17 +173,6 @@ class Dreamer:
                 self.model.behaviour.follow()
         metrics = {f"loss/{name}": value.detach() for name, value in losses.scaled.items()}
         return TrainingStep(metrics | losses.figures | {"gradient_norm": norm}, losses.latents)
-
-    def _gradients(self, scaled: Mapping[str, Tensor]) -> list[Tensor]:
-        """Of the sum of all losses by each parameter; that of the actor's loss reaches the actor alone."""
-        if not self._pathwise:
-            return list(torch.autograd.grad(torch.stack(list(scaled.values())).sum(), self._parameters))
-        actor = list(self.model.behaviour.actor.parameters())
-        others = [parameter for parameter in self._parameters if all(parameter is not own for own in actor)]
-        rest = torch.stack([loss for name, loss in scaled.items() if name != "actor"]).sum()
-        found = dict(zip(others, torch.autograd.grad(rest, others), strict=True))
-        found |= dict(zip(actor, torch.autograd.grad(scaled["actor"], actor), strict=True))
-        return [found[parameter] for parameter in self._parameters]
 
     def losses(self, batch: Batch) -> Losses:
         """All losses of `batch`, drawing chance but changing nothing else.
@@ -199,9 +190,9 @@ class Dreamer:
             features = torch.cat(states, -1)
         with record_function(_WORLD):
             world = self._world_losses(seen, features, states.deter, posterior)
-        with record_function(_IMAGINE), torch.set_grad_enabled(self._pathwise):
+        with record_function(_IMAGINE), torch.set_grad_enabled(self._pathwise), frozen(self.model.world):
             imagined = self._imagine(features.detach().flatten(0, 1))
-        with record_function(_BEHAVIOUR):
+        with record_function(_BEHAVIOUR), frozen(self.model.world):
             behaviour, figures, percentiles = self._behaviour_losses(seen, features, imagined, self.model.percentiles)
         latents = LatentState(*(value.detach().transpose(0, 1) for value in states))
         return Losses(world | behaviour, figures, latents, percentiles)
@@ -273,7 +264,7 @@ class Dreamer:
         with torch.set_grad_enabled(self._pathwise):
             rewards = two_hot_mean(model.world.reward(imagined.features), model.bins)
             continues = torch.sigmoid(model.world.going_on(imagined.features).squeeze(-1).float())
-            judged = behaviour.critic(imagined.features) if self._pathwise else logits.detach()
+            judged = call_frozen(behaviour.critic, imagined.features) if self._pathwise else logits.detach()
             values = two_hot_mean(judged, model.bins)
             futures = lambda_returns(rewards, continues, values, settings.trace)
         returns, values = futures.detach(), values.detach()

@@ -14,6 +14,9 @@ from robot_mbrl.drivers.arms import RAD_PER_TICK, ArmDefinition
 JOINT: Final = "elbow_flex"
 """That the faults of single servos hit: it carries forearm, wrist and gripper."""
 
+PUSH_DURATION: Final = 0.5
+"""Of the push [s]."""
+
 FALLS: Final = "a servo without torque falls, whatever the host does"
 TWINS: Final = "one of two servos with the same ID goes where the other is told to, and neither can be addressed alone"
 
@@ -120,8 +123,9 @@ SURROUNDINGS: Final = (
     Kind(
         "push",
         "surroundings",
-        "somebody turns the base with 6 N·m for 0.5 s",
-        on_arm(fault="push", servo="shoulder_pan", torque=6.0, duration=0.5),
+        f"somebody turns the base with 6 N·m for {PUSH_DURATION:g} s",
+        on_arm(fault="push", servo="shoulder_pan", torque=6.0, duration=PUSH_DURATION),
+        lasts=PUSH_DURATION,
         physics="more than the servo can hold: the arm moves as long as it is pushed, and springs back",
     ),
 )

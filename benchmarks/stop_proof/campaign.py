@@ -84,7 +84,12 @@ def run_kind(kind: Kind, seed: int) -> Run:
 def _play(kind: Kind, seed: int, stage: Stage) -> Run:
     fault_ns = time.monotonic_ns()
     go_on = kind.make(stage)
-    rode_through = not stage.wait(lambda: _stopped(stage), PATIENCE, go_on or (lambda: None)) and kind.harmless
+    over_ns = fault_ns + to_ns(kind.lasts)
+
+    def stopped() -> bool:
+        return time.monotonic_ns() >= over_ns and _stopped(stage)
+
+    rode_through = not stage.wait(stopped, PATIENCE, go_on or (lambda: None)) and kind.harmless
     if rode_through:
         rode_through = stage.observer.state in MOVING
         fault_ns = time.monotonic_ns()
@@ -100,7 +105,7 @@ def _play(kind: Kind, seed: int, stage: Stage) -> Run:
     return Run(
         kind=kind.name,
         seed=seed,
-        measures=measure(seen, stage.play, fault_ns, visible_ns, taken_over_ns),
+        measures=measure(seen, stage.play, fault_ns, visible_ns, taken_over_ns, over_ns),
         rode_through=rode_through,
         state="silent" if state is None else state.name.lower(),
         reason=stage.last_words() if report is None else f"guardian: {report.cause}; {report.done}",

@@ -41,6 +41,7 @@ class Kind:
         what: one line for the table.
         make: makes it.
         visible: where it shows later than it is made; None for at once.
+        lasts: how long it forces the arm [s]; what the arm does meanwhile says nothing of its rest.
         heartbeat: that the deployment asks of its console [s].
         physics: why the arm cannot come to rest in time, or under torque; empty where it can.
         harmless: whether the arm may also go on as if nothing had happened; the run then ends by an emergency stop.
@@ -51,6 +52,7 @@ class Kind:
     what: str
     make: Make
     visible: Visible | None = None
+    lasts: float = 0.0
     heartbeat: float | None = None
     physics: str = ""
     harmless: bool = False

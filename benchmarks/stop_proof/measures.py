@@ -68,7 +68,12 @@ class Measures:
 
 
 def measure(
-    seen: Observation, play: FloatArray, fault_ns: int, visible_ns: int, taken_over_ns: int | None = None
+    seen: Observation,
+    play: FloatArray,
+    fault_ns: int,
+    visible_ns: int,
+    taken_over_ns: int | None = None,
+    over_ns: int = 0,
 ) -> Measures:
     """Measure a run whose fault began at `fault_ns` and showed at `visible_ns` [ns].
 
@@ -78,6 +83,7 @@ def measure(
         fault_ns: when the fault was made.
         visible_ns: when it first had an effect that anybody on the host could see.
         taken_over_ns: when the guardian acted, None if it did not.
+        over_ns: from when on the fault does not force the arm any more: what stands before that is no rest.
     """
     after = seen.truth_ns >= visible_ns
     times, position, velocity = seen.truth_ns[after], seen.position[after], seen.velocity[after]
@@ -87,7 +93,7 @@ def measure(
     rest, stillness = _end_of(moving), _end_of(np.any(fast, axis=1))
     verdict_ns = _first(_stopping(seen, fault_ns), taken_over_ns)
     latch_ns = _first(_latch(seen, fault_ns), taken_over_ns)
-    settled = None if latch_ns is None else _settled(times, moving, latch_ns)
+    settled = None if latch_ns is None else _settled(times, moving, max(latch_ns, over_ns))
     path = np.abs(np.diff(position[: rest + 1], axis=0)).sum(axis=0)
     last = int(joints_moving[rest - 1].argmax()) if rest else None
     late = position[times > visible_ns + to_ns(REST_BOUND)]
@@ -149,18 +155,14 @@ def _first(*stamps: int | None) -> int | None:
     return min((stamp for stamp in stamps if stamp is not None), default=None)
 
 
-def _settled(
-    times: IntArray,
-    moving: NDArray[np.bool_],
-    latch_ns: int,
-) -> int | None:
-    """Index of the first look after the latch that ends `SETTLED_TIME` of rest; None if there was none."""
+def _settled(times: IntArray, moving: NDArray[np.bool_], since_ns: int) -> int | None:
+    """Index of the first look from `since_ns` on that ends `SETTLED_TIME` of rest; None if there was none."""
     start: int | None = None
     for index, (stamp, moves) in enumerate(zip(times.tolist(), moving.tolist(), strict=True)):
         if moves:
             start = None
         elif start is None:
             start = stamp
-        if start is not None and stamp >= latch_ns and stamp - start >= to_ns(SETTLED_TIME):
+        if start is not None and stamp >= since_ns and stamp - start >= to_ns(SETTLED_TIME):
             return index
     return None

@@ -90,6 +90,16 @@ def test_a_twitch_after_latch_and_rest_is_found_and_delays_rest() -> None:
     assert found.drift == pytest.approx(0.020)
 
 
+def test_an_arm_that_stood_only_while_it_was_forced_had_not_come_to_rest() -> None:
+    """It stands from 200 to 300 ms while held fast and springs back until 380 ms, the last 35 ms in its gear's play."""
+    velocity = braking(200)
+    velocity[60:76] = 0.3
+    assert measure(observed(velocity), PLAY, FAULT_NS, FAULT_NS).moved_after_latch
+    held = measure(observed(velocity), PLAY, FAULT_NS, FAULT_NS, over_ns=300 * MS)
+    assert not held.moved_after_latch
+    assert held.to_rest == pytest.approx(0.245)
+
+
 def test_what_coasts_in_its_gear_s_play_is_at_rest_but_not_still() -> None:
     """From 200 ms on it goes 9 mrad to and fro, at 1.8 rad/s, in a play of 10 mrad."""
     velocity = braking(200)
