@@ -43,6 +43,8 @@ class IcemSettings(Settings):
             population finds a plan with a large deviation and keeps to it with a small one.
         colour: β; 0 is white, 2 a random walk's noise. 2.5 for reaching.
         momentum: k.
+        scouts: how many of a plan's first candidates do not follow the mean: each holds an action drawn from the whole
+            range for a while, and then rests. They find the way out where all plans like the last one are worse.
         tail: what follows at the end of μ when it is shifted: "last", its last action again as published, or "rest",
             the middle of the actions' range. Where actions are velocities, a plan that comes near its goal goes past it
             with the first and stays there with the second.
@@ -59,12 +61,15 @@ class IcemSettings(Settings):
     warm_deviation: float | None = Field(default=None, gt=0.0)
     colour: float = Field(default=2.5, ge=0.0)
     momentum: float = Field(default=0.1, ge=0.0, lt=1.0)
+    scouts: int = Field(default=0, ge=0)
     tail: Literal["last", "rest"] = "last"
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if 2 * self.elites > self.population:
             raise ValueError(f"elites = {self.elites} of a population of {self.population}: give half of it or fewer")
+        if self.scouts > self.population:
+            raise ValueError(f"scouts = {self.scouts} of a population of {self.population}: give fewer")
         return self
 
 
@@ -120,6 +125,8 @@ class Icem:
         """Candidates (n, h, a) of `iteration` (0, 1, ...)."""
         count = population(self._settings, iteration)
         candidates = torch.cat((self._draw(count), self._elites[: self._kept]))
+        if iteration == 0:
+            candidates[: self._settings.scouts] = self._scouts()
         if iteration == self.iterations - 1:
             candidates[0] = self._mean
         return candidates
@@ -142,6 +149,15 @@ class Icem:
         horizon, actions = self._mean.shape
         noise = torch.randn(count, actions, horizon, generator=self._generator) @ self._filter
         return (self._mean + self._deviation * noise.transpose(1, 2)).clamp(self._low, self._high)
+
+    def _scouts(self) -> Tensor:
+        """Candidates (scouts, h, a): one action each, held for a while, and then the middle of the range."""
+        count, horizon = self._settings.scouts, len(self._mean)
+        middle = (self._low + self._high) / 2.0
+        share = torch.rand(count, 1, self._mean.shape[1], generator=self._generator)
+        until = torch.randint(1, horizon + 1, (count, 1, 1), generator=self._generator)
+        held = torch.arange(horizon)[None, :, None] < until
+        return torch.where(held, self._low + share * (self._high - self._low), middle)
 
     def _shifted_elites(self, steps: int) -> Tensor:
         """The elites to keep, `steps` later; what is new at their ends is drawn as for a candidate."""

@@ -181,6 +181,59 @@ def test_reset_forgets_mean_and_elites() -> None:
     assert len(optimizer.propose(0)) == 20
 
 
+def test_scouts_hold_one_action_of_the_whole_range_for_a_while_and_then_rest() -> None:
+    """Range -1 to 3, so that they rest at 1; 0.001 is the spread of all other candidates."""
+    search = icem(horizon=5, population=400, scouts=300, deviation=0.0005)
+    search.begin(1)
+    candidates = search.propose(0)
+    assert candidates.shape == (400, 5, 1)
+    others = candidates[300:]
+    assert (others - 1.0).abs().max() < 0.01
+    scouts = candidates[:300, :, 0]
+    moving = scouts != 1.0
+    lengths = moving.sum(1)
+    assert sorted(lengths.unique().tolist()) == [1, 2, 3, 4, 5]
+    for scout, length in zip(scouts, lengths.tolist(), strict=True):
+        assert (scout[:length] == scout[0]).all()
+    # Of 300 draws from a range of 4, the outermost lie within 0.1 of its ends but for one chance in 2000.
+    assert -1.0 <= scouts.min() < -0.9
+    assert 2.9 < scouts.max() <= 3.0
+
+
+def test_scouts_are_sent_once_a_plan() -> None:
+    search = icem(population=40, scouts=20, deviation=0.0005)
+    search.begin(1)
+    search.update(constant(1.0, 1.0), torch.zeros(2))
+    assert (search.propose(1) - 1.0).abs().max() < 0.01
+
+
+def test_scouts_find_the_way_out_of_a_hollow() -> None:
+    """The cost of a plan's mean action x is (x + 0.5)², but around 2.5, far from where that leads, it is below -0.9."""
+
+    def cost(candidates: torch.Tensor) -> torch.Tensor:
+        x = candidates.mean(dim=(1, 2))
+        far = (x - 2.5).square()
+        return torch.where(far < 0.1, far - 1.0, (x + 0.5).square())
+
+    def least(scouts: int) -> float:
+        search = icem(scouts=scouts, deviation=0.1)
+        for _ in range(60):
+            search.begin(1)
+            for iteration in range(3):
+                candidates = search.propose(iteration)
+                costs = cost(candidates)
+                search.update(candidates, costs)
+        return float(costs.min())
+
+    assert least(scouts=0) == pytest.approx(0.0, abs=0.01)
+    assert least(scouts=10) < -0.9
+
+
+def test_more_scouts_than_candidates_are_refused() -> None:
+    with pytest.raises(ValueError, match="scouts = 21 of a population of 20: give fewer"):
+        IcemSettings(population=20, elites=5, scouts=21)
+
+
 def test_more_elites_than_half_the_population_are_refused() -> None:
     with pytest.raises(ValueError, match="elites = 11 of a population of 20"):
         IcemSettings(population=20, elites=11)
