@@ -20,6 +20,7 @@ from robot_mbrl.data.plot import draw
 from robot_mbrl.data.reader import FlightRecord, read_log
 from robot_mbrl.data.summary import Summary, summarize
 from robot_mbrl.demo.arm_picture import render_arm, skeleton
+from robot_mbrl.demo.changed_limits import changed_limits
 from robot_mbrl.demo.journal import Event, read_journal
 from robot_mbrl.demo.legs import FlownLeg, flown_legs
 from robot_mbrl.demo.models import PlannerFit
@@ -37,6 +38,7 @@ from robot_mbrl.demo.reactions import Reaction, is_doubt, reactions
 from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.learning.monitor_report import Calibration, draw_reliability, draw_scores
 from robot_mbrl.policies.tour import load_tour
+from robot_mbrl.runtime.monitor_setup import monitor_settings
 from robot_mbrl.sim.geometry import MujocoGeometry
 from robot_mbrl.sim.tasks import CONTROL_PERIOD
 from robot_mbrl.sim.tasks.reach import ReachTask
@@ -113,6 +115,7 @@ def write_report(folder: Path, findings: Findings) -> list[str]:
             draw_timing(join_frames([record.frames for record in story.records.values()])),
             "histograms of the lateness of ticks",
         ),
+        *_limits_part(story, findings),
         *_logs_part(story),
     ]
     path = folder / REPORT
@@ -217,6 +220,18 @@ def _arm_part(drawing: _Drawing, story: _Story, findings: Findings) -> list[str]
         parts.append(paragraph(f"No picture of the arm itself: {trouble}. Its joints are drawn as lines."))
     parts.append(drawing.add("paths", paths, "the tool's paths, the goals, and the arm's joints"))
     return [*parts, paragraph("Places follow from the measured joint angles by the arm's published kinematics.")]
+
+
+def _limits_part(story: _Story, findings: Findings) -> list[str]:
+    """Limits that were wider here than they are for such an arm, or narrower."""
+    changed = changed_limits(monitor_settings(findings.arm), story.records["reach"].header.monitor)
+    if not changed:
+        return []
+    return [
+        heading("Limits that are not the arm's own"),
+        table(("limit", "the arm's own", "in this demonstration"), changed),
+        paragraph("The emulated arm, the control loop and the planner share this computer, and wait for each other."),
+    ]
 
 
 def _targets_part(drawing: _Drawing, story: _Story) -> list[str]:
