@@ -98,7 +98,10 @@ _ARM: Final[dict[str, Any]] = {
 }
 # The arm's actions are velocities, and at its goal the tool shall stay. Some goals take another posture than the one in
 # which the arm came near: the way there leads away from the goal at first.
-_REACH: Final[dict[str, Any]] = {**_ARM, "optimizer": {**_ARM["optimizer"], "tail": "rest", "scouts": 24}}
+_REACH: Final[dict[str, Any]] = {
+    **_ARM,
+    "optimizer": {**_ARM["optimizer"], "population": 72, "scouts": 32, "tail": "rest"},
+}
 _SWING: Final[dict[str, Any]] = {
     "horizon": 25,
     "optimizer": {"kind": "icem", "population": 64, "colour": 2.0, "deviation": 1.0},
