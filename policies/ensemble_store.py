@@ -74,6 +74,9 @@ def load_training(
         trainer.load_state_dict(state)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+    for name, values in ensemble.state_dict().items():
+        if not values.isfinite().all():
+            raise ConfigError(f"{path}: {name} holds numbers that are not finite: train it again")
     return trainer
 
 

@@ -8,6 +8,7 @@ thread does is so little that torch should have one thread there (`torch.set_num
 Shapes: n candidates, h steps, d states, a actions.
 """
 
+import math
 from typing import Annotated, Protocol
 
 import torch
@@ -133,7 +134,8 @@ class FastPlanner:
             best = leader if best is None or leader.cost < best.cost else best
             self._budget.count(iterations)
             iterations += 1
-        if best is None or not optimizer.answers_best:
+        # Where every candidate is as bad as the other, the best is any: the last plan goes on.
+        if best is None or not optimizer.answers_best or not math.isfinite(best.cost):
             mean = optimizer.mean[None]
             best = _Judged(mean, self._rollouts(start, mean, noise), 0)
         plan = Plan(

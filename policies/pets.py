@@ -152,7 +152,10 @@ class PetsPlanner:
         return plan
 
     def rollout(self, start: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean return (n,) and mean states (h + 1, n, d) of the particles, from `start` (d,) by `actions` (n, h, a)."""
+        """Mean return (n,) and mean states (h + 1, n, d) of the particles, from `start` (d,) by `actions` (n, h, a).
+
+        Where a state is not finite, the return is NaN: a reward may be a number all the same.
+        """
         n, p = len(actions), self.settings.particles
         states = start.expand(n, p, -1)
         returns, means = torch.zeros(n), [states.mean(dim=1)]
@@ -166,6 +169,7 @@ class PetsPlanner:
             returns += self._task.reward(states, repeated, following).mean(dim=1)
             states = following
             means.append(states.mean(dim=1))
+            returns = torch.where(states.isfinite().all(dim=-1).all(dim=-1), returns, torch.nan)
         return returns, torch.stack(means)
 
     def refit(self, gaussian: Gaussian, candidates: Tensor, costs: Tensor) -> Gaussian:

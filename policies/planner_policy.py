@@ -11,6 +11,7 @@ after the state was measured: the state is predicted forward by so much, with th
 the plan begins there. The model's steps are T long; a part of one is taken as that share of its change.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Final, Protocol
 
@@ -19,7 +20,7 @@ from pydantic import Field
 
 from robot_mbrl.contracts.clock import NANOSECONDS, to_ns
 from robot_mbrl.contracts.config import Settings
-from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.errors import ConfigError, NonFiniteCommand
 from robot_mbrl.contracts.policy import Outlook
 from robot_mbrl.contracts.types import Action, FloatArray
 from robot_mbrl.policies.joint_space import JointSpace
@@ -31,6 +32,7 @@ REHEARSALS: Final = 3
 """Plans before the first deadline, from which the planner knows how fast it can be; its first is slower than others."""
 LOST_STEPS: Final = 3.0
 """An arm whose commanded goals are so many full steps away from the target that was sent is not on its way to it."""
+_HOPELESS: Final = "the model expects nothing finite of any plan"
 
 _Metre = Annotated[float, Field(ge=-2.0, le=2.0)]
 
@@ -98,7 +100,7 @@ class PlannerPolicy:
 
         Raises:
             ConfigError: there is no goal, the policy's rate is not the model's, or the budget is too short for one
-                iteration of a plan.
+                iteration of a plan, or the model expects nothing finite of any plan.
         """
         if not settings.goals and "goal" not in space.observed:
             raise ConfigError("planner: no goal: give goals in its file, or --goal")
@@ -128,6 +130,7 @@ class PlannerPolicy:
         Raises:
             ConfigError: a state that is not finite.
             DeadlineTooShort: something else took the time; the last plan stays as it was.
+            NonFiniteCommand: the model expects nothing finite of any candidate.
         """
         clock, period = self._space.clock, self._space.period
         start_ns = clock.now_ns()
@@ -135,6 +138,8 @@ class PlannerPolicy:
         state = self._ahead(observation, before, sent)
         elapsed = 1 if self._planned_ns < 0 else max(1, round((start_ns - self._planned_ns) / to_ns(period)))
         plan = self._planner.plan(state, self._deadline_ns(start_ns), elapsed=elapsed)
+        if not math.isfinite(plan.value):
+            raise NonFiniteCommand(f"planner: {_HOPELESS}: the plan was not sent")
         goals = self._space.inside(self._arm.next_targets(sent, plan.actions[0]))
         self._sent, self._planned_ns, self.plan = (sent, goals), start_ns, plan
         took = (clock.now_ns() - start_ns) / NANOSECONDS
@@ -162,7 +167,8 @@ class PlannerPolicy:
         goal = self._goals[0] if len(self._goals) else np.zeros(3)
         state = self._arm.state(middle, np.zeros_like(middle), middle, goal)
         for _ in range(REHEARSALS):
-            self._planner.plan(state)
+            if not math.isfinite(self._planner.plan(state).value):
+                raise ConfigError(f"planner: {_HOPELESS}, for an arm at rest: give a run that learned something")
         self._planner.plan(state, self._deadline_ns(self._space.clock.now_ns()))
 
     def _deadline_ns(self, start_ns: int) -> int:

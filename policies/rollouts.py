@@ -5,13 +5,13 @@ through every candidate. The noise is drawn once a plan and is the same for all 
 between candidates are then the candidates', and differences between nets the nets'. The cost of a candidate is
 
     J = - Σ_t mean_{k,j} reward_t^{kj}  +  w_e Σ_t E_t  +  w_v Σ_t max(0, P_t - δ)
-    E_t = sqrt( mean_o( variance over nets k of mean_j y_t^{kj} / (typical change of o)² ) )
+    E_t = sqrt( mean_o( variance over nets k of mean_j μ_t^{kj} / (typical change of o)² ) )
     P_t = share of the particles that violate a limit after step t
 
-with y the sampled outputs. Net by net mean and the variance between these is how PETS tells what more data would cure
-from noise: E_0 is the ensemble's disagreement on the first step, later ones also count that the nets' states have
-moved apart. P_t <= δ is the chance constraint, on the particles. Wherever a reward or a sum is not finite, J is
-infinity, the worst there is.
+with μ what net k expects where its particle j is, before noise is drawn. Net by net mean and the variance between these
+is how PETS tells what more data would cure from noise: E_0 is the ensemble's disagreement on the first step, later ones
+also count that the nets' states have moved apart. P_t <= δ is the chance constraint, on the particles. Wherever a
+state, a reward or a sum is not finite, J is infinity, the worst there is.
 
 Shapes: n candidates, e nets, r particles a net, h steps, d states, a actions, o outputs.
 """
@@ -34,7 +34,8 @@ class RolloutSettings(Settings):
 
     Attributes:
         particles_per_net: r.
-        epistemic_weight: w_e, reward that a step loses when the nets differ by a typical change.
+        epistemic_weight: w_e, reward that a step loses when the nets differ by a typical change. 0 leaves the penalty
+            out, and with it a second evaluation of the nets where the task's inputs are linear.
         violation_weight: w_v, reward that a step loses when all particles violate a limit.
         violation_chance: δ, share of the particles that may.
         rows: candidates times r that a block holds. Measured, speed grows up to about 256 rows; thousands leave the
@@ -104,12 +105,21 @@ class Rollouts:
     @torch.no_grad()
     def _block(self, start: Tensor, actions: Tensor, noise: Tensor, threads: int = 1) -> Outcome:
         """What becomes of some of the candidates; the nets of linear inputs are evaluated on `threads` threads."""
-        sequence = actions.transpose(0, 1)
+        sequence, doubts = actions.transpose(0, 1), self._settings.epistemic_weight > 0.0
         if self._linear is None:
-            return self._judge(*self._step_by_step(start, sequence, noise), sequence)
-        known = self._linear.known_inputs(start, sequence)
-        learned = self._in_one_go(self._linear.learned(start), known, self._linear.input_matrix, noise, threads)
-        return self._judge(self._linear.states_along(start, known, learned), learned.diff(dim=0), sequence)
+            states, means = self._step_by_step(start, sequence, noise)
+            return self._judge(states, means if doubts else None, sequence)
+        known, matrix = self._linear.known_inputs(start, sequence), self._linear.input_matrix
+        learned = self._in_one_go(self._linear.learned(start), known, matrix, noise, threads)
+        expected = self._means(learned[:-1], known, matrix) if doubts else None
+        return self._judge(self._linear.states_along(start, known, learned), expected, sequence)
+
+    def _means(self, learned: Tensor, known: Tensor, matrix: Tensor) -> Tensor:
+        """What each net expects (h, e, r, n, o) along `learned` (h, e, r, n, o), of which only draws were kept."""
+        inputs = (learned @ matrix + known[:, None, None]).transpose(0, 1)
+        e, h, r, n, _ = inputs.shape
+        mean, _ = self._nets(inputs.reshape(e, h * r * n, -1))
+        return mean.view(e, h, r, n, -1).transpose(0, 1)
 
     def _in_one_go(self, start: Tensor, known: Tensor, matrix: Tensor, noise: Tensor, threads: int) -> Tensor:
         """`PackedEnsemble.carry`, the candidates in `threads` parts.
@@ -124,33 +134,38 @@ class Rollouts:
         return torch.cat([job.result() for job in jobs], dim=3)
 
     def _step_by_step(self, start: Tensor, actions: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """States (h + 1, e, r, n, d) along `actions` (h, n, a), and sampled outputs (h, e, r, n, o) between them."""
+        """States (h + 1, e, r, n, d) along `actions` (h, n, a), and what the nets expected (h, e, r, n, o) of them."""
         task, (e, r, n) = self._task, noise.shape[1:4]
-        states, outputs = [start.expand(e, r, n, -1)], []
+        states, means = [start.expand(e, r, n, -1)], []
         for action, draw in zip(actions, noise, strict=True):
             repeated = action.expand(e, r, n, -1)
             inputs = task.model_inputs(states[-1], repeated)
             mean, deviation = self._nets(inputs.reshape(e, r * n, -1))
-            outputs.append(torch.addcmul(mean.view(e, r, n, -1), deviation.view(e, r, n, -1), draw))
-            states.append(task.next_state(states[-1], repeated, outputs[-1]))
-        return torch.stack(states), torch.stack(outputs)
+            means.append(mean.view(e, r, n, -1))
+            drawn = torch.addcmul(means[-1], deviation.view(e, r, n, -1), draw)
+            states.append(task.next_state(states[-1], repeated, drawn))
+        return torch.stack(states), torch.stack(means)
 
-    def _judge(self, states: Tensor, outputs: Tensor, actions: Tensor) -> Outcome:
-        """Costs of states (h + 1, e, r, n, d), sampled outputs (h, e, r, n, o) and actions (h, n, a)."""
-        repeated = actions[:, None, None].expand(*outputs.shape[:-1], -1)
+    def _judge(self, states: Tensor, means: Tensor | None, actions: Tensor) -> Outcome:
+        """Costs of states (h + 1, e, r, n, d) and actions (h, n, a); `means` as in `_risk`."""
+        repeated = actions[:, None, None].expand(*states[1:].shape[:-1], -1)
         values = self._task.reward(states[:-1], repeated, states[1:]).mean(dim=(1, 2)).sum(dim=0)
-        costs = self._risk(outputs, states[1:]) - values
-        usable = costs.isfinite()
+        costs = self._risk(means, states[1:]) - values
+        # A reward may be a number where the state is none, such as one for being somewhere.
+        usable = costs.isfinite() & states.isfinite().all(dim=-1).flatten(0, 2).all(dim=0)
         return Outcome(
             torch.where(usable, costs, torch.inf), torch.where(usable, values, -torch.inf), states.mean(dim=(1, 2))
         )
 
-    def _risk(self, outputs: Tensor, states: Tensor) -> Tensor:
-        """`Σ_t w_e E_t + w_v max(0, P_t - δ)` (n,) of outputs (h, e, r, n, o) that lead to `states` (h, e, r, n, d)."""
+    def _risk(self, means: Tensor | None, states: Tensor) -> Tensor:
+        """`Σ_t w_e E_t + w_v max(0, P_t - δ)` (n,) of the states (h, e, r, n, d) after each step.
+
+        What the nets expected of the steps (h, e, r, n, o) are the `means`, None where their spread costs nothing.
+        """
         settings = self._settings
-        risk = torch.zeros(outputs.shape[-2])
-        if settings.epistemic_weight > 0.0:
-            spread = (outputs.mean(dim=2) / self._typical_change).var(dim=1, correction=0)
+        risk = torch.zeros(states.shape[-2])
+        if means is not None:
+            spread = (means.mean(dim=2) / self._typical_change).var(dim=1, correction=0)
             risk += settings.epistemic_weight * spread.mean(dim=-1).sqrt().sum(dim=0)
         if settings.violation_weight > 0.0:
             violated = (self._task.violation(states) > 0.0).any(dim=-1)

@@ -14,7 +14,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from robot_mbrl.cli.terminal import console
-from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.learning.episodes import EVALUATE, RandomActor, Transition, run_episode, seed_for
 from robot_mbrl.learning.model_analysis import (
@@ -27,6 +26,7 @@ from robot_mbrl.learning.model_analysis import (
 )
 from robot_mbrl.learning.model_plot import draw
 from robot_mbrl.learning.run_folder import TRANSITIONS
+from robot_mbrl.learning.task_identity import identity_of, require_identity
 from robot_mbrl.learning.trained_run import TrainedRun, load_run
 from robot_mbrl.learning.transitions import read_transitions
 
@@ -78,13 +78,9 @@ def _play(run: TrainedRun, episodes: int, seed: int, *, random: bool) -> list[Ep
 
 
 def _read(run: TrainedRun, path: Path) -> list[Episode]:
+    """Episodes of the run that `path` lies in the folder of, which must be of the same task and arm."""
     transitions = read_transitions(path)
-    sizes = transitions.states.shape[1], transitions.actions.shape[1]
-    if sizes != (run.task.model.states, run.task.model.actions):
-        raise ConfigError(
-            f"{path}: transitions of {sizes[0]} states and {sizes[1]} actions, {run.settings.task} has "
-            f"{run.task.model.states} and {run.task.model.actions}: give this task's"
-        )
+    require_identity(path.parent, identity_of(run.task))
     return split_episodes(transitions)
 
 

@@ -10,10 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from robot_mbrl.cli.terminal import console
-from robot_mbrl.learning.pets_settings import resolve_settings
+from robot_mbrl.learning.pets_settings import changed_settings, resolve_settings
 from robot_mbrl.learning.pets_training import train_pets
 from robot_mbrl.learning.run_files import SETTINGS
-from robot_mbrl.learning.run_folder import Progress
+from robot_mbrl.learning.run_folder import Progress, RunFolder
 
 
 def train(folder: Path, settings: Path | None, given: Mapping[str, Any], threads: int) -> None:
@@ -26,8 +26,9 @@ def train(folder: Path, settings: Path | None, given: Mapping[str, Any], threads
     """
     torch.set_num_threads(threads)
     if settings is None and (folder / SETTINGS).exists():
-        settings = folder / SETTINGS
-    resolved = resolve_settings(settings, given)
+        resolved = changed_settings(RunFolder(folder).settings(), given)
+    else:
+        resolved = resolve_settings(settings, given)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True))
     row = bar.add_task(resolved.task, total=resolved.steps)

@@ -29,6 +29,7 @@ from robot_mbrl.learning.monitor_calibration import CalibrationSettings, calibra
 from robot_mbrl.learning.monitor_model import MonitorModelSettings, train_monitor_model
 from robot_mbrl.learning.monitor_report import Calibration
 from robot_mbrl.learning.run_folder import RunFolder
+from robot_mbrl.learning.task_identity import identity_of
 from robot_mbrl.learning.task_models_arm import ArmModel
 from robot_mbrl.learning.tasks import LearningTask
 from robot_mbrl.learning.trained_run import load_run
@@ -98,7 +99,7 @@ def fit_planner(flights: Sequence[FlightEpisode], path: Path, seed: int, screen:
     kept = bool(after[-1] < before[-1])
     path.mkdir()
     target = RunFolder(path)
-    target.begin(start.settings)
+    target.begin(start.settings, identity_of(start.task))
     target.commit(source.progress(), fitted if kept else load_training(source.ensemble()))
     persistence = _root_mean_square(persistence_errors(model, windows)[0], model, windows)
     return PlannerFit(before, after, persistence, rows, kept)

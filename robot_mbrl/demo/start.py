@@ -13,6 +13,7 @@ import torch
 
 from robot_mbrl.learning.run_files import CURVE
 from robot_mbrl.learning.run_folder import RunFolder
+from robot_mbrl.learning.task_identity import read_identity
 from robot_mbrl.policies.ensemble_store import load_training
 from robot_mbrl.policies.ensemble_training import EnsembleTrainer
 
@@ -28,7 +29,7 @@ def keep_start(run: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     progress = source.progress()
     evaluated = tuple(result for result in progress.results if result.phase == "evaluation")
-    folder.begin(source.settings())
+    folder.begin(source.settings(), read_identity(run))
     # A trainer that has not begun has no optimizer's moments, which are two thirds of the file.
     fresh = EnsembleTrainer(trained.ensemble, trained.settings, torch.Generator().manual_seed(0))
     folder.commit(progress.model_copy(update={"results": evaluated}), fresh)

@@ -176,6 +176,18 @@ def resolve_settings(path: Path | None, given: Mapping[str, Any]) -> PetsTrainin
     return parse_settings(yaml.safe_dump(merged(preset, chosen)), PetsTrainingSettings, source)
 
 
+def changed_settings(begun: PetsTrainingSettings, given: Mapping[str, Any]) -> PetsTrainingSettings:
+    """The settings of a run that was `begun`, changed by what is `given` and not None; today's presets have no say.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+    """
+    wanted = {name: value for name, value in given.items() if value is not None}
+    return parse_settings(
+        yaml.safe_dump(merged(begun.model_dump(mode="json"), wanted)), PetsTrainingSettings, "settings"
+    )
+
+
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with the values of `changes`, group by group."""
     result = dict(base)

@@ -31,6 +31,7 @@ from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.planning import PlannerActors
 from robot_mbrl.learning.run_files import BOARD
 from robot_mbrl.learning.run_folder import TRANSITIONS, Phase, Progress, Result, RunFolder
+from robot_mbrl.learning.task_identity import identity_of
 from robot_mbrl.learning.tasks import LearningTask, make_learning_task
 from robot_mbrl.learning.transitions import TransitionFile, Transitions
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
@@ -53,8 +54,9 @@ def train_pets(settings: PetsTrainingSettings, path: Path, told: Told | None = N
     """
     folder = RunFolder(path)
     task = make_learning_task(settings.task, settings.arm, settings.repeat)
+    _require_fit(settings, task)
     with folder.held():
-        progress = folder.begin(settings)
+        progress = folder.begin(settings, identity_of(task))
         trainer = _trainer(settings, task, folder, progress)
         with (
             TransitionFile(path / TRANSITIONS, task.model.states, task.model.actions) as file,
@@ -164,6 +166,20 @@ class _Training:
             value = getattr(result, name)
             if value is not None:
                 self._board.add_scalar(f"{result.phase}/{name}", float(value), result.steps)
+
+
+def _require_fit(settings: PetsTrainingSettings, task: LearningTask) -> None:
+    """Refuse settings that do not fit the task before a folder is theirs.
+
+    Raises:
+        ConfigError: see `PlannerActors` and `ScriptedActor`.
+    """
+    generator = torch_generator(0)
+    ensemble = ProbabilisticEnsemble(task.model.inputs, task.model.outputs, settings.ensemble, generator)
+    PlannerActors(settings.planner_settings, task.model, ensemble, settings.actions_per_plan)
+    if settings.shown_episodes:
+        random = np.random.default_rng(0)
+        ScriptedActor(task, RandomActor(task, settings.random_exponent, random), settings.shown_noise, random)
 
 
 def _trainer(

@@ -4,6 +4,7 @@
 file                        what
 =========================== ===========================================================================
 settings.yaml               resolved settings of the run
+task.json                   what its numbers mean, see `learning.task_identity`
 transitions.bin             every transition, see `learning.transitions`
 ensemble-STEPS.safetensors  the ensemble and its training state, see `policies.ensemble_store`
 progress.json               how far the run is, and its results: the file whose rename makes an episode count
@@ -22,13 +23,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.config import Settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.run_files import CURVE, begin_settings, read_settings, table
+from robot_mbrl.learning.task_identity import TaskIdentity, begin_identity
 from robot_mbrl.policies.ensemble_store import save_training
 from robot_mbrl.policies.ensemble_training import EnsembleTrainer
 
@@ -48,8 +50,10 @@ class Result(Settings):
         total_reward: the return.
         distance: left to the goal at the end [m]; None where the task has no such thing.
         success: whether it ended at the goal; None where the task has no such thing.
-        disagreement: mean over its steps; None where nothing was planned.
+        disagreement: mean over its steps, infinity where a plan's was; None where nothing was planned.
     """
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     phase: Phase
     episode: int = Field(ge=0)
@@ -57,7 +61,7 @@ class Result(Settings):
     total_reward: float
     distance: float | None = None
     success: bool | None = None
-    disagreement: float | None = None
+    disagreement: float | None = Field(default=None, allow_inf_nan=True)
 
 
 class Progress(Settings):
@@ -99,15 +103,16 @@ class RunFolder:
                 raise ConfigError(f"{self.path}: another process trains here: wait, or give another folder") from None
             yield
 
-    def begin(self, settings: PetsTrainingSettings) -> Progress:
-        """Write the settings, or find out how far a run with the same ones came.
+    def begin(self, settings: PetsTrainingSettings, identity: TaskIdentity) -> Progress:
+        """Write the settings and the task's identity, or find out how far a run with the same ones came.
 
         A run may be given more steps than before; everything else has to stay.
 
         Raises:
-            ConfigError: the folder holds a run with other settings, or is damaged.
+            ConfigError: the folder holds a run with other settings or of another arm, or is damaged.
         """
         begin_settings(self.path, settings, may_change={"steps"})
+        begin_identity(self.path, identity)
         return self.progress()
 
     def settings(self) -> PetsTrainingSettings:

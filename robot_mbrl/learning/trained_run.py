@@ -6,6 +6,7 @@ from pathlib import Path
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.planning import PlannerActors
 from robot_mbrl.learning.run_folder import Progress, Result, RunFolder
+from robot_mbrl.learning.task_identity import identity_of, require_identity
 from robot_mbrl.learning.tasks import LearningTask, make_learning_task
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
 from robot_mbrl.policies.ensemble_store import load_training
@@ -36,12 +37,14 @@ def load_run(path: Path) -> TrainedRun:
     """Read the run folder at `path`.
 
     Raises:
-        ConfigError: there is no run, it has no ensemble yet, or a file is damaged.
+        ConfigError: there is no run, it has no ensemble yet, a file is damaged, or the definition of its arm is not the
+            one that it was trained with.
     """
     folder = RunFolder(path)
     settings, progress = folder.settings(), folder.progress()
     ensemble = load_training(folder.ensemble()).ensemble
     task = make_learning_task(settings.task, settings.arm, settings.repeat)
+    require_identity(path, identity_of(task))
     actors = PlannerActors(settings.planner_settings, task.model, ensemble, settings.actions_per_plan)
     return TrainedRun(settings, task, ensemble, actors, progress.steps, _last_evaluation(progress))
 

@@ -11,6 +11,7 @@ from robot_mbrl.learning.episodes import RandomActor, run_episode
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.pets_training import fitting_data
 from robot_mbrl.learning.run_folder import TRANSITIONS, Progress, RunFolder
+from robot_mbrl.learning.task_identity import TaskIdentity, begin_identity, identity_of
 from robot_mbrl.learning.tasks import make_learning_task
 from robot_mbrl.learning.transitions import TransitionFile, Transitions
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
@@ -31,7 +32,7 @@ SETTINGS = PetsTrainingSettings(
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one random episode and one fit."""
     folder, task = RunFolder(tmp_path_factory.mktemp("runs") / "run"), make_learning_task(SETTINGS.task)
-    folder.begin(SETTINGS)
+    folder.begin(SETTINGS, identity_of(task))
     kept = Transitions(task.model.states, task.model.actions, 1000)
     actor = RandomActor(task, 1.0, np.random.default_rng(0))
     run_episode(task, actor, 0, lambda step: kept.add(step.state, step.action, step.next_state, step.reward))
@@ -70,8 +71,13 @@ def test_what_cannot_be_analysed_is_refused_in_one_line(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert_one_line(run_here(capsys, "eval", "model", str(tmp_path)), 3, "give the folder of a training run")
-    other = tmp_path / "other.bin"
-    TransitionFile(other, 5, 1).close()
-    assert_one_line(
-        run_here(capsys, "eval", "model", str(run), "--transitions", str(other)), 3, "other.bin", "5 states"
-    )
+    other = tmp_path / "other" / TRANSITIONS
+    other.parent.mkdir()
+    TransitionFile(other, 3, 1).close()
+    begin_identity(other.parent, TaskIdentity(task="gymnasium:Other-v1", repeat=1))
+    outcome = run_here(capsys, "eval", "model", str(run), "--transitions", str(other))
+    assert_one_line(outcome, 3, "gymnasium:Other-v1", "gymnasium:Pendulum-v1")
+    lost = tmp_path / "lost.bin"
+    TransitionFile(lost, 3, 1).close()
+    outcome = run_here(capsys, "eval", "model", str(run), "--transitions", str(lost))
+    assert_one_line(outcome, 3, "task.json", "which arm")

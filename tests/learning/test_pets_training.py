@@ -14,15 +14,16 @@ from safetensors.torch import load_file
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning import run_folder, task_models_suite
-from robot_mbrl.learning.pets_settings import resolve_settings
+from robot_mbrl.learning.pets_settings import changed_settings, resolve_settings
 from robot_mbrl.learning.pets_training import train_pets
 from robot_mbrl.learning.planning import PlannerActors
 from robot_mbrl.learning.run_files import CURVE, SETTINGS
-from robot_mbrl.learning.run_folder import TRANSITIONS, Progress, RunFolder
+from robot_mbrl.learning.run_folder import TRANSITIONS, Progress, Result, RunFolder
 from robot_mbrl.learning.tasks import make_learning_task, task_names
 from robot_mbrl.learning.trained_run import load_run
 from robot_mbrl.learning.transitions import read_transitions
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.fast_planner import FastPlannerSettings
 from tests.learning.tiny_pets import tiny
 
 
@@ -170,6 +171,35 @@ def test_a_run_without_an_ensemble_is_refused(whole: tuple[Path, Progress], tmp_
         load_run(tmp_path)
     with pytest.raises(ConfigError, match=r"has no settings\.yaml"):
         load_run(tmp_path / "nothing")
+
+
+def test_an_episode_of_infinite_disagreement_is_kept_and_read_again(tmp_path: Path) -> None:
+    result = Result(phase="training", episode=0, steps=100, total_reward=1.0, disagreement=np.inf)
+    folder = RunFolder(tmp_path)
+    folder.commit(Progress(steps=100, episodes=1, results=(result,)), None)
+    assert folder.progress().results == (result,)
+    assert (tmp_path / CURVE).read_text(encoding="utf-8").endswith(",inf\n")
+
+
+def test_a_run_goes_on_with_its_own_settings_whatever_today_s_presets_are() -> None:
+    begun = resolve_settings(None, {"task": "reach"}).model_copy(update={"fast": FastPlannerSettings(horizon=9)})
+    assert changed_settings(begun, {"steps": 5000, "seed": None}) == begun.model_copy(update={"steps": 5000})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"planner": "pets", "pets": {"particles": 3}}, "3"),
+        ({"actions_per_plan": 9}, "give a longer horizon"),
+        ({"shown_episodes": 1}, "has no scripted controller"),
+    ],
+)
+def test_settings_that_do_not_fit_the_task_claim_no_folder(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train_pets(tiny(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_settings_come_from_the_task_then_the_file_then_the_options(tmp_path: Path) -> None:

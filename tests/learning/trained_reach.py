@@ -8,6 +8,7 @@ import torch
 from robot_mbrl.learning.episodes import RandomActor, Transition, run_episode
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.run_folder import Progress, RunFolder
+from robot_mbrl.learning.task_identity import identity_of
 from robot_mbrl.learning.tasks import make_learning_task
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
 from robot_mbrl.policies.ensemble_training import EnsembleTrainer
@@ -50,6 +51,6 @@ def write_run(folder: Path, arm: str = "so101_follower") -> Path:
     trainer = EnsembleTrainer(ensemble, settings.ensemble, generator)
     trainer.fit(task.model.model_inputs(state, action).numpy(), task.model.targets(state, action, after).numpy())
     run = RunFolder(folder)
-    run.begin(settings)
+    run.begin(settings, identity_of(task))
     run.commit(Progress(steps=len(kept), episodes=EPISODES, transitions=len(kept)), trainer)
     return folder

@@ -55,6 +55,14 @@ class ForbiddenPush(QuadraticTask):
         return torch.where(push > 0.0, torch.nan, push)
 
 
+class AnywhereButPast(QuadraticTask):
+    """Rewards not being past 1, which is a number for a state that is none, too."""
+
+    def reward(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        del state, action
+        return torch.logical_not(next_state[..., 0] > 1.0).to(torch.float32)
+
+
 class Hopeless(QuadraticTask):
     """All rewards are NaN."""
 

@@ -8,15 +8,19 @@ import torch
 from safetensors.torch import save_file
 
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.ensemble_export import EnsembleWeights
 from robot_mbrl.policies.ensemble_file import EnsembleDescription
-from robot_mbrl.policies.ensemble_onnx import check_parity, export_ensemble
+from robot_mbrl.policies.ensemble_onnx import check_parity, export_ensemble, on_inputs
 from robot_mbrl.policies.ensemble_store import TRAINING_KEY, load_training, save_training
 from robot_mbrl.policies.ensemble_training import EnsembleTrainer
 from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
 from tests.policies.fitted_ensembles import SMALL, linear_rows, small_trainer
 
 SCALE = (0.05, 2.0)
+DISTANCE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 1.0]])
+"""From (position, velocity, goal) to (position, velocity, distance from the goal)."""
 DESCRIPTION = EnsembleDescription(joint_names=("lift",), period=0.05, scale=SCALE)
 
 
@@ -60,6 +64,15 @@ def test_a_file_that_is_cut_short_is_refused(training_file: Path) -> None:
         load_training(training_file)
 
 
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    trainer = fitted()
+    with torch.no_grad():
+        trainer.ensemble.weights[0][0, 0, 0] = torch.nan
+    save_training(tmp_path / "training.safetensors", trainer)
+    with pytest.raises(ConfigError, match=r"weights\.0 holds numbers that are not finite: train it again"):
+        load_training(tmp_path / "training.safetensors")
+
+
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(3)}, path)
@@ -100,13 +113,55 @@ def test_onnx_answers_as_torch_does(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["ensemble.onnx"]
 
 
-def test_a_file_of_another_ensemble_does_not_pass_for_this_one(tmp_path: Path) -> None:
+def test_features_go_into_the_first_layer() -> None:
+    random = np.random.default_rng(0)
+    weights = EnsembleWeights(
+        input_mean=random.normal(size=3),
+        input_deviation=random.uniform(0.1, 2.0, size=3),
+        matrices=[random.normal(size=(2, 3, 4))],
+        biases=[random.normal(size=(2, 4))],
+    )
+    folded = on_inputs(weights, DISTANCE)
+    position, velocity, goal = random.normal(size=3)
+
+    def first_layer(given: EnsembleWeights, inputs: list[float]) -> FloatArray:
+        answer: FloatArray = (np.array(inputs) - given.input_mean) / given.input_deviation @ given.matrices[0]
+        return answer
+
+    expected = first_layer(weights, [position, velocity, goal - position])
+    np.testing.assert_allclose(first_layer(folded, [position, velocity, goal]), expected)
+
+
+def test_a_file_takes_inputs_whose_features_the_ensemble_sees(tmp_path: Path) -> None:
+    """And tells the deviation with the description's noise."""
+    ensemble, path = fitted().ensemble, tmp_path / "ensemble.onnx"
+    export_ensemble(path, ensemble, DESCRIPTION.model_copy(update={"noise": (0.03, 4.0)}), DISTANCE)
+    step = OnnxEnsemble(path).step(np.array([0.3, -0.2]), np.array([0.7]))
+    prediction = ensemble.predict(torch.tensor([[0.3, -0.2, 0.4]]))
+    np.testing.assert_allclose(step.mean - (0.3, -0.2), prediction.mean[0].numpy(), atol=1e-5)
+    np.testing.assert_allclose(step.variance, prediction.variance[0].numpy() + (0.0009, 16.0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("features", [None, DISTANCE])
+@pytest.mark.parametrize("part", ["mean", "deviation", "disagreement"])
+def test_a_file_of_another_ensemble_does_not_pass_for_this_one(
+    tmp_path: Path, part: str, features: FloatArray | None
+) -> None:
     trainer, path = fitted(), tmp_path / "ensemble.onnx"
-    export_ensemble(path, trainer.ensemble, DESCRIPTION)
+    description = DESCRIPTION.model_copy(update={"noise": (0.001, 0.1)})
+    export_ensemble(path, trainer.ensemble, description, features)
+    first, second = trainer.ensemble.elites.tolist()
     with torch.no_grad():
-        trainer.ensemble.biases[-1][:, :, 0] += 0.05
+        last = trainer.ensemble.biases[-1]
+        if part == "mean":
+            last[:, :, 0] += 0.05
+        elif part == "deviation":
+            last[:, :, 2] += 0.05
+        else:
+            last[first, :, 0] += 0.2
+            last[second, :, 0] -= 0.2
     with pytest.raises(ConfigError, match="answers differ from the ensemble's"):
-        check_parity(path, trainer.ensemble, torch.Generator().manual_seed(0))
+        check_parity(path, trainer.ensemble, torch.Generator().manual_seed(0), features)
 
 
 def test_an_ensemble_that_does_not_predict_its_state_is_not_exported(tmp_path: Path) -> None:

@@ -81,6 +81,12 @@ def test_a_plan_without_any_finite_return_says_so(optimizer: Mapping[str, object
     assert np.isfinite(plan.actions).all()
 
 
+def test_where_nothing_is_finite_the_plan_is_the_last_one_and_no_random_candidate() -> None:
+    optimizer = {"kind": "icem", "population": 20, "elites": 5, "scouts": 10}
+    plan = integrator_planner(optimizer, ManualClock(), Hopeless(states=2, actions=1)).plan(STATE)
+    assert plan.actions.tolist() == [[0.0]] * len(plan.actions)
+
+
 @both
 def test_a_good_plan_is_not_lost_as_time_goes_on(optimizer: Mapping[str, object]) -> None:
     """Driven by its plans the integrator pays at most 5 % more than under the optimal feedback."""

@@ -11,6 +11,7 @@ from robot_mbrl.policies.pets import Gaussian, PetsPlanner, PetsSettings, shifte
 from tests.policies.linear_problems import (
     CERTAIN,
     DOUBLE_INTEGRATOR,
+    AnywhereButPast,
     ForbiddenPush,
     Hopeless,
     QuadraticTask,
@@ -148,6 +149,13 @@ def test_a_nan_is_never_chosen() -> None:
     plan = PetsPlanner(task, drifting_members(0.0), settings, generator(), ManualClock()).plan(ORIGIN)
     assert -0.1 < plan.actions[0, 0] <= 0.0
     assert plan.value == pytest.approx(plan.actions[0, 0])
+
+
+def test_a_state_that_is_not_finite_is_the_worst_though_its_reward_is_a_number() -> None:
+    task = AnywhereButPast(states=1, actions=1)
+    settings = PetsSettings(horizon=2, population=20, elites=2, particles=2)
+    planner = PetsPlanner(task, drifting_members(0.0, float("nan")), settings, generator(), ManualClock())
+    assert planner.plan(ORIGIN).value == -np.inf
 
 
 def test_a_plan_without_any_finite_return_says_so() -> None:

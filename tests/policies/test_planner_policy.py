@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from robot_mbrl.contracts.clock import ManualClock, to_ns
-from robot_mbrl.contracts.errors import ConfigError, DeadlineTooShort
+from robot_mbrl.contracts.errors import ConfigError, DeadlineTooShort, NonFiniteCommand
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.policies.joint_space import OBSERVED, JointSpace
 from robot_mbrl.policies.planner_policy import REHEARSALS, PlannerPolicy, PlannerPolicySettings
@@ -50,8 +50,9 @@ class PaperTask:
 class PaperPlanner:
     """Answers with full actions upwards, and takes `takes` [s] for it; with less than `least` [s] it does not begin."""
 
-    def __init__(self, clock: ManualClock, least: float) -> None:
+    def __init__(self, clock: ManualClock, least: float, value: float = 0.0) -> None:
         self.clock, self.least, self.takes, self.resets, self.action = clock, least, 0.0, 0, 1.0
+        self.value = value
         self.asked: list[tuple[Float32Array, int | None, int]] = []
 
     def reset(self) -> None:
@@ -73,17 +74,22 @@ class PaperPlanner:
         self.asked.append((state, deadline_ns, elapsed))
         self.clock.advance(self.takes)
         actions = np.full((3, 1), self.action, np.float32)
-        return Plan(actions, 0.0, np.array([0.1, 0.4, 0.2], np.float32), np.zeros((4, 6), np.float32), 1, True)
+        return Plan(actions, self.value, np.array([0.1, 0.4, 0.2], np.float32), np.zeros((4, 6), np.float32), 1, True)
 
 
 class Stage:
     """A policy with all its parts, at 10 s; what it has rehearsed is kept apart."""
 
     def __init__(
-        self, observed: tuple[str, ...] = OBSERVED, period: float = PERIOD, least: float = 0.0, **settings: Any
+        self,
+        observed: tuple[str, ...] = OBSERVED,
+        period: float = PERIOD,
+        least: float = 0.0,
+        value: float = 0.0,
+        **settings: Any,
     ) -> None:
         self.clock = ManualClock(to_ns(10.0))
-        self.task, self.planner = PaperTask(self.clock), PaperPlanner(self.clock, least)
+        self.task, self.planner = PaperTask(self.clock), PaperPlanner(self.clock, least, value)
         space = JointSpace(
             arm="paper",
             names=("a",),
@@ -220,6 +226,20 @@ def test_a_budget_too_short_for_an_iteration_is_refused_before_there_is_an_arm()
     assert isinstance(Stage(least=0.030, budget=0.6).policy, PlannerPolicy)
     with pytest.raises(ConfigError, match=r"^no time for an iteration$"):
         Stage(least=0.031, budget=0.6)
+
+
+def test_a_plan_of_which_nothing_finite_is_expected_is_not_sent() -> None:
+    """The arm then stops, as it does for any action that is not finite: what it does would be chance."""
+    stage = Stage()
+    stage.act(0.0, 0.0)
+    stage.planner.value = -np.inf
+    with pytest.raises(NonFiniteCommand, match="expects nothing finite of any plan: the plan was not sent"):
+        stage.act(0.1, 0.2)
+
+
+def test_a_model_that_expects_nothing_finite_is_refused_before_there_is_an_arm() -> None:
+    with pytest.raises(ConfigError, match="for an arm at rest: give a run that learned something"):
+        Stage(value=-np.inf)
 
 
 def test_goals_come_one_after_the_other_and_again() -> None:

@@ -1,5 +1,6 @@
 """What candidates cost: rewards, epistemic penalty and chance constraint by hand, NaN as the worst."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,7 @@ from robot_mbrl.policies.rollouts import Outcome, Rollouts, RolloutSettings
 from robot_mbrl.policies.task_model import LinearInputTask, TaskModel
 from tests.policies.linear_problems import (
     DOUBLE_INTEGRATOR,
+    AnywhereButPast,
     ForbiddenPush,
     QuadraticTask,
     drifting_members,
@@ -83,6 +85,17 @@ def test_noise_alone_is_no_epistemic_doubt() -> None:
     assert outcome.states[1].item() != pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.parametrize("task", [QuadraticTask(states=2, actions=1), LinearTask()], ids=["steps", "one go"])
+def test_nets_that_expect_the_same_do_not_differ_however_noisy_each_is(task: TaskModel) -> None:
+    ensemble = linear_members([np.zeros((3, 2))] * 2, deviation=0.1)
+    with torch.no_grad():
+        ensemble.biases[0][1, :, 2:] += 2.0 * float(np.log(10.0))
+    outcome = roll_out(task, ensemble, torch.zeros(1, 1, 1), epistemic_weight=10.0)
+    assert (outcome.costs + outcome.values).item() == pytest.approx(0.0, abs=1e-5)
+    # Noise of 0.1 and of 1 took them to different places all the same.
+    assert outcome.states[1].abs().max() > 0.01
+
+
 def test_the_first_steps_penalty_is_the_ensembles_disagreement() -> None:
     ensemble = linear_members([DOUBLE_INTEGRATOR, 1.5 * DOUBLE_INTEGRATOR, -DOUBLE_INTEGRATOR])
     ensemble.target_deviation = torch.tensor([0.2, 0.7])
@@ -127,6 +140,14 @@ def test_an_infinite_reward_is_the_worst_too() -> None:
 def test_a_net_that_is_not_finite_spoils_every_candidate() -> None:
     outcome = roll_out(line(), drifting_members(0.0, float("nan")), torch.zeros(2, 1, 1))
     assert outcome.costs.tolist() == [torch.inf, torch.inf]
+
+
+def test_a_state_that_is_not_finite_is_the_worst_though_its_reward_is_a_number() -> None:
+    task, actions = AnywhereButPast(states=1, actions=1), torch.zeros(2, 2, 1)
+    assert roll_out(task, drifting_members(0.0, 0.0), actions).costs.tolist() == [-2.0, -2.0]
+    lost = roll_out(task, drifting_members(0.0, float("nan")), actions)
+    assert lost.costs.tolist() == [torch.inf, torch.inf]
+    assert lost.values.tolist() == [-torch.inf, -torch.inf]
 
 
 @pytest.mark.parametrize("rows", [1, 3, 16, 1000])
