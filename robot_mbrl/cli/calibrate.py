@@ -115,7 +115,11 @@ def monitor(  # noqa: PLR0913  (each option of a command is an argument)
     alpha: Annotated[float, typer.Option(help="Nominal episodes that doubt may stop, as a share.")] = 0.01,
     persistence: Annotated[float, typer.Option(help="How long a score must stay above its threshold [s].")] = 0.15,
     episode: Annotated[
-        float | None, typer.Option(help="Cut runs into episodes of this length [s]; without it each run is one.")
+        float | None,
+        typer.Option(
+            help="Cut runs into episodes of this length [s], and keep of each --shifted run the one that holds "
+            "--onset; without it each run is one."
+        ),
     ] = None,
 ) -> None:
     """Take the thresholds of the monitor's doubt from logs of nominal flights, with a promised rate of false stops.

@@ -1,6 +1,6 @@
 """What `robot-mbrl calibrate monitor` does: flights in; thresholds, a report and, if asked for, an ensemble out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,7 +15,7 @@ from robot_mbrl.contracts.config import dump_settings
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.monitor_settings import MonitorThresholds
 from robot_mbrl.learning.doubt_figures import ShiftedGroup, standardized_errors
-from robot_mbrl.learning.flight_episodes import FlightEpisode, read_episodes
+from robot_mbrl.learning.flight_episodes import FlightEpisode, piece_at, read_episodes
 from robot_mbrl.learning.monitor_calibration import (
     CalibrationSettings,
     ScoredEpisode,
@@ -44,7 +44,8 @@ class Request(NamedTuple):
         ensemble: file of the ensemble.
         thresholds: file to write.
         report: file to write.
-        episode: cut episodes into pieces of this length [s]; None keeps them whole.
+        episode: cut episodes into pieces of this length [s], and keep of shifted ones that in which it went wrong; None
+            keeps them whole.
     """
 
     logs: Sequence[Path]
@@ -58,6 +59,24 @@ class Request(NamedTuple):
     episode: float | None
 
 
+class _Shifted(NamedTuple):
+    """Episodes in which the same kind of thing went wrong.
+
+    Attributes:
+        name: of the kind.
+        episodes: or their pieces that hold the onset.
+        onsets_ns: when it went wrong in each [ns].
+    """
+
+    name: str
+    episodes: Sequence[FlightEpisode]
+    onsets_ns: Sequence[int]
+
+    def scored(self, scores: Mapping[int, ScoredEpisode]) -> ShiftedGroup:
+        """With the episodes' scores, which are told by their identity."""
+        return ShiftedGroup(self.name, [scores[id(episode)] for episode in self.episodes], self.onsets_ns)
+
+
 def calibrate(request: Request, settings: CalibrationSettings) -> list[str]:
     """Do it; returns what to tell, a line each.
 
@@ -66,25 +85,27 @@ def calibrate(request: Request, settings: CalibrationSettings) -> list[str]:
     """
     names, nominal = read_episodes(request.logs, longest=request.episode)
     check_enough(len(nominal), settings)
-    _check_apart(request)
+    training = read_episodes(request.training, names)[1] if request.training else []
+    tested = read_episodes(request.test, names, request.episode)[1] if request.test else []
+    shifted = [_read_shifted(path, names, request) for path in request.shifted]
+    changed = [episode for group in shifted for episode in group.episodes]
+    _check_apart({"train": training, "calibrate": nominal, "test": tested, "be shifted": changed})
     told = []
-    if request.training:
-        _, episodes = read_episodes(request.training, names)
-        told.append(needs_training(COMMAND, "train_monitor").train(request.ensemble, names, episodes))
+    if training:
+        told.append(needs_training(COMMAND, "train_monitor").train(request.ensemble, names, training))
     elif not request.ensemble.exists():
         raise ConfigError(f"{request.ensemble}: no such ensemble: give --train with flights to train it on")
     ensemble = OnnxEnsemble(request.ensemble)
     watch = ModelWatch(ensemble, names)
-    tested = read_episodes(request.test, names, request.episode)[1] if request.test else []
-    shifted = {path.stem: read_episodes([path], names, nominal=False)[1] for path in request.shifted}
-    every = [*nominal, *tested, *(episode for group in shifted.values() for episode in group)]
+    every = [*nominal, *tested, *changed]
     with _bar("scoring", len(every)) as tick:
         scores = _score(every, watch, tick)
         calibrated = [scores[id(episode)] for episode in nominal]
         thresholds = calibrate_thresholds(calibrated, settings, model_digest(request.ensemble))
+    flights, longest = {episode.flight for episode in nominal}, max(episode.seconds for episode in nominal)
     source = (
-        f"split-conformal, {settings.alpha:g} of nominal episodes, from {len(nominal)} episodes of up to "
-        f"{max(episode.seconds for episode in nominal):.1f} s, both scores together"
+        f"split-conformal, {settings.alpha:g} of nominal episodes, from {len(nominal)} episodes of {len(flights)} "
+        f"flights, of up to {longest:.1f} s, both scores together"
     )
     write_atomically(
         request.thresholds,
@@ -97,7 +118,7 @@ def calibrate(request: Request, settings: CalibrationSettings) -> list[str]:
         thresholds=thresholds,
         calibrated=calibrated,
         tested=[scores[id(episode)] for episode in tested],
-        shifted=[_group(name, group, scores, request.onset) for name, group in shifted.items()],
+        shifted=[group.scored(scores) for group in shifted],
         errors=standardized_errors(nominal, ensemble),
     )
     save_report(request.report, calibration)
@@ -106,14 +127,27 @@ def calibrate(request: Request, settings: CalibrationSettings) -> list[str]:
     return told
 
 
-def _check_apart(request: Request) -> None:
+def _read_shifted(path: Path, names: tuple[str, ...], request: Request) -> _Shifted:
+    """The shifted episodes at `path`, cut as the nominal ones: a score is a maximum, and grows with the time it has."""
+    whole = read_episodes([path], names, nominal=False)[1]
+    return _Shifted(
+        path.stem,
+        [piece_at(episode, request.onset, request.episode) for episode in whole],
+        [int(episode.wake_ns[0]) + to_ns(request.onset) for episode in whole],
+    )
+
+
+def _check_apart(ends: Mapping[str, Sequence[FlightEpisode]]) -> None:
     """No flight may serve two ends: a model is surer of what it was trained on, a threshold fits its own episodes."""
-    taken: dict[Path, str] = {}
-    for end, paths in (("train", request.training), ("calibrate", request.logs), ("test", request.test)):
-        for path in paths:
-            other = taken.setdefault(path.resolve(), end)
+    taken: dict[str, str] = {}
+    for end, episodes in ends.items():
+        for episode in episodes:
+            other = taken.setdefault(episode.flight, end)
             if other != end:
-                raise ConfigError(f"{path}: cannot serve to {other} and to {end}: give each flights of its own")
+                raise ConfigError(
+                    f"{episode.source}: flight {episode.flight} cannot serve to {other} and to {end}: give each "
+                    "flights of its own"
+                )
 
 
 def _score(episodes: Sequence[FlightEpisode], watch: ModelWatch, tick: Ticks) -> dict[int, ScoredEpisode]:
@@ -123,13 +157,6 @@ def _score(episodes: Sequence[FlightEpisode], watch: ModelWatch, tick: Ticks) ->
         scores[id(episode)] = score_episode(episode, watch)
         tick()
     return scores
-
-
-def _group(
-    name: str, episodes: Sequence[FlightEpisode], scores: dict[int, ScoredEpisode], onset: float
-) -> ShiftedGroup:
-    onsets = [int(episode.wake_ns[0]) + to_ns(onset) for episode in episodes]
-    return ShiftedGroup(name, [scores[id(episode)] for episode in episodes], onsets)
 
 
 @contextmanager

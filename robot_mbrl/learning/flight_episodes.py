@@ -4,9 +4,8 @@ An episode is a stretch in which a policy moved the arm without a break: from a 
 can be cut into pieces of one length, so that what is promised of an episode is promised of so many seconds.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +33,7 @@ class FlightEpisode:
 
     Attributes:
         source: where it comes from, for messages.
+        flight: name of the flight that it is of.
         wake_ns: (k,) when each tick began [ns].
         following: (k,) whether actions were being executed.
         stamps_ns: (k,) when the state was measured [ns].
@@ -44,6 +44,7 @@ class FlightEpisode:
     """
 
     source: str
+    flight: str
     wake_ns: NDArray[np.int64]
     following: NDArray[np.bool_]
     stamps_ns: NDArray[np.int64]
@@ -74,11 +75,11 @@ def read_episodes(
         nominal: refuse flights that the monitor stopped.
 
     Raises:
-        ConfigError: a log cannot be read, is of another arm, is not nominal, or holds a number that is not finite; or
-            there is no episode in any of them.
+        ConfigError: a log cannot be read, is given twice, is of another arm, is not nominal, or holds a number that is
+            not finite; or there is no episode in any of them.
     """
     episodes: list[FlightEpisode] = []
-    for records in _flights(paths):
+    for flight, records in _flights(paths).items():
         names = records[0].header.arm.joint_names
         joint_names = names if joint_names is None else joint_names
         if names != joint_names:
@@ -88,7 +89,7 @@ def read_episodes(
         frames = join_frames([record.frames for record in records])
         if nominal:
             _check_nominal(frames, records[0])
-        for episode in cut_episodes(frames, len(names), str(records[0].path)):
+        for episode in cut_episodes(frames, len(names), str(records[0].path), flight):
             episodes += [episode] if longest is None else pieces(episode, longest)
     if joint_names is None or not episodes:
         shown = ", ".join(map(str, paths)) or "no path"
@@ -97,8 +98,14 @@ def read_episodes(
     return joint_names, episodes
 
 
-def cut_episodes(frames: FrameArray, joints: int, source: str) -> Iterator[FlightEpisode]:
+def cut_episodes(frames: FrameArray, joints: int, source: str, flight: str | None = None) -> Iterator[FlightEpisode]:
     """The episodes of a flight's frames (k,), of an arm with `joints` joints.
+
+    Args:
+        frames: in the order of their ticks.
+        joints: of the arm.
+        source: where they come from, for messages.
+        flight: its name; None takes `source`.
 
     Raises:
         ConfigError: a state or a goal in an episode is not finite.
@@ -109,6 +116,7 @@ def cut_episodes(frames: FrameArray, joints: int, source: str) -> Iterator[Fligh
         part = frames[begin:end]
         episode = FlightEpisode(
             source=f"{source}, episode {number}",
+            flight=source if flight is None else flight,
             wake_ns=part["wake_ns"],
             following=np.isin(part["state"], FOLLOWING),
             stamps_ns=part["stamp_ns"],
@@ -124,21 +132,23 @@ def cut_episodes(frames: FrameArray, joints: int, source: str) -> Iterator[Fligh
 def pieces(episode: FlightEpisode, seconds: float) -> list[FlightEpisode]:
     """`episode` in pieces of `seconds` [s]; a rest that is shorter is dropped."""
     whole = int((episode.wake_ns[-1] - episode.wake_ns[0]) // to_ns(seconds))
-    starts = episode.wake_ns[0] + np.arange(whole + 1, dtype=np.int64) * to_ns(seconds)
-    edges = np.searchsorted(episode.wake_ns, starts).tolist()
-    return [
-        FlightEpisode(
-            source=f"{episode.source}, piece {number}",
-            wake_ns=episode.wake_ns[begin:end],
-            following=episode.following[begin:end],
-            stamps_ns=episode.stamps_ns[begin:end],
-            position=episode.position[begin:end],
-            velocity=episode.velocity[begin:end],
-            held=episode.held[begin:end],
-            requested=episode.requested[begin:end],
+    return [_piece(episode, seconds, index) for index in range(whole)]
+
+
+def piece_at(episode: FlightEpisode, moment: float, seconds: float | None) -> FlightEpisode:
+    """The piece of `episode`, cut into `seconds` [s], that holds the `moment` since it began [s]; None keeps it whole.
+
+    The last piece may be shorter: what happened at that moment can be what ended the episode.
+
+    Raises:
+        ConfigError: the episode ended before that moment.
+    """
+    if episode.wake_ns[-1] - episode.wake_ns[0] < to_ns(moment):
+        raise ConfigError(
+            f"{episode.source}: ended after {episode.seconds:.1f} s, before {moment:g} s: leave the flight out, or "
+            "give an earlier onset"
         )
-        for number, (begin, end) in enumerate(itertools.pairwise(edges), start=1)
-    ]
+    return episode if seconds is None else _piece(episode, seconds, to_ns(moment) // to_ns(seconds))
 
 
 def episode_windows(episode: FlightEpisode, period: float) -> Windows:
@@ -147,20 +157,42 @@ def episode_windows(episode: FlightEpisode, period: float) -> Windows:
     return windows(episode.stamps_ns[row], episode.position[row], episode.velocity[row], episode.held[row], period)
 
 
-def _flights(paths: Iterable[Path]) -> Iterator[list[FlightRecord]]:
-    """The records of each flight, in the order of its parts."""
+def _piece(episode: FlightEpisode, seconds: float, index: int) -> FlightEpisode:
+    """What `episode` did from `index` times `seconds` [s] after it began on, for as long."""
+    edges = episode.wake_ns[0] + np.array([index, index + 1]) * to_ns(seconds)
+    begin, end = np.searchsorted(episode.wake_ns, edges).tolist()
+    return replace(
+        episode,
+        source=f"{episode.source}, piece {index + 1}",
+        wake_ns=episode.wake_ns[begin:end],
+        following=episode.following[begin:end],
+        stamps_ns=episode.stamps_ns[begin:end],
+        position=episode.position[begin:end],
+        velocity=episode.velocity[begin:end],
+        held=episode.held[begin:end],
+        requested=episode.requested[begin:end],
+    )
+
+
+def _flights(paths: Iterable[Path]) -> dict[str, list[FlightRecord]]:
+    """The records of each flight by its name, in the order of its parts."""
     files: list[Path] = []
     for path in paths:
         files += sorted(path.glob(FLIGHT_PATTERN)) if path.is_dir() else [path]
-    flights: dict[str, list[FlightRecord]] = {}
+    flights: dict[str, dict[int, FlightRecord]] = {}
     for file in files:
         record = read_log(file)
-        if record.header.kind != "flight":
-            raise ConfigError(f"{file}: an {record.header.kind}, which repeats a part of its flight: give the flight")
+        header = record.header
+        if header.kind != "flight":
+            raise ConfigError(f"{file}: an {header.kind}, which repeats a part of its flight: give the flight")
         # A flight that was never named is one of its own.
-        flights.setdefault(record.header.flight or str(file), []).append(record)
-    for records in flights.values():
-        yield sorted(records, key=lambda record: record.header.part)
+        parts = flights.setdefault(header.flight or str(file.resolve()), {})
+        other = parts.setdefault(header.part, record)
+        if other is not record:
+            raise ConfigError(
+                f"{file}: part {header.part} of flight '{header.flight}', as {other.path} is: give it once"
+            )
+    return {name: [parts[number] for number in sorted(parts)] for name, parts in flights.items()}
 
 
 def _check_nominal(frames: FrameArray, record: FlightRecord) -> None:

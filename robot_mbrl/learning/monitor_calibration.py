@@ -43,12 +43,14 @@ class ScoredEpisode:
 
     Attributes:
         source: of the episode.
+        flight: name of its flight.
         wake_ns: (k,) when each tick was judged [ns].
         disagreement: (k,); NaN where nothing was asked.
         residual: (k,); NaN where nothing was compared.
     """
 
     source: str
+    flight: str
     wake_ns: NDArray[np.int64]
     disagreement: FloatArray
     residual: FloatArray
@@ -79,7 +81,7 @@ def score_episode(episode: FlightEpisode, watch: ModelWatch) -> ScoredEpisode:
             episode.held[tick],
             episode.requested[tick],
         )
-    return ScoredEpisode(episode.source, episode.wake_ns, scores[:, 0], scores[:, 1])
+    return ScoredEpisode(episode.source, episode.flight, episode.wake_ns, scores[:, 0], scores[:, 1])
 
 
 def score_episodes(

@@ -1,15 +1,10 @@
 """The monitor's model of an arm, learned from nominal flights: an ensemble of what comes one period later.
 
 The file takes (q, v, g), angles, velocities and goals, as `policies.dynamics_window` cuts them. The nets are fitted to
-(q, v, g - q): what moves a joint is its distance from its goal, a tenth of a radian beside angles of a radian. Both are
-the same function, as the map is linear and goes into the first layer: with z = (A x - a) / s the scaled features of
-the inputs x = (q, v, g),
-
-    z W = (x - m) / d · D W,    A m = a,    D = diag(d) Aᵀ diag(1/s),    for any d > 0.
+(q, v, g - q): what moves a joint is its distance from its goal, a tenth of a radian beside angles of a radian.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,22 +13,16 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from robot_mbrl.contracts.atomic_file import replacing
 from robot_mbrl.contracts.config import Settings
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.learning.flight_episodes import FlightEpisode, episode_windows
 from robot_mbrl.policies.dynamics_window import Windows
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
-from robot_mbrl.policies.ensemble_export import EnsembleWeights, write_ensemble
 from robot_mbrl.policies.ensemble_file import EnsembleDescription
-from robot_mbrl.policies.ensemble_onnx import elite_weights
+from robot_mbrl.policies.ensemble_onnx import export_ensemble
 from robot_mbrl.policies.ensemble_training import EnsembleTrainer, FitReport, Progress
-from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
 
-_TOLERANCE: Final = 1e-3
-"""Of the parity check, in scales: float32 differences of a radian, resolved to less than a hundredth of a scale."""
-_PARITY_ROWS: Final = 64
 _MEDIAN_ROWS: Final = 4096
 
 
@@ -113,42 +102,8 @@ def train_monitor_model(
         scale=tuple(targets.std(axis=0, dtype=np.float64).tolist()),
         noise=tuple((settings.noise * _typical_deviation(ensemble, inputs)).tolist()),
     )
-    _export(path, ensemble, description, cut)
+    export_ensemble(path, ensemble, description, _seen(len(joint_names)))
     return report
-
-
-def on_inputs(weights: EnsembleWeights, joints: int) -> EnsembleWeights:
-    """Weights of nets that see (q, v, g - q), as weights of the same nets that see (q, v, g)."""
-    n = joints
-    mean, deviation = weights.input_mean, weights.input_deviation
-    first = weights.matrices[0] / deviation[:, None]
-    folded = first.copy()
-    folded[:, :n] -= first[:, 2 * n :]
-    inputs_mean = np.concatenate([mean[: 2 * n], mean[2 * n :] + mean[:n]])
-    inputs_deviation = np.concatenate([deviation[: 2 * n], deviation[:n]])
-    matrices = [folded * inputs_deviation[:, None], *weights.matrices[1:]]
-    return replace(weights, input_mean=inputs_mean, input_deviation=inputs_deviation, matrices=matrices)
-
-
-def _export(path: Path, ensemble: ProbabilisticEnsemble, description: EnsembleDescription, cut: Windows) -> None:
-    """Write the file, and leave it there only if it answers as the ensemble does."""
-    scale = np.array(description.scale)
-    with replacing(path) as draft:
-        write_ensemble(draft, on_inputs(elite_weights(ensemble, scale), len(description.joint_names)), description)
-        _check_parity(draft, ensemble, cut, scale)
-
-
-def _check_parity(path: Path, ensemble: ProbabilisticEnsemble, cut: Windows, scale: FloatArray) -> None:
-    rows = np.linspace(0, len(cut.state) - 1, min(_PARITY_ROWS, len(cut.state))).astype(int)
-    prediction = ensemble.predict(torch.from_numpy(_features(cut)[rows].astype(np.float32)))
-    onnx_ensemble = OnnxEnsemble(path)
-    answers = [onnx_ensemble.step(cut.state[row], cut.action[row]).mean - cut.state[row] for row in rows.tolist()]
-    worst = float(np.abs((np.array(answers) - prediction.mean.double().numpy()) / scale).max())
-    if not worst <= _TOLERANCE:
-        raise ConfigError(
-            f"{path}: answers differ from the ensemble's by {worst:.2g} of a typical change, at most {_TOLERANCE:g} is "
-            "rounding: report this with the versions of torch and onnxruntime"
-        )
 
 
 def _typical_deviation(ensemble: ProbabilisticEnsemble, inputs: NDArray[np.float32]) -> FloatArray:
@@ -160,8 +115,16 @@ def _typical_deviation(ensemble: ProbabilisticEnsemble, inputs: NDArray[np.float
 
 def _features(cut: Windows) -> FloatArray:
     """(k, 3n): q, v, g - q."""
-    n = cut.action.shape[1]
-    return np.hstack([cut.state, cut.action - cut.state[:, :n]])
+    features: FloatArray = np.hstack([cut.state, cut.action]) @ _seen(cut.action.shape[1]).T
+    return features
+
+
+def _seen(joints: int) -> FloatArray:
+    """(3n, 3n) matrix from (q, v, g) to (q, v, g - q) of n joints."""
+    matrix = np.eye(3 * joints)
+    goal, position = np.arange(2 * joints, 3 * joints), np.arange(joints)
+    matrix[goal, position] = -1.0
+    return matrix
 
 
 def _names(joints: tuple[str, ...], *kinds: str) -> list[str]:

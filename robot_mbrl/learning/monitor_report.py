@@ -97,9 +97,14 @@ def render(calibration: Calibration) -> str:
 def _promise(calibration: Calibration) -> list[tuple[str, str]]:
     settings = calibration.settings
     seconds = [(episode.wake_ns[-1] - episode.wake_ns[0]) * 1e-9 for episode in calibration.calibrated]
+    flights = len({episode.flight for episode in calibration.calibrated})
     rows = [
         ("promise", f"at most {settings.alpha:.2%} of nominal episodes are stopped by doubt"),
-        ("episodes", f"{len(calibration.calibrated)} nominal ones, {min(seconds):.1f} to {max(seconds):.1f} s long"),
+        (
+            "episodes",
+            f"{len(calibration.calibrated)} nominal ones of {flights} flights, {min(seconds):.1f} to "
+            f"{max(seconds):.1f} s long",
+        ),
         ("persistence", f"{settings.persistence:g} s"),
     ]
     for name in SCORES:

@@ -1,6 +1,7 @@
 """`robot-mbrl calibrate monitor`: logs in, thresholds that `deploy` accepts and a report out; what it refuses."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -9,20 +10,31 @@ import yaml
 from robot_mbrl.cli.main import run as run_program
 from robot_mbrl.contracts.config import load_settings
 from robot_mbrl.contracts.monitor_settings import MonitorThresholds
+from robot_mbrl.learning.monitor_report import DETECTION_HEADS
 from robot_mbrl.runtime.monitor_setup import build_monitor, build_watch
 from robot_mbrl.runtime.settings import DeploySettings, TwinSettings
 from tests.cli.program import assert_one_line, run_here
 from tests.learning.lagging_arm import ARM, LAG, flight, write_log, write_model
 
+ONSET_TICK = 400
+"""At which the arm of the flights `late` grows slow: 2 s after they began."""
+
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders of logs: 19 nominal flights, 5 more, 5 of a slower arm; and a model."""
+    """Folders of logs: 19 nominal flights, 5 more, 5 of a slower arm, 5 of one that grows slow; and a model."""
     folder = tmp_path_factory.mktemp("flights")
     for name, seeds, lag in (("nominal", range(19), LAG), ("test", range(50, 55), LAG), ("slow", range(60, 65), 0.2)):
         (folder / name).mkdir()
         for seed in seeds:
             write_log(folder / name / f"flight-{name}-{seed}.mcap", flight(seed, 1.0, lag))
+    (folder / "copy").mkdir()
+    write_log(folder / "copy" / "flight-1.mcap", flight(7, 1.0), flight="flight-nominal-7")
+    (folder / "late").mkdir()
+    for seed in range(70, 75):
+        frames, slow = flight(seed, 3.0), flight(seed, 3.0, 0.2)
+        frames[ONSET_TICK:] = slow[ONSET_TICK:]
+        write_log(folder / "late" / f"flight-late-{seed}.mcap", frames)
     write_model(folder / "model.onnx")
     return folder
 
@@ -50,8 +62,35 @@ def test_logs_become_thresholds_that_a_deployment_accepts_and_a_report(
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert report.count("data:image/png;base64,") == 4
     assert 'src="http' not in report
-    for told in ("at most 10.00% of nominal episodes", "tested on others", "velocity of gripper", "<td>slow</td>"):
+    assert "from 19 episodes of 19 flights, of up to 1.0 s" in found.sources["uncertainty"]
+    for told in (
+        "at most 10.00% of nominal episodes",
+        "19 nominal ones of 19 flights",
+        "tested on others",
+        "velocity of gripper",
+        "<td>slow</td>",
+    ):
         assert told in report
+
+
+@pytest.mark.parametrize(("onset", "least", "most"), [("0", 0, 40), ("2", 100, 100)])
+def test_shifted_flights_are_cut_as_nominal_ones_and_judged_where_the_shift_set_in(
+    logs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], onset: str, least: int, most: int
+) -> None:
+    """In pieces of 0.9 s the arm is itself in the first, where one in ten is stopped, and grows slow in the third."""
+    outcome = run_here(
+        capsys,
+        *("calibrate", "monitor", str(logs / "nominal"), "--ensemble", str(logs / "model.onnx"), "--alpha", "0.1"),
+        *("--episode", "0.9", "--shifted", str(logs / "late"), "--onset", onset, *outputs(tmp_path)),
+    )
+    assert outcome.code == 0, outcome
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    row = re.search(r"<td>late</td>(.*?)</tr>", report, re.DOTALL)
+    assert row is not None
+    cells = dict(zip(DETECTION_HEADS[1:], re.findall(r"<td>(.*?)</td>", row[1]), strict=True))
+    assert cells["episodes"] == "5"
+    assert least <= int(cells["stopped"].rstrip("%")) <= most
+    assert cells["stopped before the onset"] == "0"
 
 
 def test_deploy_refuses_thresholds_of_another_ensemble(
@@ -74,8 +113,16 @@ def test_deploy_refuses_thresholds_of_another_ensemble(
         (("--ensemble", "none.onnx"), ("none.onnx: no such ensemble", "--train")),
         (("--episode", "5"), ("no episode of 5 s",)),
         (("--train", "{logs}/nominal"), ("cannot serve to train and to calibrate",)),
+        (
+            ("--train", "{logs}/nominal/flight-nominal-7.mcap"),
+            ("flight flight-nominal-7 cannot serve to train and to",),
+        ),
+        (("--train", "{logs}/copy/flight-1.mcap"), ("flight flight-nominal-7 cannot serve to train and to calibrate",)),
+        (("--test", "{logs}/copy"), ("cannot serve to calibrate and to test",)),
+        (("--shifted", "{logs}/copy"), ("cannot serve to calibrate and to be shifted",)),
         (("--train", "{logs}/test"), ("5.0 s of motion in 5 episodes", "60 s are needed")),
         (("--test", "{logs}/none"), ("none: cannot be read",)),
+        (("--shifted", "{logs}/slow", "--onset", "5"), ("episode 1: ended after 1.0 s, before 5 s",)),
         (("--report", "{logs}/none/report.html"), ("none/report.html", "give a path that can be written")),
     ],
 )
@@ -84,7 +131,7 @@ def test_what_cannot_be_done_is_refused_in_one_line(
 ) -> None:
     given = dict(zip(("--alpha", "--ensemble"), ("0.1", str(logs / "model.onnx")), strict=True))
     given |= dict(zip(outputs(tmp_path)[::2], outputs(tmp_path)[1::2], strict=True))
-    given[changed[0]] = changed[1].format(logs=logs)
+    given |= {name: value.format(logs=logs) for name, value in zip(changed[::2], changed[1::2], strict=True)}
     flags = [part for pair in given.items() for part in pair]
     assert_one_line(run_here(capsys, "calibrate", "monitor", str(logs / "nominal"), *flags), 3, *parts)
 

@@ -31,7 +31,7 @@ THRESHOLDS = UncertaintySettings(
 
 def scored(residual: list[float], disagreement: float = 0.1) -> ScoredEpisode:
     stamps = np.arange(len(residual), dtype=np.int64) * TICK_NS
-    return ScoredEpisode("", stamps, np.full(len(residual), disagreement), np.array(residual))
+    return ScoredEpisode("", "", stamps, np.full(len(residual), disagreement), np.array(residual))
 
 
 QUIET = scored([1.0] * 10)

@@ -10,7 +10,7 @@ from robot_mbrl.contracts.frame import ControlState
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.drivers.arms import load_arm
-from robot_mbrl.learning.flight_episodes import cut_episodes, read_episodes
+from robot_mbrl.learning.flight_episodes import cut_episodes, piece_at, read_episodes
 from tests.learning.lagging_arm import JOINTS, flight, write_log
 
 
@@ -43,6 +43,39 @@ def test_a_long_episode_is_cut_into_pieces_of_one_length(tmp_path: Path) -> None
     assert names == load_arm("so101_follower").joint_names
     assert [len(episode.wake_ns) for episode in episodes] == [100] * 4
     assert episodes[1].wake_ns[0] - episodes[0].wake_ns[-1] == 5_000_000
+
+
+def test_the_piece_that_holds_a_moment(tmp_path: Path) -> None:
+    _, (episode,) = read_episodes([write_log(tmp_path / "flight-1.mcap", flight(0, 2.2))])
+    for moment, begin, ticks in ((0.0, 0.0, 100), (0.5, 0.5, 100), (1.4, 1.0, 100), (2.1, 2.0, 40)):
+        piece = piece_at(episode, moment, 0.5)
+        assert (piece.wake_ns[0] - episode.wake_ns[0]) * 1e-9 == pytest.approx(begin)
+        assert len(piece.wake_ns) == len(piece.position) == ticks
+    assert piece.source.endswith("flight-1.mcap, episode 1, piece 5")
+    assert piece_at(episode, 1.4, None) is episode
+    for length in (0.5, None):
+        with pytest.raises(ConfigError, match=r"flight-1\.mcap, episode 1: ended after 2\.2 s, before 3 s: leave"):
+            piece_at(episode, 3.0, length)
+
+
+def test_a_part_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "copies").mkdir()
+    log = write_log(tmp_path / "flight-1.mcap", flight(0))
+    copy = write_log(tmp_path / "copies" / "flight-other.mcap", flight(0), flight="flight-1")
+    with pytest.raises(ConfigError, match=r"flight-1\.mcap: part 0 of flight 'flight-1', as .*: give it once"):
+        read_episodes([tmp_path, log])
+    with pytest.raises(ConfigError, match=r"flight-other\.mcap: part 0 of flight 'flight-1', as .*flight-1\.mcap is"):
+        read_episodes([log, copy])
+    nameless = write_log(tmp_path / "flight-2.mcap", flight(1), flight="")
+    with pytest.raises(ConfigError, match="part 0 of flight ''"):
+        read_episodes([nameless, tmp_path / "copies" / ".." / "flight-2.mcap"])
+
+
+def test_an_episode_knows_its_flight_by_the_name_in_the_log(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "flight-1.mcap", flight(0, 2.2), flight="first")
+    _, episodes = read_episodes([log], longest=1.0)
+    assert [episode.flight for episode in episodes] == ["first", "first"]
+    assert [episode.flight for episode in cut_episodes(flight(0), JOINTS, "made up")] == ["made up"]
 
 
 def test_parts_of_a_flight_are_one_flight_and_incidents_are_left_out(tmp_path: Path) -> None:

@@ -1,15 +1,16 @@
 """Thresholds out of nominal flights: the model, the scores that the watch gives, and the promise."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.testing import assert_allclose
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.monitor_settings import Grades, UncertaintySettings
-from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.learning.flight_episodes import FlightEpisode, cut_episodes, episode_windows
 from robot_mbrl.learning.monitor_calibration import (
     CalibrationSettings,
@@ -20,13 +21,13 @@ from robot_mbrl.learning.monitor_calibration import (
 )
 from robot_mbrl.learning.monitor_model import (
     MonitorModelSettings,
-    on_inputs,
     train_monitor_model,
     training_windows,
 )
+from robot_mbrl.policies import ensemble_export
 from robot_mbrl.policies.ensemble import EnsembleSettings
 from robot_mbrl.policies.ensemble_export import EnsembleWeights
-from robot_mbrl.policies.ensemble_file import model_digest
+from robot_mbrl.policies.ensemble_file import EnsembleDescription, model_digest
 from robot_mbrl.policies.model_watch import ModelWatch
 from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
 from tests.learning.lagging_arm import ARM, JOINTS, LAG, NOISE, flight
@@ -81,23 +82,33 @@ def test_the_model_learns_the_arm(model: Path) -> None:
     assert 0.5 < np.sqrt(np.mean((error / deviation) ** 2)) < 2.0
 
 
-def test_features_go_into_the_first_layer() -> None:
-    random = np.random.default_rng(0)
-    weights = EnsembleWeights(
-        input_mean=random.normal(size=3),
-        input_deviation=random.uniform(0.1, 2.0, size=3),
-        matrices=[random.normal(size=(2, 3, 4))],
-        biases=[random.normal(size=(2, 4))],
+@pytest.mark.parametrize("part", ["mean", "variance", "spread"])
+def test_a_file_that_answers_otherwise_is_not_left_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """Each part off for a tenth of a typical change, or of a variance, and the others as they were."""
+    write = ensemble_export.ensemble_model
+
+    def corrupted(weights: EnsembleWeights, description: EnsembleDescription) -> onnx.ModelProto:
+        biases = [bias.copy() for bias in weights.biases]
+        d = len(description.scale)
+        if part == "mean":
+            biases[-1][:, 0] += 0.1
+        elif part == "variance":
+            biases[-1][:, d] += 0.1
+        else:
+            biases[-1][:, 0] += (0.1, -0.1)
+        return write(replace(weights, biases=biases), description)
+
+    nets = SETTINGS.ensemble.model_copy(
+        update={"members": 2, "elites": 2, "hidden": (8,), "weight_decay": (0.0, 0.0), "epochs": 2}
     )
-    folded = on_inputs(weights, 1)
-    position, velocity, goal = random.normal(size=3)
-
-    def first_layer(given: EnsembleWeights, inputs: list[float]) -> FloatArray:
-        answer: FloatArray = (np.array(inputs) - given.input_mean) / given.input_deviation @ given.matrices[0]
-        return answer
-
-    expected = first_layer(weights, [position, velocity, goal - position])
-    assert_allclose(first_layer(folded, [position, velocity, goal]), expected)
+    settings = SETTINGS.model_copy(update={"least_seconds": 1.0, "ensemble": nets})
+    train_monitor_model(tmp_path / "whole.onnx", ARM.joint_names, [episode(0)], settings)
+    monkeypatch.setattr(ensemble_export, "ensemble_model", corrupted)
+    with pytest.raises(ConfigError, match=r"answers differ from the ensemble's by .*, at most 0\.001 is rounding"):
+        train_monitor_model(tmp_path / "other.onnx", ARM.joint_names, [episode(0)], settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.onnx"]
 
 
 def test_too_little_motion_is_refused() -> None:
@@ -146,7 +157,7 @@ def test_the_promise_is_kept_and_a_slower_arm_is_stopped(watch: ModelWatch) -> N
 
 def test_thresholds_are_quantiles_of_the_episodes_scores() -> None:
     stamps = np.arange(20, dtype=np.int64) * 10_000_000
-    nominal = [ScoredEpisode(str(k), stamps, np.full(20, 0.01 * k), np.full(20, float(k))) for k in range(1, 20)]
+    nominal = [ScoredEpisode(str(k), "", stamps, np.full(20, 0.01 * k), np.full(20, float(k))) for k in range(1, 20)]
     found = calibrate_thresholds(nominal, CalibrationSettings(alpha=0.2, persistence=0.05))
     # Half of 20 % each: ceil(20 · 0.9) = 18.
     assert found.disagreement == Grades(stop=0.01 * 18, persistence=0.05)
@@ -157,7 +168,7 @@ def test_thresholds_are_quantiles_of_the_episodes_scores() -> None:
 
 def test_too_few_episodes_say_how_many_are_missing() -> None:
     stamps = np.arange(20, dtype=np.int64) * 10_000_000
-    scored = [ScoredEpisode("", stamps, np.ones(20), np.ones(20))] * 150
+    scored = [ScoredEpisode("", "", stamps, np.ones(20), np.ones(20))] * 150
     with pytest.raises(ConfigError, match=r"150 nominal episodes: .* 0.01 an episode needs 199, 49 more are missing"):
         calibrate_thresholds(scored, CalibrationSettings())
 

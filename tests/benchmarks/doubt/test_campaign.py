@@ -26,7 +26,7 @@ def test_no_nominal_episode_serves_twice() -> None:
 def test_an_episode_whose_shift_never_set_in_is_no_shifted_episode() -> None:
     flights = [flight("push", 0), flight("push", 1, onset=-1e-9), flight("stuck joint", 0)]
     nothing = np.array([], np.int64)
-    episodes = [ScoredEpisode(str(number), nothing, np.array([]), np.array([])) for number in range(3)]
+    episodes = [ScoredEpisode(str(number), "", nothing, np.array([]), np.array([])) for number in range(3)]
     found = {group.name: [episode.source for episode in group.episodes] for group in groups(flights, episodes)}
     assert found["push"] == ["0"]
     assert found["stuck joint"] == ["2"]
