@@ -82,6 +82,30 @@ def fly(seconds: float, note: Note) -> Script:
             before_ns = now_ns
 
 
+def fly_legs(count: int, seconds: float, note: Note) -> Script:
+    """Let the policy act until there are `count` legs of `seconds` [s] that nothing cut short; stops are reset.
+
+    Raises:
+        ArmStopped: it stopped more often than there should be legs.
+    """
+    whole = legs = stops = 0
+    begun_ns = -1
+    while whole + legs < count:
+        frame = yield ""
+        state, now_ns = _state(frame), int(frame["wake_ns"][0])
+        if state in FOLLOWING:
+            begun_ns = now_ns if begun_ns < 0 else begun_ns
+            legs = (now_ns - begun_ns) // round(seconds * NANOSECONDS)
+        elif state in LATCHED:
+            whole, legs, stops, begun_ns = whole + legs, 0, stops + 1, -1
+            if stops > count:
+                raise ArmStopped(
+                    f"the arm stopped {stops} times and flew {whole} of {count} legs of {seconds:g} s: look into its "
+                    "log with `robot-mbrl log info`, or end what else keeps this computer busy"
+                )
+            yield from reset(frame, note)
+
+
 def reset(frame: Record, note: Note) -> Script:
     """Look at the stopped arm of `frame`, reset it and let it go on.
 

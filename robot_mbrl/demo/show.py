@@ -27,7 +27,7 @@ from robot_mbrl.demo.pace import Pace
 from robot_mbrl.demo.pilot import fly_deployment
 from robot_mbrl.demo.report import JOURNAL, Findings, write_report
 from robot_mbrl.demo.screen import Screen
-from robot_mbrl.demo.script import Script, disturb, fly
+from robot_mbrl.demo.script import Script, disturb, fly, fly_legs
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.learning.flight_episodes import FlightEpisode, read_episodes
 from robot_mbrl.learning.planner_deployment import PlannerFile, narrowed
@@ -71,8 +71,6 @@ SPEED, BUDGET = 0.3, 0.8
 """Shares of the full actions, and of the time between two, that the planner may use."""
 SPACE: Final = 100 * 2**20
 """What the files may need [bytes]."""
-SPARE_LEGS: Final = 1
-"""Nominal legs beyond those that the promise needs: a leg that is cut short does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +232,8 @@ class _Show:
         """Legs as the policies will fly them, one by each policy in turn."""
         self._stage(f"{self._pace.nominal} nominal legs, from which the thresholds of doubt are taken")
         policies = self._policies(self._planner("planner.yaml", self._folder / "planner"))
-        legs = self._in_turn(policies, self._pace.nominal + SPARE_LEGS)
-        self._fly("nominal", legs, fly(len(legs) * self._pace.dwell, self._journal.note))
+        legs = self._in_turn(policies, self._pace.nominal)
+        self._fly("nominal", legs, fly_legs(len(legs), self._pace.dwell, self._journal.note))
         return read_episodes(self._logs("nominal"), self._arm.joint_names, self._pace.dwell, nominal=False)[1]
 
     def _reach(self, thresholds: UncertaintySettings, payload: float) -> None:

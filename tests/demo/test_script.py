@@ -17,6 +17,7 @@ from robot_mbrl.demo.script import (
     Script,
     disturb,
     fly,
+    fly_legs,
 )
 from tests.demo.frames import frame
 
@@ -62,6 +63,25 @@ def test_flies_for_its_time_of_running() -> None:
 def test_time_runs_slower_while_the_arm_is_slowed() -> None:
     frames = (frame(0.125 * k, SLOWED, speed_scale=0.5) for k in range(100))
     assert play(fly(1.0, Notes()), frames) == ("", 17)
+
+
+def test_whole_legs_are_counted_from_one_stop_to_the_next() -> None:
+    """Of the first 2.5 s two legs of 1 s are whole, so that one more is flown after the reset."""
+    frames = [frame(0.25 * k, RUNNING) for k in range(11)]
+    assert play(fly_legs(2, 1.0, Notes()), frames) == ("", 9)
+    stopped = [frame(2.75 + 0.5 * k, STOPPED) for k in range(6)]
+    after = [frame(6.0 + 0.25 * k, RUNNING) for k in range(20)]
+    keys, ended = play(fly_legs(3, 1.0, Notes()), [*frames, *stopped, *after])
+    assert keys.startswith("r")
+    # The first frame of the arm that runs again is what ends the reset; a leg lasts four frames from the next one on.
+    assert ended == len(frames) + len(stopped) + 1 + 5
+
+
+def test_an_arm_that_stops_in_every_leg_flies_no_legs_for_ever() -> None:
+    turn = [(0.0, RUNNING), (0.5, RUNNING), *((1.0 + 0.5 * k, STOPPED) for k in range(6)), (4.0, IDLE)]
+    frames = [frame(5.0 * number + time, state) for number in range(9) for time, state in turn]
+    with pytest.raises(ArmStopped, match="stopped 4 times and flew 0 of 3 legs of 1 s"):
+        play(fly_legs(3, 1.0, Notes()), frames)
 
 
 def test_a_stopped_arm_is_looked_at_then_reset_then_sent_on() -> None:
