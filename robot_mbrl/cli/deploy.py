@@ -27,6 +27,7 @@ STOPS: Final = {
     "ramp-off": StopCategory.RAMP_OFF,
     "torque-off": StopCategory.TORQUE_OFF,
 }
+LEVELS: Final = ("slow", "hold", "stop")
 ENDS: Final = {
     StopCategory.HOLD: "brakes and holds, torque on",
     StopCategory.RAMP_OFF: "brakes, then switches the torque off: the arm FALLS",
@@ -129,6 +130,7 @@ def plan(settings: DeploySettings, header: LogHeader, seconds: float | None) -> 
         "then its torque goes off: it FALLS if nothing carries it" if settings.release else "its torque as at a stop"
     )
     longest = longest_stop(header.monitor.joints)
+    doubt = [f"Doubt: {_doubt(header)}."] if settings.ensemble is not None else []
     other = f", p lets {settings.standby} act instead while held" if settings.standby is not None else ""
     return [
         f"{where}: the torque goes on, then {action}, {loop.policy_rate:g} actions and {loop.rate:g} ticks a second.",
@@ -136,8 +138,19 @@ def plan(settings: DeploySettings, header: LogHeader, seconds: float | None) -> 
         f"Braking from full speed takes {longest.duration * 1e3:.0f} ms and {longest.distance.max():.2f} rad at most; "
         "`robot-mbrl log info` tells what each stop was to take, and what it took.",
         f"Emergency stop: space, s, or `robot-mbrl stop --session {settings.session}`. h holds, g goes on{other}.",
+        *doubt,
         f"Flight logs go to {settings.log}.",
     ]
+
+
+def _doubt(header: LogHeader) -> str:
+    """What the ensemble's thresholds lead to, such as `disagreement slow 0.5, stop 1.5; residual stop 9`."""
+    found = {name: getattr(header.monitor.uncertainty, name) for name in ("disagreement", "residual")}
+    levels = {
+        name: [f"{level} {value:.3g}" for level in LEVELS if (value := getattr(grades, level, None)) is not None]
+        for name, grades in found.items()
+    }
+    return "; ".join(f"{name} {', '.join(given) or 'is not judged'}" for name, given in levels.items())
 
 
 def _robot(robot: str | None, arm: str | None, port: str | None, calibration: Path | None) -> AnyRobot | None:

@@ -24,6 +24,8 @@ class PilotSeat:
     """Shows a run and hears its keys; a context manager. Implements `runtime.supervisor.Operator`.
 
     Only a terminal gets a status line, and only a terminal's input is read key by key: a pipe or file is left alone.
+    A terminal that takes nothing, as it was paused or its line is down, never holds up the keys: what there is to be
+    told waits until it does, or until the run is over.
     """
 
     def __init__(self, check_names: tuple[str, ...], joint_names: tuple[str, ...], clock: Clock) -> None:
@@ -32,6 +34,8 @@ class PilotSeat:
         self._clock = clock
         self._input = _keyboard()
         self._screen = sys.stdout.isatty()
+        self._output = -1
+        self._waiting = b""
         self._before: list[Any] | None = None
         self._shown_ns = 0
         self._line = ""
@@ -42,22 +46,34 @@ class PilotSeat:
         return self._input >= 0
 
     def __enter__(self) -> Self:
+        if self._screen:
+            self._output = _screen()
         if self._input >= 0:
             self._before = termios.tcgetattr(self._input)
-            # Keys come at once and unseen; Ctrl-C still makes a signal.
-            tty.setcbreak(self._input)
+            # Keys come at once and unseen, also those that were pressed before; Ctrl-C still makes a signal.
+            tty.setcbreak(self._input, termios.TCSANOW)
+            mode = termios.tcgetattr(self._input)
+            # Ctrl-S is a key like all others: it must not pause the terminal of a moving arm.
+            mode[tty.IFLAG] &= ~termios.IXON
+            termios.tcsetattr(self._input, termios.TCSANOW, mode)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._clear()
+        if self._output >= 0:
+            os.close(self._output)
+            self._output = -1
         if self._before is not None:
             try:
-                termios.tcsetattr(self._input, termios.TCSADRAIN, self._before)
+                termios.tcsetattr(self._input, termios.TCSANOW, self._before)
             except termios.error:
                 # The terminal was closed: there is nothing left to restore.
                 self._input = -1
+        # Now that no arm waits for its keys, a terminal may take its time.
+        waiting, self._waiting = self._waiting, b""
+        self._write(waiting.decode(errors="replace"))
 
     def tell(self, line: str) -> None:
         """Print one line above the status line."""
@@ -74,7 +90,8 @@ class PilotSeat:
         self._shown_ns = now_ns
         self._line = status_line(frame, self._checks, self._joints)
         columns = os.get_terminal_size(sys.stdout.fileno()).columns
-        self._write(_ERASE + self._line[: columns - 1])
+        if self._flush():
+            self._write(_ERASE + self._line[: columns - 1])
 
     def pressed(self) -> str:
         """Keys since the last call."""
@@ -95,12 +112,41 @@ class PilotSeat:
             self._write(_ERASE)
 
     def _write(self, text: str) -> None:
+        if self._output >= 0:
+            self._waiting += text.encode(sys.stdout.encoding, errors="replace")
+            self._flush()
+            return
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
         except OSError:
             # A closed terminal must not keep the arm from being stopped.
             self._screen = False
+
+    def _flush(self) -> bool:
+        """Write what waits, as much of it as the terminal takes now; returns whether it may take more."""
+        if self._output < 0:
+            return bool(select.select((), [sys.stdout], (), 0.0)[1])
+        try:
+            while self._waiting:
+                self._waiting = self._waiting[os.write(self._output, self._waiting) :]
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._waiting, self._screen = b"", False
+        return True
+
+
+def _screen() -> int:
+    """Standard output's terminal, opened anew so that writing to it never waits; -1 where that cannot be.
+
+    A mode of the descriptor that is there would be one of the shell's too, and outlive this program.
+    """
+    try:
+        # By this name also where the terminal has none here, as in a container.
+        return os.open(f"/proc/self/fd/{sys.stdout.fileno()}", os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return -1
 
 
 def _keyboard() -> int:

@@ -155,8 +155,16 @@ PLAN_DTYPE = np.dtype(
 )
 """What a planning policy means to do, for whoever looks on; the control process executes actions alone."""
 
-REQUEST_DTYPE = np.dtype([("stamp_ns", np.int64), ("request", np.int32), ("sender", np.int32)], align=True)
-"""A `Request` on its way to the control process; `sender` is a process id."""
+REQUEST_DTYPE = np.dtype(
+    [
+        ("stamp_ns", np.int64),  # when it was said
+        ("asked_ns", np.int64),  # when it was said first, before all repetitions; -1: this is the first time
+        ("request", np.int32),
+        ("sender", np.int32),  # process id
+    ],
+    align=True,
+)
+"""A `Request` on its way to the control process."""
 
 
 def empty(dtype: np.dtype[np.void]) -> Record:

@@ -18,7 +18,8 @@ def with_bundle(settings: DeploySettings) -> DeploySettings:
     """`settings`, with what the bundle of their policy brings along wherever they are silent.
 
     What stands in `settings` counts: the policy's rate, an ensemble, or thresholds. A bundle's thresholds go with its
-    own ensemble only. Where two policies are bundles, the first one's things are taken: one monitor judges both.
+    own ensemble only; `preflight` refuses one that is left without any. Where two policies are bundles, the first one's
+    things are taken: one monitor judges both.
 
     Raises:
         ConfigError: the bundle cannot be read, or its rate is above the control loop's.

@@ -62,9 +62,9 @@ class ControlLink:
         self.recent.extend(frames)
         return frames
 
-    def send(self, request: Request) -> None:
-        """Ask once."""
-        self._requests.send(request, self._clock.now_ns())
+    def send(self, request: Request, asked_ns: int | None = None) -> None:
+        """Ask once; where that repeats what was asked for before, since `asked_ns` [ns]."""
+        self._requests.send(request, self._clock.now_ns(), asked_ns)
 
     def ask(
         self,
@@ -74,6 +74,8 @@ class ControlLink:
         meanwhile: Callable[[], None] = lambda: None,
     ) -> bool:
         """Ask until a frame of a tick that began afterwards is in one of the states `reached`.
+
+        However often it is said, it stays one request, made now: a stop that comes later overrules all of it.
 
         Args:
             request: what to ask for.
@@ -90,7 +92,7 @@ class ControlLink:
             meanwhile()
             now_ns = self._clock.now_ns()
             if said_ns is None or now_ns - said_ns > to_ns(REPEAT):
-                self.send(request)
+                self.send(request, began_ns)
                 said_ns = now_ns
             fresh = [frame for frame in self._take() if int(frame["wake_ns"][0]) > began_ns]
             if any(int(frame["state"][0]) in reached for frame in fresh):

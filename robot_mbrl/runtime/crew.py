@@ -64,7 +64,9 @@ class Crew:
             pids = [ProcessIdentity.of(pid) for pid in (supervisor, self.control.pid, self.guardian.pid)]
         except ProcessLookupError as error:
             raise ProcessFailed(f"a process of the arm did not start: {error}") from error
-        SessionRecord(supervisor=pids[0], control=pids[1], guardian=pids[2], settings=self._settings).save()
+        # Whoever stops the arm by this record may do so from another folder.
+        settings = self._settings.anchored()
+        SessionRecord(supervisor=pids[0], control=pids[1], guardian=pids[2], settings=settings).save()
 
     def ended(self) -> Child | None:
         """A process that has ended though nobody asked it to, the gravest first; None while all run."""

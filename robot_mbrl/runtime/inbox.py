@@ -14,6 +14,7 @@ LIFETIME: Final = 1.0
 """What asks for torque or motion is dropped when it waited longer [s]: who asked may have thought better of it."""
 
 _KNOWN: Final = frozenset(Request)
+_LATCHING: Final = frozenset({Request.STOP, Request.EMERGENCY_STOP})
 
 
 class Records(Protocol):
@@ -27,6 +28,9 @@ class Records(Protocol):
 class RequestBox:
     """Requests in the order they came, each taken once; heartbeats are only noted.
 
+    What was first asked before the newest stop is dropped, however often it is repeated: who asked did not know of it.
+    A latch that somebody just made must not be left by a reset that was meant for the one before.
+
     Attributes:
         heartbeat_ns: when the newest heartbeat was sent [ns], -1 before the first.
     """
@@ -35,21 +39,34 @@ class RequestBox:
         """Listen from `now_ns` [ns] on: what was sent before was meant for another run."""
         self._records = records
         self._start_ns = now_ns
+        self._stopped_ns = -1
         self.heartbeat_ns = -1
 
     def take(self, now_ns: int) -> list[Request]:
         """Requests that came since the last call, at `now_ns` [ns]; numbers that mean nothing are passed over."""
+        records = [record for record in self._records.drain() if self._counts(record)]
+        # All stops first: what can wait is done after all of a tick's stops, whatever their order.
+        for record in records:
+            if int(record["request"][0]) in _LATCHING:
+                self._stopped_ns = max(self._stopped_ns, int(record["stamp_ns"][0]))
         requests: list[Request] = []
-        for record in self._records.drain():
-            stamp_ns, number = int(record["stamp_ns"][0]), int(record["request"][0])
-            if stamp_ns < self._start_ns or number not in _KNOWN:
-                continue
-            request = Request(number)
+        for record in records:
+            request, stamp_ns = Request(int(record["request"][0])), int(record["stamp_ns"][0])
             if request is Request.HEARTBEAT:
                 self.heartbeat_ns = min(max(self.heartbeat_ns, stamp_ns), now_ns)
-            elif request in STOPS or now_ns - stamp_ns <= to_ns(LIFETIME):
+            elif request in STOPS or (now_ns - stamp_ns <= to_ns(LIFETIME) and _asked_ns(record) >= self._stopped_ns):
                 requests.append(request)
         return requests
+
+    def _counts(self, record: Record) -> bool:
+        """Whether a record is of this run and means something."""
+        return int(record["stamp_ns"][0]) >= self._start_ns and int(record["request"][0]) in _KNOWN
+
+
+def _asked_ns(record: Record) -> int:
+    """When a request was first made [ns]."""
+    stamp_ns, asked_ns = int(record["stamp_ns"][0]), int(record["asked_ns"][0])
+    return stamp_ns if asked_ns < 0 else min(asked_ns, stamp_ns)
 
 
 class ActionBox:

@@ -27,8 +27,9 @@ def check_deployment(settings: DeploySettings, clock: Clock) -> LogHeader:
     """Go through `settings`; returns what a log would say of the run. The port is opened and closed, nothing is sent.
 
     Raises:
-        ConfigError: an unknown arm, policy or key, limits that contradict each other or the park pose, a rate that the
-            bus cannot carry, a log folder that cannot be written, a session that is running already.
+        ConfigError: an unknown arm, policy or key, limits that contradict each other or the park pose, an ensemble
+            without thresholds, a rate that the bus cannot carry, a log folder that cannot be written, a session that is
+            running already.
         CalibrationError: the arm's calibration is missing or of another arm.
         LimitViolation: the policy would leave the arm's limits.
         PortError: the port cannot be opened; it may be in use.
@@ -41,6 +42,7 @@ def check_deployment(settings: DeploySettings, clock: Clock) -> LogHeader:
         if policy is not None:
             build_policy(policy, joint_space(arm, settings, clock))
     build_watch(arm, settings)
+    _check_doubt(header, settings)
     _check_log(settings)
     if isinstance(robot, RobotSettings):
         check_rate(arm, settings.loop.rate, robot.bus.baud)
@@ -64,6 +66,16 @@ def _check_session(session: str) -> None:
     if running:
         raise ConfigError(
             f"session {session!r} is running as process {running[0].pid}: end it with Ctrl-C, or give another --session"
+        )
+
+
+def _check_doubt(header: LogHeader, settings: DeploySettings) -> None:
+    """Refuse an ensemble that watches and never says a word: who gives one counts on it."""
+    doubt = header.monitor.uncertainty
+    if settings.ensemble is not None and doubt.disagreement is None and doubt.residual is None:
+        raise ConfigError(
+            f"{settings.ensemble}: an ensemble without thresholds of doubt stops nothing, and a bundle's go with its "
+            "own ensemble only: take them with `robot-mbrl calibrate monitor` and give --thresholds FILE"
         )
 
 

@@ -24,10 +24,11 @@ class RequestSender:
         """
         self._stops, self._others = (session.publisher(name) for name in _CHANNELS)
 
-    def send(self, request: Request, now_ns: int) -> None:
-        """Ask once, at `now_ns` [ns]."""
+    def send(self, request: Request, now_ns: int, asked_ns: int | None = None) -> None:
+        """Ask once, at `now_ns` [ns]; where that repeats what was asked for before, since `asked_ns` [ns]."""
         record = empty(REQUEST_DTYPE)
         record["stamp_ns"], record["request"], record["sender"] = now_ns, request, os.getpid()
+        record["asked_ns"] = now_ns if asked_ns is None else asked_ns
         (self._stops if request in STOPS else self._others).send(record)
 
 

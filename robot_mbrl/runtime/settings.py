@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from robot_mbrl.contracts.config import RobotSettings, Settings
 from robot_mbrl.contracts.types import StopCategory
 from robot_mbrl.data.recorder_settings import RecorderSettings
+from robot_mbrl.drivers.arms import load_arm
+from robot_mbrl.drivers.calibration import default_path
 from robot_mbrl.runtime.real_time import RealTimeSettings
 
 
@@ -87,6 +89,21 @@ class DeploySettings(Settings):
     log: Path = Path("logs")
     recorder: RecorderSettings = RecorderSettings()
     guardian_bound: float = Field(default=0.1, gt=0.0, le=5.0)
+
+    def anchored(self) -> Self:
+        """The same, for who reads it in another folder: log, arm, port and calibration are found from there.
+
+        Raises:
+            ConfigError: the arm's definition cannot be read.
+        """
+        arm, found = self.robot.arm, dict[str, Any]()
+        if arm.endswith((".yaml", ".yml")):
+            found["arm"] = str(Path(arm).absolute())
+        if isinstance(self.robot, RobotSettings):
+            calibration = self.robot.calibration or default_path(load_arm(arm))
+            found |= {"port": str(Path(self.robot.port).absolute()), "calibration": calibration.absolute()}
+        robot = self.robot.model_copy(update=found)
+        return self.model_copy(update={"log": self.log.absolute(), "robot": robot})
 
     @model_validator(mode="after")
     def _who_stands_by_has_somebody_to_relieve(self) -> Self:

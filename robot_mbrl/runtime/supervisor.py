@@ -17,7 +17,7 @@ from robot_mbrl.contracts.clock import NANOSECONDS, Clock, to_ns
 from robot_mbrl.contracts.errors import ArmStopped, ProcessFailed
 from robot_mbrl.contracts.frame import ControlState, Record, Request
 from robot_mbrl.runtime.channels import clear_abandoned
-from robot_mbrl.runtime.control_link import LOOK, ControlLink
+from robot_mbrl.runtime.control_link import LOOK, REPEAT, ControlLink
 from robot_mbrl.runtime.crew import Crew
 from robot_mbrl.runtime.guardian import COMMANDING
 from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings, only
@@ -96,6 +96,10 @@ class _Over(Exception):
         self.ending = ending
 
 
+class _StoppedAgain(Exception):
+    """The arm was stopped anew while a reset was asked for."""
+
+
 class Supervisor:
     """Parent of an arm's processes, in the foreground; for one run."""
 
@@ -126,6 +130,7 @@ class Supervisor:
         self._beat_ns = 0
         self._keys = ""
         self._standby = False
+        self._torque_asked = False
         self._started_ns = 0
 
     def run(self) -> Ending:
@@ -191,6 +196,8 @@ class Supervisor:
         if self._settings.policy is not None:
             steps.append((Request.RUN, MOVING))
         for request, wanted in steps:
+            # From here on it is the control process that hears a stop, and latches it.
+            self._torque_asked = True
             self._ask(link, request, wanted | LATCHED)
             if link.state in LATCHED:
                 return self._stopped(link)
@@ -207,9 +214,9 @@ class Supervisor:
         return link.ask(request, reached, ANSWER_PATIENCE, lambda: self._attend(link))
 
     def _await_action(self, link: ControlLink) -> None:
-        """Wait for the policy's first action, so that the arm has one to run with."""
+        """Wait for an action of the policy's that is still good: after a stop the last one has expired."""
         deadline_ns = self._clock.now_ns() + to_ns(ANSWER_PATIENCE)
-        while link.frame is None or int(link.frame["action_ns"][0]) < 0:
+        while link.frame is None or int(link.frame["action_expires_ns"][0]) <= int(link.frame["wake_ns"][0]):
             if self._clock.now_ns() > deadline_ns:
                 raise _Over(
                     Ending(f"the policy made no action within {ANSWER_PATIENCE} s: look at it", ProcessFailed.exit_code)
@@ -233,9 +240,10 @@ class Supervisor:
                     link.await_rest(REST_PATIENCE, lambda: self._beat(link))
                     return ending
                 self._operator.tell(f"{ending.told}; keys: r resets, then g arms and goes on, q ends")
-            told = latched
             # Only the newest key: one that was pressed before the arm could obey it must not be obeyed later.
             key, self._keys = self._keys[-1:], ""
+            # After a reset it is told anew: the arm may have left one latch and be in the next one.
+            told = latched and key != RESET_KEY
             refusal = self._obey(link, key)
             if refusal is not None:
                 return refusal
@@ -259,7 +267,20 @@ class Supervisor:
         return (self._clock.now_ns() - self._started_ns) / NANOSECONDS
 
     def _reset(self, link: ControlLink) -> None:
-        if link.ask(Request.RESET, {ControlState.IDLE}, RESET_PATIENCE, lambda: self._attend(link)):
+        latch = _latch(link)
+
+        def attend() -> None:
+            self._attend(link)
+            # To go on asking would undo a stop that whoever asked has not heard of, or has made himself.
+            if _stops(self._keys) or _latch(link) not in {latch, None}:
+                raise _StoppedAgain
+
+        try:
+            reset = link.ask(Request.RESET, {ControlState.IDLE}, RESET_PATIENCE, attend)
+        except _StoppedAgain:
+            self._operator.tell("stopped again: the reset was given up")
+            return
+        if reset:
             self._operator.tell("reset; the arm holds as it did; keys: g arms and goes on, q ends")
         else:
             self._operator.tell("the arm refuses the reset: its cause is still there, or the start pose is not safe")
@@ -284,8 +305,11 @@ class Supervisor:
         """What must not wait, whatever else is being waited for."""
         self._crew.say(self._operator.tell)
         keys = self._operator.pressed()
-        if any(key in STOP_KEYS for key in keys):
+        if _stops(keys):
             link.send(Request.EMERGENCY_STOP)
+            if not self._torque_asked:
+                # A control process that is still starting forgets what was sent before it listened.
+                raise _Over(Ending("stopped by key before the arm had torque: nothing was moved", ArmStopped.exit_code))
         self._keys += keys
         self._beat(link)
         if QUIT_KEY in keys:
@@ -314,23 +338,50 @@ class Supervisor:
             if link.state in COMMANDING and not (self._settings.park and self._crew.guardian.alive):
                 link.ask(Request.STOP, LATCHED, ANSWER_PATIENCE, lambda: self._beat(link))
                 link.await_rest(REST_PATIENCE, lambda: self._beat(link))
-            link.send(Request.QUIT)
             self._await_end(link)
         self._crew.end(self._operator.tell)
 
     def _await_end(self, link: ControlLink) -> None:
-        """Wait for the control process to end by itself; a signal or a stop key meanwhile is an emergency stop."""
-        deadline_ns = self._clock.now_ns() + to_ns(PARK_PATIENCE if self._settings.park else ANSWER_PATIENCE)
-        while self._crew.control.alive and self._clock.now_ns() < deadline_ns:
+        """Ask the control process to end, and wait.
+
+        A signal or a stop key meanwhile is an emergency stop, and so is the end of the guardian: nobody would stop the
+        arm on its way if the control process froze.
+        """
+        began_ns = self._clock.now_ns()
+        patience = PARK_PATIENCE if self._settings.park else ANSWER_PATIENCE
+        quit_ns: int | None = None
+        guarded = True
+        while self._crew.control.alive and self._clock.now_ns() - began_ns < to_ns(patience):
+            # One that is still starting forgets what was sent before it listened. One that runs is asked once: to ask
+            # it twice means without parking.
+            if quit_ns is None or (link.frame is None and self._clock.now_ns() - quit_ns > to_ns(REPEAT)):
+                link.send(Request.QUIT)
+                quit_ns = self._clock.now_ns()
             self._beat(link)
             self._crew.say(self._operator.tell)
             if link.look() and link.frame is not None:
                 self._operator.show(link.frame)
-            if self._caught or any(key in STOP_KEYS for key in self._operator.pressed()):
+            if self._caught or _stops(self._operator.pressed()):
                 self._caught.clear()
                 self._operator.tell("emergency stop: the arm stays where it is")
                 link.send(Request.EMERGENCY_STOP)
+            if guarded and link.state in COMMANDING and not self._crew.guardian.alive:
+                guarded = False
+                self._operator.tell("the guardian process ended: emergency stop, the arm stays where it is")
+                link.send(Request.EMERGENCY_STOP)
             self._clock.sleep_until_ns(self._clock.now_ns() + to_ns(LOOK))
+
+
+def _latch(link: ControlLink) -> tuple[int, int] | None:
+    """Which stop is latched, by its state and cause; None while none is."""
+    if link.frame is None or link.state not in LATCHED:
+        return None
+    return int(link.frame["state"][0]), int(link.frame["stop_cause"][0])
+
+
+def _stops(keys: str) -> bool:
+    """Whether one of `keys` is an emergency stop."""
+    return any(key in STOP_KEYS for key in keys)
 
 
 def urgency(control: RealTimeSettings) -> RealTime:

@@ -13,6 +13,7 @@ import yaml
 
 from robot_mbrl.contracts.frame import ControlState, Record
 from robot_mbrl.runtime.channels import Session
+from robot_mbrl.runtime.session_record import load_record
 from robot_mbrl.runtime.settings import TwinSettings
 from tests.cli.deployment import deployed, session_processes, shared_memory
 from tests.cli.program import Standing, run
@@ -137,8 +138,14 @@ def test_a_console_that_falls_silent_stops_the_arm(so101: Standing, tmp_path: Pa
 
 
 def test_stop_in_mid_motion_and_once_more(so101: Standing, tmp_path: Path) -> None:
-    with deployed(robot_settings(so101), tmp_path, "--stop", "ramp-off") as deployment:
+    # From here, and not from where `stop` is run.
+    flags = ("--stop", "ramp-off", "--log-dir", os.path.relpath(tmp_path / "logs"))
+    with deployed(robot_settings(so101), tmp_path, *flags) as deployment:
         deployment.await_motion(so101)
+        record = load_record(deployment.session)
+        assert record is not None
+        assert record.settings.log.resolve() == deployment.logs.resolve()
+        assert record.settings.log.is_absolute()
         first = run(tmp_path, "stop", "--session", deployment.session)
         assert first.code == 0, first
         second = run(tmp_path, "stop", "--session", deployment.session)
@@ -170,6 +177,19 @@ def test_keys_stop_the_arm_reset_it_and_let_it_go_on(so101: Standing, tmp_path: 
         nothing_is_left(deployment.session)
     stays_at_rest(so101)
     assert all(torque(so101))
+
+
+def test_a_stop_key_while_the_processes_start_leaves_the_arm_alone(so101: Standing, tmp_path: Path) -> None:
+    before = torque(so101)
+    with deployed(robot_settings(so101), tmp_path, terminal=True) as deployment:
+        deployment.await_word("recorder ready")
+        deployment.press(" ")
+        assert deployment.end() == 13, deployment.output()
+        assert "stopped by key before the arm had torque: nothing was moved" in deployment.output()
+        assert "the arm is armed" not in deployment.output()
+        nothing_is_left(deployment.session)
+    stays_at_rest(so101)
+    assert torque(so101) == before
 
 
 def test_a_closed_terminal_stops_the_arm(so101: Standing, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from robot_mbrl.contracts.frame import ControlState
 from robot_mbrl.data.reader import read_frames
-from robot_mbrl.policies.bundle import MANIFEST, manifest_seal
+from robot_mbrl.policies.bundle import ENSEMBLE, MANIFEST, manifest_seal
 from robot_mbrl.policies.bundle_manifest import POLICY
 from robot_mbrl.runtime.settings import TwinSettings
 from tests.cli.deployment import deployed
@@ -31,14 +31,22 @@ def parked(standing: Standing) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.array([joint.park_position for joint in standing.arm.joints])
 
 
+def forgiving(folder: Path) -> tuple[str, str]:
+    """The option for thresholds that no doubt reaches."""
+    path = folder / "thresholds.yaml"
+    path.write_text("uncertainty: {disagreement: {slow: 1.0e+6}}\n", encoding="utf-8")
+    return "--thresholds", str(path)
+
+
 def test_a_bundle_moves_the_emulated_arm_and_its_ensemble_watches(so101: Standing, tmp_path: Path) -> None:
     pose = parked(so101)
     pose[0] = 0.4
     made = pose_bundle(tmp_path / "bundle", pose, watched=True)
-    flags = ("--policy", f"bundle:{made}", *GOAL, *RATE, "--seconds", "4")
+    flags = ("--policy", f"bundle:{made}", *GOAL, *RATE, "--seconds", "4", *forgiving(tmp_path))
     with deployed(robot_settings(so101), tmp_path, *flags) as deployment:
         deployment.await_motion(so101)
         assert deployment.end() == 0, deployment.output()
+        assert "Doubt: disagreement slow 1e+06; residual is not judged." in deployment.output()
         (log,) = deployment.logs.glob("flight-*.mcap")
     stays_at_rest(so101)
     assert so101.process.control.truth().position[0] == pytest.approx(0.4, abs=0.05)
@@ -116,6 +124,12 @@ def test_a_goal_that_is_missing(so101: Standing, bundle: Path, tmp_path: Path, c
 def test_a_policy_that_was_cut_short(so101: Standing, bundle: Path, capsys: Capture) -> None:
     (bundle / POLICY).write_bytes((bundle / POLICY).read_bytes()[:-10])
     refused(so101, bundle, capsys, [f"{bundle / POLICY}", "cut short or altered"])
+
+
+def test_an_ensemble_without_thresholds(so101: Standing, tmp_path: Path, capsys: Capture) -> None:
+    made = pose_bundle(tmp_path / "bundle", np.zeros(6), watched=True)
+    parts = [str(made / ENSEMBLE), "stops nothing", "robot-mbrl calibrate monitor", "--thresholds FILE"]
+    refused(so101, made, capsys, parts)
 
 
 def test_a_bundle_for_another_arm(so101: Standing, bundle: Path, capsys: Capture) -> None:

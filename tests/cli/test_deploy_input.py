@@ -8,6 +8,7 @@ import yaml
 from robot_mbrl.contracts.config import dump_settings
 from robot_mbrl.drivers.arms import ArmDefinition, JointDefinition
 from tests.cli.program import Standing, Untouched, assert_one_line, run, run_here
+from tests.policies.synthetic_bundles import ensemble_content
 
 Capture = pytest.CaptureFixture[str]
 
@@ -50,6 +51,13 @@ def test_options(
     so101: Standing, tmp_path: Path, capsys: Capture, flags: list[str], code: int, parts: list[str]
 ) -> None:
     refused(so101, tmp_path, capsys, code, parts, *flags)
+
+
+def test_an_ensemble_that_would_stop_nothing(so101: Standing, tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(ensemble_content(so101.arm.joint_names))
+    parts = [f"{path}: an ensemble without thresholds of doubt", "robot-mbrl calibrate monitor", "--thresholds FILE"]
+    refused(so101, tmp_path, capsys, 3, parts, "--ensemble", str(path))
 
 
 def test_port_in_use(so101: Standing, tmp_path: Path, capsys: Capture) -> None:

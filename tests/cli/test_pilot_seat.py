@@ -1,4 +1,12 @@
-"""The status line of a run."""
+"""The status line of a run, and a terminal that is paused or stuck."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -7,6 +15,32 @@ from robot_mbrl.cli.pilot_seat import PilotSeat, status_line
 from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState, Record, empty
 from robot_mbrl.contracts.types import VerdictLevel
+
+PATIENCE = 60.0
+"""How long a test waits for what must happen [s]."""
+SEATED = """
+import fcntl, sys, termios
+from robot_mbrl.cli.pilot_seat import PilotSeat
+from robot_mbrl.contracts.clock import ManualClock
+from robot_mbrl.contracts.frame import FRAME_DTYPE, empty
+
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+clock, keys = ManualClock(10**10), ""
+with PilotSeat((), (), clock) as seat:
+    say("seated")
+    for _ in range(2000):
+        clock.advance(1.0)
+        seat.show(empty(FRAME_DTYPE))
+    seat.tell("stopped")
+    say("shown")
+    while " " not in keys:
+        keys += seat.pressed()
+    say(repr(keys))
+"""
+"""Shows more than a terminal takes that nobody reads, then tells which keys it hears."""
 
 CHECKS = ("joint_position", "tracking_error")
 JOINTS = ("pan", "lift")
@@ -56,3 +90,75 @@ def test_without_a_terminal_there_is_no_line_and_nobody_to_press_keys(capsys: py
         assert not seat.present
         assert seat.pressed() == ""
     assert capsys.readouterr().out == "one line\n"
+
+
+# -- a terminal that is paused or stuck ----------------------------------------------------------------------------
+
+
+class Terminal:
+    """A pseudoterminal with a pilot at it, whose output nobody reads before `leave`."""
+
+    def __init__(self) -> None:
+        self.screen, self.seat = pty.openpty()
+        self.before = termios.tcgetattr(self.seat)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SEATED],
+            stdin=self.seat,
+            stdout=self.seat,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+
+    def line(self) -> str:
+        """What the pilot says next, not by way of the terminal."""
+        assert self.process.stderr is not None
+        assert select.select([self.process.stderr], (), (), PATIENCE)[0], "the pilot is held up"
+        return self.process.stderr.readline().decode().strip()
+
+    def press(self, keys: bytes) -> None:
+        """Press keys."""
+        os.write(self.screen, keys)
+
+    def leave(self) -> bytes:
+        """Read all that there is, until the pilot has left."""
+        output = b""
+        while self.process.poll() is None or select.select([self.screen], (), (), 0.0)[0]:
+            if select.select([self.screen], (), (), 0.01)[0]:
+                output += os.read(self.screen, 1 << 16)
+        return output
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        os.close(self.screen)
+        os.close(self.seat)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    opened = Terminal()
+    yield opened
+    opened.close()
+
+
+def test_keys_are_heard_while_the_terminal_takes_nothing(terminal: Terminal) -> None:
+    assert terminal.line() == "seated"
+    assert terminal.line() == "shown"
+    terminal.press(b"q ")
+    assert terminal.line() == "'q '"
+    assert b"stopped\r\n" in terminal.leave(), "it waited until somebody looked"
+
+
+def test_a_terminal_cannot_be_paused_until_the_pilot_leaves(terminal: Terminal) -> None:
+    assert terminal.line() == "seated"
+    assert not termios.tcgetattr(terminal.seat)[0] & termios.IXON
+    terminal.press(b"\x13 ")
+    assert terminal.line() == "shown"
+    assert terminal.line() == "'\\x13 '"
+    assert b"speed scale" in terminal.leave()
+    assert termios.tcgetattr(terminal.seat) == terminal.before
+    assert terminal.before[0] & termios.IXON

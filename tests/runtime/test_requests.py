@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.frame import Request
 from robot_mbrl.runtime.channels import CHANNELS, Session
+from robot_mbrl.runtime.inbox import LIFETIME, RequestBox
 from robot_mbrl.runtime.requests import STOPS, RequestRecords, RequestSender
 
 
@@ -47,3 +49,50 @@ def test_a_record_tells_who_sent_it(session: Session) -> None:
     sender.send(Request.HOLD, 7)
     (record,) = records.drain()
     assert (int(record["stamp_ns"][0]), int(record["sender"][0])) == (7, os.getpid())
+
+
+def test_a_repeated_request_tells_since_when_it_is_asked(session: Session) -> None:
+    records, sender = RequestRecords(session), RequestSender(session)
+    sender.send(Request.RESET, 7)
+    sender.send(Request.RESET, 9, asked_ns=7)
+    found = records.drain()
+    assert [(int(record["stamp_ns"][0]), int(record["asked_ns"][0])) for record in found] == [(7, 7), (9, 7)]
+
+
+# -- the box -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop", [Request.STOP, Request.EMERGENCY_STOP])
+@pytest.mark.parametrize("request_", [Request.RESET, Request.ARM, Request.RUN, Request.PARK, Request.RELEASE])
+def test_what_was_first_asked_before_a_stop_is_dropped(session: Session, stop: Request, request_: Request) -> None:
+    box, sender = RequestBox(RequestRecords(session), 0), RequestSender(session)
+    sender.send(request_, 10)
+    assert box.take(10) == [request_]
+    sender.send(stop, 20)
+    assert box.take(20) == [stop]
+    sender.send(request_, 30, asked_ns=10)
+    assert box.take(30) == []
+    sender.send(request_, 40, asked_ns=40)
+    assert box.take(40) == [request_]
+
+
+def test_a_reset_and_a_newer_stop_in_one_tick(session: Session) -> None:
+    box, sender = RequestBox(RequestRecords(session), 0), RequestSender(session)
+    sender.send(Request.RESET, 10)
+    sender.send(Request.EMERGENCY_STOP, 11)
+    # The control loop resets after it has stopped, whatever their order.
+    assert box.take(12) == [Request.EMERGENCY_STOP]
+
+
+def test_a_hold_keeps_nobody_from_asking_on(session: Session) -> None:
+    box, sender = RequestBox(RequestRecords(session), 0), RequestSender(session)
+    sender.send(Request.HOLD, 20)
+    sender.send(Request.ARM, 30, asked_ns=10)
+    assert box.take(30) == [Request.HOLD, Request.ARM]
+
+
+def test_a_repetition_lives_as_long_as_what_is_new(session: Session) -> None:
+    box, sender = RequestBox(RequestRecords(session), 0), RequestSender(session)
+    late = to_ns(3.0 * LIFETIME)
+    sender.send(Request.ARM, late, asked_ns=1)
+    assert box.take(late) == [Request.ARM]
