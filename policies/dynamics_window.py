@@ -64,10 +64,19 @@ def windows(
     return Windows(earlier + share * (later - earlier), goals[whole], states[whole])
 
 
+CAPACITY = 512
+"""Measurements that a `WindowHistory` keeps."""
+
+
+def rates(period: float) -> tuple[float, float]:
+    """Lowest and highest rate of measurements [Hz] at which a `WindowHistory` covers a `period` [s]."""
+    return 1.0 / (LONGEST_GAP * period), (CAPACITY - 2) / period
+
+
 class WindowHistory:
     """The last period of a flight, measurement by measurement. Allocates once."""
 
-    def __init__(self, joints: int, period: float, capacity: int = 512) -> None:
+    def __init__(self, joints: int, period: float, capacity: int = CAPACITY) -> None:
         """For `joints` joints and a `period` [s] in which at most `capacity` measurements fall."""
         self._period_ns = to_ns(period)
         self._gap_ns = LONGEST_GAP * self._period_ns

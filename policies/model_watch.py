@@ -7,11 +7,13 @@ import numpy as np
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
-from robot_mbrl.policies.dynamics_window import WindowHistory
+from robot_mbrl.policies.dynamics_window import WindowHistory, rates
 from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
 
 FORGOTTEN_PERIODS: Final = 2.0
 """After a pause of so many periods nothing that was known before counts any more."""
+ONWARD_SPEED: Final = 0.5
+"""Of the fastest joint when an arm that is held sets out again [rad/s]: the loop's approach to a first action."""
 
 
 class Doubt(NamedTuple):
@@ -25,9 +27,12 @@ class ModelWatch:
     """Asks the ensemble once a tick, in turn about the period to come and about the one that has just passed.
 
     The period to come begins with the state that was just measured, and its action is what this tick asks for, moved
-    on as far as the goals have moved in the last period: how much the members differ about it is the disagreement. The
-    past period is a `dynamics_window`, and the residual holds its prediction against the state that came of it. As the
-    periods overlap, both scores are fresh every other tick, and not only once a period.
+    on as far as the goals have moved in the last period: how much the members differ about it is the disagreement.
+    While the policy is held, the way on towards its wish is added, as far as the arm would come in a period: the doubt
+    is then about what going on would be.
+
+    The past period is a `dynamics_window`, and the residual holds its prediction against the state that came of it. As
+    the periods overlap, both scores are fresh every other tick, and not only once a period.
     """
 
     def __init__(self, ensemble: OnnxEnsemble, joint_names: tuple[str, ...]) -> None:
@@ -43,9 +48,12 @@ class ModelWatch:
                 f"ensemble of {', '.join(theirs)} with {ensemble.states} states, {ensemble.actions} actions: this arm "
                 f"has {', '.join(joint_names)} and needs {2 * n} and {n}: give one that was trained on it"
             )
+        self.rates = rates(ensemble.description.period)
+        """Lowest and highest rate of updates [Hz] at which there is a residual."""
         self._ensemble = ensemble
         self._history = WindowHistory(n, ensemble.description.period)
         self._forgotten_ns = FORGOTTEN_PERIODS * to_ns(ensemble.description.period)
+        self._reach = ONWARD_SPEED * ensemble.description.period
         self._state = np.zeros(2 * n)
         self._joints = n
         self.reset()
@@ -57,7 +65,13 @@ class ModelWatch:
         self._doubt = Doubt(np.nan, np.nan)
 
     def update(
-        self, stamp_ns: int, position: FloatArray, velocity: FloatArray, held: FloatArray, requested: FloatArray
+        self,
+        stamp_ns: int,
+        position: FloatArray,
+        velocity: FloatArray,
+        held: FloatArray,
+        requested: FloatArray,
+        wish: FloatArray | None = None,
     ) -> Doubt:
         """Doubt at `stamp_ns` [ns], all arrays (n,).
 
@@ -67,6 +81,7 @@ class ModelWatch:
             velocity: estimated [rad/s].
             held: goals that the servos held when the state was measured [rad].
             requested: goals that this tick asks for [rad].
+            wish: the action of a policy that is held [rad]; None while it is followed.
         """
         before_ns = self._history.newest_ns
         if before_ns is not None and stamp_ns <= before_ns:
@@ -80,13 +95,20 @@ class ModelWatch:
         if self._looks_back and beginning is not None:
             self._doubt = self._doubt._replace(residual=self._look_back(beginning, held))
         else:
-            self._doubt = self._doubt._replace(disagreement=self._look_ahead(beginning, held, requested))
+            self._doubt = self._doubt._replace(disagreement=self._look_ahead(beginning, held, requested, wish))
         return self._doubt
 
     def _look_back(self, beginning: FloatArray, held: FloatArray) -> float:
         predicted = self._ensemble.step(beginning[: 2 * self._joints], held)
         return self._ensemble.residual(predicted.mean, self._state, predicted.variance)
 
-    def _look_ahead(self, beginning: FloatArray | None, held: FloatArray, requested: FloatArray) -> float:
+    def _look_ahead(
+        self, beginning: FloatArray | None, held: FloatArray, requested: FloatArray, wish: FloatArray | None
+    ) -> float:
         moved = 0.0 if beginning is None else held - beginning[2 * self._joints :]
-        return self._ensemble.step(self._state, requested + moved).disagreement
+        action = requested + moved
+        if wish is not None:
+            # The wish itself may be far away by now, and no model has seen an arm at rest that is to be there at once.
+            away = wish - action
+            action = action + away * min(1.0, self._reach / max(float(np.abs(away).max()), self._reach))
+        return self._ensemble.step(self._state, action).disagreement

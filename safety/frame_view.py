@@ -85,6 +85,7 @@ class FrameView:
         has_goal: whether the servos hold goals.
         has_request: whether a goal is requested for this tick.
         commanding: whether requests are being executed.
+        obliged: whether the joints are to be at their goals: also on hold, which goes on by itself when all is well.
         now_ns: when the tick began [ns].
         measured: derivatives of the measured angles, by their time stamps.
         command: derivatives of the requests so far, by the deadlines.
@@ -135,7 +136,7 @@ class FrameView:
         self._step_before_ns = 0
         self._was_running = False
         self._stamp_before: int | None = None
-        self.well_formed = self.running = self.holding = self.commanding = False
+        self.well_formed = self.running = self.holding = self.commanding = self.obliged = False
         self.has_action = self.has_goal = self.has_request = False
         self.now_ns = 0
 
@@ -175,6 +176,7 @@ class FrameView:
         self.running = state not in _NOT_RUNNING
         self.holding = state == _HOLDING
         self.commanding = state not in _AT_REST
+        self.obliged = self.commanding or self.holding
         self.has_action = self.action_ns >= 0 and (self.running or self.holding)
         # All or none of them are numbers once `NonFinite` has passed the frame.
         self.has_goal, self.has_request = not math.isnan(self.goal[0]), not math.isnan(self.requested[0])

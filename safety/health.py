@@ -122,7 +122,7 @@ class Jam:
 
     def judge(self, view: FrameView) -> Judgement:
         """Stop for a joint that rests [rad] behind a goal that is on its way, for too long."""
-        errors = [*map(sub, view.goal, view.position)] if view.commanding and view.has_goal else self._none
+        errors = [*map(sub, view.goal, view.position)] if view.obliged and view.has_goal else self._none
         if not self._suspected and max(map(abs, errors)) <= self._error:
             return PASS
         self._suspected, judgement = False, PASS

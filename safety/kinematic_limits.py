@@ -210,7 +210,7 @@ class TrackingError:
 
     def judge(self, view: FrameView) -> Judgement:
         """Grade the distance from the span of the goals of the last moments [rad]."""
-        if not (view.commanding and view.has_goal):
+        if not (view.obliged and view.has_goal):
             return self._grader.judge(0.0, view.now_ns)
         self._goals.add(view.now_ns, view.goal)
         # Who is near the newest goal is near the span, which holds it.

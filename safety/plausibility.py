@@ -39,6 +39,8 @@ class NonFinite:
     def __init__(self, settings: MonitorSettings) -> None:
         self._required = settings.uncertainty.required
         self._has_scores = [False, False]
+        # The first prediction has nothing to be compared with: a disagreement is due at once, a residual in a while.
+        self._missing = Persistence(0.0), Persistence(settings.uncertainty.first_residual)
 
     def judge(self, view: FrameView) -> Judgement:
         """Stop for the first number that is not one, and say which joint's and what it is."""
@@ -76,17 +78,16 @@ class NonFinite:
 
     def _judge_scores(self, view: FrameView) -> Judgement:
         """A score may be absent until it was there once, unless it is required."""
-        for index, score in enumerate((view.disagreement, view.residual)):
-            if math.isfinite(score):
-                self._has_scores[index] = True
-            elif math.isinf(score):
+        for index, (score, missing) in enumerate(zip((view.disagreement, view.residual), self._missing, strict=True)):
+            if math.isinf(score):
                 return Judgement(VerdictLevel.STOP, 0.0, score)
-            elif view.running and view.has_action:
-                # The first prediction has nothing to be compared with: only the disagreement is due at once.
-                if self._has_scores[index] or (self._required and index == 0):
-                    return Judgement(VerdictLevel.STOP, 0.0, score)
-            else:
+            due = missing.reached(view.has_action and math.isnan(score), view.now_ns)
+            if not math.isnan(score):
+                self._has_scores[index] = True
+            elif not view.has_action:
                 self._has_scores[index] = False
+            elif self._has_scores[index] or (self._required and due):
+                return Judgement(VerdictLevel.STOP, 0.0, score)
         return PASS
 
 
@@ -158,7 +159,7 @@ class Frozen:
 
     def judge(self, view: FrameView) -> Judgement:
         """Stop for an angle unchanged to the bit while its goal is away [rad] from where it was at the last change."""
-        if not (view.commanding and view.has_goal):
+        if not (view.obliged and view.has_goal):
             self._anchors = None
             return PASS
         if self._anchors is None:

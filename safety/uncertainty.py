@@ -1,4 +1,8 @@
-"""Whether the learned model is out of its depth. An ensemble can agree and be wrong: the two scores go together."""
+"""Whether the learned model is out of its depth. An ensemble can agree and be wrong: the two scores go together.
+
+The loop asks the model while the arm is on hold, too, about what the policy wishes: a doubt that lasts stays a hold,
+and becomes a stop when the hold has lasted for its limit.
+"""
 
 import math
 

@@ -227,12 +227,15 @@ class UncertaintySettings(Settings):
 
     Attributes:
         required: whether running without a disagreement and a residual is refused.
+        first_residual: how long a required residual may take to be there after the first action [s]; a period of the
+            ensemble has to pass before there is one.
         model: SHA-256 of the file of the ensemble that the thresholds were taken with; None is not checked.
         disagreement: of the ensemble.
         residual: of the ensemble's one-step prediction.
     """
 
     required: bool = False
+    first_residual: Positive = 2.0
     model: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     disagreement: Grades | None = None
     residual: Grades | None = None

@@ -129,4 +129,6 @@ def calibrate_thresholds(
         scores = [episode.score(name, settings.persistence) for episode in nominal]
         stop = conformal_threshold(scores, settings.alpha / len(SCORES))
         grades[name] = Grades(stop=stop, persistence=settings.persistence)
-    return UncertaintySettings(required=True, model=model, **grades)
+    return UncertaintySettings(
+        required=True, model=model, disagreement=grades["disagreement"], residual=grades["residual"]
+    )

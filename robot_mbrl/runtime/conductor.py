@@ -5,6 +5,7 @@ the tick's frame is out: a fault is told before it is dealt with.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Self
 
 import numpy as np
@@ -31,7 +32,6 @@ class Conductor:
         link: the robot.
         motion: its goals.
         machine: where the loop stands.
-        report: takes a line for people.
         cause: who asked for the stop that is latched, beside the monitor.
         stopping: whether the driver is braking the arm just now.
     """
@@ -53,7 +53,7 @@ class Conductor:
             category: what a stop ends with.
             report: gets a line for people when something is refused or latched.
         """
-        self.link, self.motion, self.report = link, motion, report
+        self.link, self.motion, self._report = link, motion, report
         self._limits, self._category = limits, category
         self.machine = StateMachine()
         self.cause = StopCause.NONE
@@ -105,13 +105,24 @@ class Conductor:
         if transition.state is not before and self.machine.latched:
             self._rested = False
             self.cause = STOP_CAUSES.get(event, StopCause.NONE)
-            self.report(f"{transition.state.name.lower()}: {why or event.name.lower()}")
+            if self._torque:
+                # Torque that was asked for in this tick would come on in the latch.
+                self._torque = None
         elif not self.machine.latched:
             self.cause = StopCause.NONE
         self._driver_stop |= event in _DRIVER_STOPS and not self.link.stopped
         switch = transition.torque.switch(self._category)
         if switch is not None:
             self._torque = switch
+        # Last: the stop is noted, whatever becomes of the line.
+        if transition.state is not before and self.machine.latched:
+            self.report(f"{transition.state.name.lower()}: {why or event.name.lower()}")
+
+    def report(self, line: str) -> None:
+        """Tell people `line`, if they can be told."""
+        # A full disk, a closed pipe or a closed file: who no longer listens must not keep the arm from being stopped.
+        with suppress(OSError, ValueError):
+            self._report(line)
 
     def arm(self, position: FloatArray, velocity: FloatArray, verdict: Verdict) -> None:
         """A person asks for torque: check the start pose, from what was measured and judged last."""
@@ -151,8 +162,10 @@ class Conductor:
         """Do what was noted; may take many ticks' time."""
         if self._driver_stop:
             self._driver_stop, self.stopping = False, True
-            self.link.stop(self._category)
-            self.stopping = False
+            try:
+                self.link.stop(self._category)
+            finally:
+                self.stopping = False
         switch, self._torque = self._torque, None
         if switch is not None:
             self._switch(enabled=switch)

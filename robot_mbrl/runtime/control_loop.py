@@ -49,9 +49,18 @@ class Doubts(Protocol):
     """What knows how far the models can be believed; `policies.model_watch.ModelWatch` is one."""
 
     def update(
-        self, stamp_ns: int, position: FloatArray, velocity: FloatArray, held: FloatArray, requested: FloatArray
+        self,
+        stamp_ns: int,
+        position: FloatArray,
+        velocity: FloatArray,
+        held: FloatArray,
+        requested: FloatArray,
+        wish: FloatArray | None = None,
     ) -> tuple[float, float]:
-        """Disagreement and residual now, with the goals that the servos held and those that this tick asks for."""
+        """Disagreement and residual now, with the goals that the servos held and those that this tick asks for.
+
+        `wish` is the action of a policy that is held, None while it is followed.
+        """
         ...
 
 
@@ -120,9 +129,11 @@ class ControlLoop:
         self._deliberate: list[Request] = []
         self._action: Record | None = None
         self._judging = False
+        self._lost_beat: Exception | None = None
         self._period_ns = to_ns(1.0 / settings.rate)
         self.ticks = self._sent = self._missed_run = self._missed_before = 0
-        self._begun_ns = clock.now_ns()
+        self._begun_ns = self._goal_ns = clock.now_ns()
+        self._periods = 1
         self._ticker = Ticker(1.0 / settings.rate, clock)
 
     @property
@@ -177,9 +188,14 @@ class ControlLoop:
         return self._kept.frames()
 
     def beat(self) -> None:
-        """A sign of life: sends a frame when a tick's time has passed while the driver stops the arm."""
-        if self._conductor.stopping and self._clock.now_ns() - int(self._beat["wake_ns"][0]) >= self._period_ns:
-            self._send_beat()
+        """A sign of life: sends a frame when a tick's time has passed while the driver stops the arm. Never raises.
+
+        What goes wrong ends the signs, and is raised by the tick once the arm is stopped: the driver calls this between
+        two goals of its braking, which must not be cut short.
+        """
+        due_ns = int(self._beat["wake_ns"][0]) + self._period_ns
+        if self._conductor.stopping and self._lost_beat is None and self._clock.now_ns() >= due_ns:
+            self._try_beat()
 
     # -- the steps of a tick ------------------------------------------------------------------------------------
 
@@ -237,7 +253,7 @@ class ControlLoop:
             self._deliberate.append(request)
 
     def _propose(self, frame: FrameBuffer) -> None:
-        """Where the policy, or a stop, asks the arm to be. A cycle that could not be read proposes no motion."""
+        """Where the policy, or a stop, asks the arm to be. Without a reading nothing but a stop goes on."""
         drive, now_ns = self._conductor.drive, int(frame["wake_ns"][0])
         self._actions.tell(frame)
         if self._doubts is None:
@@ -246,11 +262,15 @@ class ControlLoop:
             self._motion.accept(self._actions.position, self._actions.expires_ns)
         if drive is Drive.NOTHING:
             return
-        requested = self._motion.executed if self._link.failed else self._motion.propose(drive, now_ns)
+        self._periods = max(1, round((int(frame["deadline_ns"][0]) - self._goal_ns) / self._period_ns))
+        blind = self._link.failed and drive is not Drive.HOLD
+        requested = self._motion.executed if blind else self._motion.propose(drive, now_ns, self._periods)
         frame["requested_position"] = requested
-        if self._doubts is not None and drive is Drive.FOLLOW:
+        if self._doubts is not None and self.state in _NEED_ACTIONS:
+            # An arm that is held goes on as soon as nothing speaks against it: what the policy wishes by then counts.
+            wish = self._actions.position if drive is Drive.HOLD and self._actions.finite else None
             measured = int(frame["stamp_ns"][0]), frame["position"], frame["velocity"], frame["goal_position"]
-            frame["disagreement"], frame["residual"] = self._doubts.update(*measured, requested)
+            frame["disagreement"], frame["residual"] = self._doubts.update(*measured, requested, wish)
 
     def _check(self, frame: FrameBuffer) -> None:
         """The monitor's verdict on all of it, and what follows."""
@@ -264,11 +284,19 @@ class ControlLoop:
         self._handle(VERDICT_EVENTS[verdict.level], verdict_text(verdict, self._link.joint_names) if stops else "")
 
     def _write(self, frame: FrameBuffer) -> None:
-        """The goals, as far as the state after the verdict lets them through."""
+        """The goals, as far as the state after the verdict lets them through.
+
+        A stop's goals are sent although the servos could not be read: they need no answer, and every one that is left
+        out makes the stop longer.
+        """
         drive = self._conductor.drive
-        if drive is Drive.NOTHING or self._link.failed:
+        if drive is Drive.NOTHING:
+            self._goal_ns = int(frame["deadline_ns"][0])
             return
-        goal = self._motion.execute(drive, self._verdict.speed_scale)
+        if self._link.failed and drive is not Drive.HOLD:
+            return
+        goal = self._motion.execute(drive, self._verdict.speed_scale, self._periods)
+        self._goal_ns = int(frame["deadline_ns"][0])
         event = self._link.write(goal)
         frame["executed_position"], frame["write_ns"] = goal, self._clock.now_ns()
         if event is not None:
@@ -284,7 +312,9 @@ class ControlLoop:
         conductor, position, velocity = self._conductor, frame["position"], frame["velocity"]
         deliberate = bool(self._deliberate)
         for request in self._deliberate:
-            if request is Request.ARM:
+            if request is Request.ARM and self._departure.begun:
+                conductor.report("arm refused: the run is ending")
+            elif request is Request.ARM:
                 conductor.arm(position, velocity, self._verdict)
             elif request is Request.RESET:
                 conductor.reset(position, velocity, self._verdict)
@@ -297,18 +327,28 @@ class ControlLoop:
             self._handle(way_out)
         if deliberate or conductor.pending:
             conductor.finish()
+            if self._lost_beat is not None:
+                raise self._lost_beat
             self._missed_before += self._ticker.missed
             self._ticker = Ticker(1.0 / self._settings.rate, self._clock)
 
     def _end(self, error: Exception) -> None:
-        """Stop the arm by its driver and say so in a last frame; keep the one that was in the making."""
-        if self._sent < self.ticks:
+        """Stop the arm by its driver and say so in a last frame; keep the one that was in the making. Never raises."""
+        if self._sent < int(self._frame["tick"][0]):
             self._kept.append(self._frame.record)
         self._handle(Event.EXCEPTION, f"{type(error).__name__}: {error}")
         judging, self._judging = self._judging, False
         self._conductor.finish()
-        if not judging:
+        if not judging and self._lost_beat is None:
+            self._try_beat()
+        if self._lost_beat is not None and self._lost_beat is not error:
+            error.add_note(f"no frames while the arm was stopped: {self._lost_beat!r}")
+
+    def _try_beat(self) -> None:
+        try:
             self._send_beat()
+        except Exception as error:  # noqa: BLE001  (stopping the arm comes first: this is raised or noted after it)
+            self._lost_beat = error
 
     def _send_beat(self) -> None:
         """A frame without a tick: nothing is read and nothing written."""

@@ -62,14 +62,25 @@ def build_watch(arm: ArmDefinition, settings: DeploySettings) -> ModelWatch | No
     """The model that watches the policy of the deployment that `settings` describe; None without one.
 
     Raises:
-        ConfigError: the ensemble cannot be used, is another arm's, or the thresholds were taken with another one.
+        ConfigError: the ensemble cannot be used, is another arm's, or cannot be followed at the loop's rate; the
+            thresholds were taken with another one, or need one.
     """
-    expected = monitor_settings(arm, settings.safety).uncertainty.model
+    uncertainty = monitor_settings(arm, settings.safety).uncertainty
+    expected = uncertainty.model
     if settings.ensemble is None:
         if expected is not None:
             raise ConfigError(f"safety of {arm.name}: its thresholds belong to the ensemble {expected[:12]}: give it")
+        if uncertainty.required:
+            raise ConfigError(f"safety of {arm.name}: requires a residual, which needs an ensemble: give one")
         return None
     watch = ModelWatch(OnnxEnsemble(settings.ensemble), arm.joint_names)
+    lowest, highest = watch.rates
+    if not lowest <= settings.loop.rate <= highest:
+        raise ConfigError(
+            f"{settings.ensemble}: its predictions can be held against what came of them at {lowest:g} to "
+            f"{highest:.0f} Hz, the loop runs at {settings.loop.rate:g} Hz: change loop.rate, or train one with "
+            "another period"
+        )
     found = model_digest(settings.ensemble)
     if expected is not None and found != expected:
         raise ConfigError(

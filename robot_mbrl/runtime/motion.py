@@ -6,11 +6,13 @@ from typing import Self
 import numpy as np
 
 from robot_mbrl.contracts.braking import BrakingPlan, plan_braking
+from robot_mbrl.contracts.clock import NANOSECONDS
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.runtime.action_path import ActionPath
-from robot_mbrl.runtime.goal_limiter import GoalLimiter
+from robot_mbrl.runtime.goal_limiter import ROUNDING, GoalLimiter
 from robot_mbrl.runtime.point_to_point import PointToPoint
+from robot_mbrl.safety.frame_view import LONGEST_STEP_NS
 from robot_mbrl.safety.state_machine import Drive
 
 APPROACH_SPEED = 0.5
@@ -19,6 +21,8 @@ PARK_SPEED = 0.5
 """Of the fastest joint on the way to the park pose [rad/s]."""
 ACTIONS_BEHIND = 2.0
 """Action periods that the motion may be behind without catching up: one being executed, and one that came early."""
+LONGEST_STEP = LONGEST_STEP_NS / NANOSECONDS
+"""Of a stop between two goals, however late the second one is [s]: the monitor allows no longer step of a command."""
 CATCH_UP = 1.25
 """Pace at which a motion that fell behind catches up, once nothing slows it any more."""
 
@@ -55,6 +59,10 @@ class Motion:
 
     Whatever the arm is to do, its next goal continues the goals before it: within velocity, acceleration, jerk and
     position limits, from the last *commanded* goal, never from the measured position.
+
+    A stop keeps to time, and not to ticks: where ticks were late or brought no goal, it goes on for the periods that
+    have passed, up to `LONGEST_STEP`, from the velocity that the goals really had. A motion that follows loses that
+    time.
     """
 
     def __init__(
@@ -80,6 +88,8 @@ class Motion:
         n = len(park_position)
         self._limits, self._park_position, self._park_speed = limits, park_position.copy(), park_speed
         self._period = period
+        self._most_periods = max(1, int(LONGEST_STEP / period * (1.0 + ROUNDING)))
+        self._last_periods = 1
         rows = zip(
             *(a.tolist() for a in (limits.position, limits.velocity, limits.acceleration, limits.jerk)), strict=True
         )
@@ -126,8 +136,14 @@ class Motion:
         """Take a policy's action: `position` (n,) [rad], not to be executed after `expires_ns` [ns]."""
         self._path.append(position, expires_ns)
 
-    def propose(self, drive: Drive, now_ns: int) -> FloatArray:
-        """Where `drive` asks the arm to be this tick, at the pace of the verdicts so far: (n,) [rad]."""
+    def propose(self, drive: Drive, now_ns: int, periods: int = 1) -> FloatArray:
+        """Where `drive` asks the arm to be this tick, at the pace of the verdicts so far: (n,) [rad].
+
+        Args:
+            drive: what the state asks for.
+            now_ns: when the tick began [ns].
+            periods: since the last goal, at least 1.
+        """
         self._enter(drive)
         self._change_pace()
         if drive is Drive.NOTHING:
@@ -135,17 +151,18 @@ class Motion:
         elif self._park is not None:
             self.requested = self._park.sample(self._park_time + self._pace * self._period)
         elif self.plan is not None:
-            self.requested = self.plan.sample(self._braking_time + self._period)
+            self.requested = self.plan.sample(self._braking_time + self._braked(periods) * self._period)
         else:
             self.requested = self._path.advance(self._pace * self._period, now_ns).copy()
         return self.requested
 
-    def execute(self, drive: Drive, speed_scale: float = 1.0) -> FloatArray:
+    def execute(self, drive: Drive, speed_scale: float = 1.0, periods: int = 1) -> FloatArray:
         """This tick's goal (n,) [rad] under the verdict: `drive` may have become another since `propose`.
 
         Args:
             drive: what the state allows after the verdict.
             speed_scale: 0..1, the pace that the verdict asks for from now on.
+            periods: since the last goal, at least 1.
         """
         self._speed_scale = speed_scale
         self._enter(drive)
@@ -153,9 +170,11 @@ class Motion:
             self._park_time += self._pace * self._period
             self._follow(self._park.sample(self._park_time))
         elif self.plan is not None:
-            self._brake(self.plan)
+            self._brake(self.plan, self._braked(periods))
         elif drive is not Drive.NOTHING:
             self._follow(self.requested)
+        # A stop goes by time: its velocity is known as it is.
+        self._last_periods = 1 if self.plan is not None and self._park is None else periods
         return self.executed
 
     def _enter(self, drive: Drive) -> None:
@@ -168,11 +187,18 @@ class Motion:
         elif self.plan is None or self._park is not None:
             self._park, self.plan, self._braking_time = None, self._plan_braking(), 0.0
 
-    def _brake(self, plan: BrakingPlan) -> None:
-        self._braking_time = min(self._braking_time + self._period, plan.duration)
-        self.executed = plan.sample(self._braking_time)
-        for joint, goal in zip(self._joints, self.executed.tolist(), strict=True):
-            joint.observe(goal)
+    def _braked(self, periods: int) -> int:
+        """Periods that braking goes on for with this goal; on the way to another motion there is no hurry."""
+        return min(periods, self._most_periods) if self._drive is Drive.HOLD else 1
+
+    def _brake(self, plan: BrakingPlan, periods: int) -> None:
+        for _ in range(periods):
+            self._braking_time = min(self._braking_time + self._period, plan.duration)
+            self.executed = plan.sample(self._braking_time)
+            for joint, goal in zip(self._joints, self.executed.tolist(), strict=True):
+                joint.observe(goal)
+            if self.at_rest:
+                break
         if self.at_rest and self._drive in {Drive.FOLLOW, Drive.PARK}:
             self._begin()
 
@@ -203,12 +229,14 @@ class Motion:
 
     def _plan_braking(self) -> BrakingPlan:
         """The stop from the motion that was commanded last."""
-        velocity = np.array([joint.velocity for joint in self._joints])
-        acceleration = np.array([joint.acceleration for joint in self._joints])
+        # Goals that came every so many periods were as much slower than their steps say.
+        slower = 1.0 / self._last_periods
+        velocity = slower * np.array([joint.velocity for joint in self._joints])
+        acceleration = slower**2 * np.array([joint.acceleration for joint in self._joints])
         return plan_braking(
             self.executed,
             # The mean over the last tick, brought forward to its end.
-            velocity + acceleration * self._period / 2,
+            velocity + acceleration * self._last_periods * self._period / 2,
             acceleration,
             position_limits=self._limits.position,
             acceleration_limits=self._limits.acceleration,

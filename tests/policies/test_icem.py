@@ -192,7 +192,7 @@ def test_scouts_hold_one_action_of_the_whole_range_for_a_while_and_then_rest() -
     scouts = candidates[:300, :, 0]
     moving = scouts != 1.0
     lengths = moving.sum(1)
-    assert sorted(lengths.unique().tolist()) == [1, 2, 3, 4, 5]
+    assert sorted(set(lengths.tolist())) == [1, 2, 3, 4, 5]
     for scout, length in zip(scouts, lengths.tolist(), strict=True):
         assert (scout[:length] == scout[0]).all()
     # Of 300 draws from a range of 4, the outermost lie within 0.1 of its ends but for one chance in 2000.

@@ -9,8 +9,9 @@ import pytest
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
-from robot_mbrl.policies.model_watch import Doubt, ModelWatch
+from robot_mbrl.policies.model_watch import ONWARD_SPEED, Doubt, ModelWatch
 from robot_mbrl.policies.onnx_ensemble import EnsembleStep
+from robot_mbrl.runtime.motion import APPROACH_SPEED
 
 PERIOD = 0.05
 NAMES = ("a", "b")
@@ -130,3 +131,28 @@ def test_an_ensemble_of_another_arm_is_refused(field: str, value: int) -> None:
         ModelWatch(believer, NAMES)
     with pytest.raises(ConfigError, match="ensemble of a, b"):
         ModelWatch(believer, ("a", "c"))
+
+
+@pytest.mark.parametrize(
+    ("wish", "reached"), [(0.01, 0.01), (9.0, ONWARD_SPEED * PERIOD), (-9.0, -ONWARD_SPEED * PERIOD)]
+)
+def test_on_hold_it_asks_for_the_way_on_that_the_arm_would_come_in_a_period(wish: float, reached: float) -> None:
+    watched, believer = watch()
+    held = np.array([0.5, 0.2])
+    for tick in range(9):
+        measured(watched, TICK * tick, held=held, requested=held, wish=held + np.array([wish, wish / 2]))
+    _, action = believer.asked[-1]
+    np.testing.assert_allclose(action, held + np.array([reached, reached / 2]))
+
+
+def test_while_the_arm_brakes_it_asks_for_the_motion_that_goes_on_and_the_way_on_from_there() -> None:
+    watched, believer = watch()
+    for tick in range(7):
+        held = np.array([0.1 * tick, 0.0])
+        measured(watched, TICK * tick, held=held, requested=held, wish=np.array([9.0, 0.0]))
+    _, action = believer.asked[-1]
+    np.testing.assert_allclose(action, [0.6 + 0.5 + ONWARD_SPEED * PERIOD, 0.0])
+
+
+def test_the_way_on_is_at_the_loops_own_pace() -> None:
+    assert ONWARD_SPEED == APPROACH_SPEED

@@ -10,7 +10,7 @@ from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState
 from robot_mbrl.contracts.types import StopCategory, Verdict, VerdictLevel
 from robot_mbrl.runtime.arm_link import ArmLink
 from robot_mbrl.runtime.conductor import Conductor
-from robot_mbrl.runtime.control_loop import ControlLoop, Wires
+from robot_mbrl.runtime.control_loop import ControlLoop, Doubts, Judge, Wires
 from robot_mbrl.runtime.departure import Departure
 from robot_mbrl.runtime.inbox import ActionBox, RequestBox
 from robot_mbrl.runtime.motion import Motion, MotionLimits
@@ -82,19 +82,29 @@ class Rig:
         category: StopCategory = StopCategory.HOLD,
         departure: Departure | None = None,
         settings: LoopSettings | None = None,
+        monitor: Judge | None = None,
+        doubts: Doubts | None = None,
     ) -> None:
         self.clock = ManualClock(5 * NANOSECONDS)
         self.arm = PaperArm(self.clock)
         self.requests, self.actions, self.frames, self.judge = Mailbox(), Mailbox(), Frames(), Script()
         self.reports: list[str] = []
+        self.report_fails: list[Exception] = []
         self.settings = settings or LoopSettings(rate=RATE, policy_rate=20.0)
         self.motion = Motion(LIMITS, PARK, period=1.0 / self.settings.rate, action_period=0.05)
         link = ArmLink(self.arm, self.settings.bus_patience)
-        self.conductor = Conductor(link, self.motion, LIMITS.position, category, self.reports.append)
+        self.conductor = Conductor(link, self.motion, LIMITS.position, category, self._report)
         wires = Wires(RequestBox(self.requests, self.clock.now_ns()), ActionBox(self.actions, 2), self.frames)
-        self.loop = ControlLoop(self.conductor, self.judge, wires, self.clock, self.settings, departure=departure)
+        self.loop = ControlLoop(
+            self.conductor, monitor or self.judge, wires, self.clock, self.settings, departure=departure, doubts=doubts
+        )
         self.goal: Callable[[int], Sequence[float]] = lambda _: (0.0, 0.0)
         self.acting = False
+
+    def _report(self, line: str) -> None:
+        if self.report_fails:
+            raise self.report_fails[0]
+        self.reports.append(line)
 
     def state(self) -> ControlState:
         """Where the loop stands."""

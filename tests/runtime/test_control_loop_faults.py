@@ -170,3 +170,61 @@ def test_frames_that_cannot_be_sent_are_an_exception_too() -> None:
     with pytest.raises(RuntimeError, match="nobody takes frames"):
         rig.tick()
     assert rig.arm.calls[-1] == "stop 2"
+
+
+# -- signs of life that fail ------------------------------------------------------------------------------------------
+
+
+def braking(rig: Rig) -> list[int]:
+    """Let the driver brake in 20 steps, with a sign of life at each; the steps that it came to."""
+    steps: list[int] = []
+
+    def brake() -> None:
+        for step in range(20):
+            rig.clock.advance(0.5 / RATE)
+            rig.loop.beat()
+            steps.append(step)
+
+    rig.arm.while_stopping = brake
+    return steps
+
+
+def fail_to_send(rig: Rig) -> None:
+    rig.frames.fails = True
+
+
+@pytest.mark.parametrize(("fail", "error"), [(fail_in_judge, ZeroDivisionError), (fail_to_send, RuntimeError)])
+def test_braking_goes_on_though_a_sign_of_life_fails(fail: Callable[[Rig], None], error: type[Exception]) -> None:
+    rig = Rig()
+    rig.arrange(ControlState.RUNNING)
+    steps = braking(rig)
+    brake = rig.arm.while_stopping
+
+    def broken() -> None:
+        fail(rig)
+        brake()
+
+    rig.arm.while_stopping = broken
+    break_servo(rig)
+    judged = len(rig.judge.judged)
+    with pytest.raises(error):
+        rig.tick()
+    assert steps == list(range(20))
+    assert not rig.conductor.stopping
+    # Once is enough: the judge is not asked again by the signs that follow.
+    assert len(rig.judge.judged) == judged + 2
+    assert rig.state() is ControlState.FAULT
+    ticks = rig.loop.last_frames()["tick"]
+    assert (np.diff(ticks) > 0).all()
+
+
+def test_an_exception_is_raised_as_itself_though_the_signs_of_life_after_it_fail() -> None:
+    rig = Rig()
+    rig.arrange(ControlState.RUNNING)
+    steps = braking(rig)
+    rig.arm.fails["read"] = [ZeroDivisionError("a bug in the driver")]
+    rig.frames.fails = True
+    with pytest.raises(ZeroDivisionError, match="a bug in the driver") as raised:
+        rig.tick()
+    assert steps == list(range(20))
+    assert raised.value.__notes__ == ["no frames while the arm was stopped: RuntimeError('nobody takes frames')"]

@@ -4,9 +4,11 @@ import subprocess
 import sys
 import tracemalloc
 
+import numpy as np
 import pytest
 
 from robot_mbrl.contracts.frame import ControlState, Request
+from robot_mbrl.contracts.types import JointState
 from robot_mbrl.runtime.settings import LoopSettings
 from tests.runtime.rig import RATE, TIMEOUT, Rig
 
@@ -79,6 +81,58 @@ def test_without_a_heartbeat_asked_for_there_is_none() -> None:
     rig.tick(100)
     assert rig.state() is ControlState.ARMED
     assert rig.frame["heartbeat_ns"][0] == -1
+
+
+# -- stops ------------------------------------------------------------------------------------------------------------
+
+
+def stopping(slow_reads: float = 0.0, failing: int = 0) -> tuple[float, float]:
+    """Stop a swinging arm at 200 Hz; how long its goals took to come to rest, and what was planned [s].
+
+    Args:
+        slow_reads: what each read takes from the stop on [s].
+        failing: of three reads from the stop on, how many fail.
+    """
+    rig = Rig(settings=LoopSettings(rate=200.0, policy_rate=20.0, missed_limit=1.0))
+    # An action every tick makes 0.05 s of path: the arm goes at a tenth of this.
+    rig.goal = lambda tick: (0.9 * np.sin(0.05 * tick), 0.0)
+    rig.arrange(ControlState.RUNNING)
+    rig.tick(100)
+    obeyed, reads = rig.arm.read, iter(range(1000))
+
+    def read() -> JointState:
+        state = obeyed()
+        rig.clock.advance(slow_reads)
+        if next(reads) % 3 < failing:
+            raise TIMEOUT
+        return state
+
+    rig.arm.read = read  # type: ignore[method-assign]
+    rig.ask(Request.STOP)
+    rig.tick(40)
+    assert rig.state() is ControlState.STOPPED
+    assert rig.motion.plan is not None
+    frames = np.concatenate(rig.frames.sent)[-41:]
+    goals = frames["goal_position"][:, 0]
+    assert goals[0] != goals[-1]
+    rested = int(np.flatnonzero(goals != goals[-1])[-1]) + 1
+    return (int(frames["deadline_ns"][rested]) - int(frames["deadline_ns"][0])) * 1e-9, rig.motion.plan.duration
+
+
+def test_a_stop_takes_no_longer_where_reads_are_slow() -> None:
+    usual, planned = stopping()
+    assert usual <= planned + 3 * 0.005
+    slow, planned = stopping(slow_reads=0.022)
+    # 20 of each 25 ms count, and the goal is seen a tick later.
+    assert slow <= 1.25 * planned + 3 * 0.025
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_stop_takes_no_longer_where_reads_fail(failing: int) -> None:
+    took, planned = stopping(failing=failing)
+    assert took <= planned + 3 * 0.005
+    slow, planned = stopping(slow_reads=0.022, failing=failing)
+    assert slow <= 1.25 * planned + 3 * 0.025
 
 
 # -- requests ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.drivers.arms import RAD_PER_TICK, load_arm
-from robot_mbrl.runtime.motion import APPROACH_SPEED, PARK_SPEED, Motion, MotionLimits
+from robot_mbrl.runtime.motion import APPROACH_SPEED, LONGEST_STEP, PARK_SPEED, Motion, MotionLimits
 from robot_mbrl.safety.state_machine import Drive
 
 V, A, J = 4.9, 38.0, 1900.0
@@ -19,6 +19,8 @@ PARK = np.array([1.0, -1.2])
 ACTION_PERIOD = 0.02
 LIFETIME = 0.2
 START = np.array([0.2, -0.1])
+MOST_PERIODS = 4
+"""Of 5 ms in `LONGEST_STEP`."""
 
 Goals = NDArray[np.float64]
 
@@ -318,3 +320,56 @@ def test_the_limits_are_those_of_the_arm() -> None:
         assert limits.velocity[row] == joint.velocity_limit
         assert limits.acceleration[row] == joint.acceleration_limit
         assert limits.jerk[row] == joint.jerk_limit
+
+
+# -- late ticks -------------------------------------------------------------------------------------------------------
+
+
+def late_stop(speed: float, before: int, gaps: list[int]) -> tuple[Bench, Goals, Goals]:
+    """A steady motion at `speed` [rad/s] by the tick, with a goal every `before` periods, then a stop with these gaps.
+
+    Returns the bench, and the times [s] and goals (k, 2) [rad] of the last three goals before the stop and all of it.
+    """
+    bench = Bench()
+    bench.follow(at(speed, -speed / 2), 0.6)
+    bench.act(bench.motion.executed + at(speed, -speed / 2) * ACTION_PERIOD)
+    for _ in range(3):
+        bench.motion.propose(Drive.FOLLOW, bench.now_ns, before)
+        bench.goals.append(bench.motion.execute(Drive.FOLLOW, 1.0, before))
+    times, goals = [-2.0 * before, -1.0 * before, 0.0], bench.goals[-3:]
+    for gap in gaps:
+        asked = bench.motion.propose(Drive.HOLD, bench.now_ns, gap)
+        goals.append(bench.motion.execute(Drive.HOLD, 1.0, gap))
+        np.testing.assert_array_equal(asked, goals[-1])
+        times.append(times[-1] + gap)
+    return bench, np.array(times) * bench.period, np.array(goals)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(0.2, 1.5), st.integers(1, 4), st.lists(st.integers(1, MOST_PERIODS), min_size=40, max_size=40))
+def test_a_stop_takes_its_time_however_late_its_ticks_are(speed: float, before: int, gaps: list[int]) -> None:
+    bench, times, goals = late_stop(speed, before, gaps)
+    plan = bench.motion.plan
+    assert plan is not None
+    rests = int(np.flatnonzero((goals == goals[-1]).all(axis=1))[0])
+    # The goal at the plan's end is at most one gap late.
+    assert times[rests - 1] <= plan.duration + 1e-9
+    spans = np.diff(times)[:, None]
+    velocity = np.diff(goals, axis=0) / spans
+    assert np.abs(velocity).max() <= speed / before * (1.0 + 1e-6)
+    acceleration = np.diff(velocity, axis=0) / ((spans[1:] + spans[:-1]) / 2.0)
+    assert np.abs(acceleration).max() <= A * (1.0 + 1e-6)
+
+
+def test_a_late_goal_of_a_stop_goes_no_further_than_the_monitor_allows() -> None:
+    _, _, goals = late_stop(1.0, 1, [100, 100, 100])
+    usual, late = np.abs(np.diff(goals, axis=0))[1:3].max(axis=1) / np.array([0.005, LONGEST_STEP])
+    assert 0.7 * usual < late <= usual * (1.0 + 1e-6)
+
+
+def test_a_late_tick_on_the_way_moves_an_arm_that_follows_no_further() -> None:
+    bench = Bench()
+    goals = bench.follow(at(0.5, 0.0), 0.5)
+    bench.motion.propose(Drive.FOLLOW, bench.now_ns, 4)
+    late = bench.motion.execute(Drive.FOLLOW, 1.0, 4)
+    assert abs(late[0] - goals[-1][0]) <= 0.5 * bench.period + 1e-9

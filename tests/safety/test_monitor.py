@@ -146,6 +146,23 @@ def test_a_required_disagreement_must_be_there_from_the_first_action() -> None:
     assert monitor.judge(tape.frame(action_ns=START_NS)).reason == "non_finite"
 
 
+def test_a_required_residual_must_be_there_in_a_while() -> None:
+    scores = {**SCORES["uncertainty"], "first_residual": 0.1}
+    tape, monitor = Tape(), Monitor(settings({"uncertainty": scores}), None)
+    assert tape.judge(monitor, 0.095, disagreement=0.5).level == VerdictLevel.PASS
+    assert monitor.judge(tape.frame()).reason == "non_finite"
+    tape, monitor = Tape(), Monitor(settings({"uncertainty": {**scores, "required": False}}), None)
+    assert tape.judge(monitor, 0.5, disagreement=0.5).level == VerdictLevel.PASS
+
+
+@pytest.mark.parametrize("score", ["disagreement", "residual"])
+def test_a_score_that_ceases_while_the_policy_is_held_stops_the_arm(score: str) -> None:
+    tape, monitor = Tape(), Monitor(settings(SCORES), None)
+    tape.judge(monitor, 0.1, disagreement=0.5, residual=0.05)
+    assert tape.judge(monitor, 0.1, state=ControlState.HOLDING).level == VerdictLevel.PASS
+    assert monitor.judge(tape.frame(once={score: math.nan})).reason == "non_finite"
+
+
 # -- laws ---------------------------------------------------------------------------------------------------------
 
 FLOATS = st.one_of(st.floats(), st.floats(-3, 3), st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e308, 0.0]))

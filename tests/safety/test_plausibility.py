@@ -60,9 +60,9 @@ def test_a_joint_that_does_not_move_with_its_goal_is_frozen() -> None:
     assert judgements[-1] == Judgement(STOP, 0.0, 0.11, 0.1, 1)
 
 
-@pytest.mark.parametrize("case", ["goal near", "one tick of the encoder", "holding"])
+@pytest.mark.parametrize("case", ["goal near", "one tick of the encoder", "stopped"])
 def test_a_joint_that_rests_is_not_frozen(case: str) -> None:
-    tape = Tape(ControlState.HOLDING if case == "holding" else ControlState.RUNNING)
+    tape = Tape(ControlState.STOPPED if case == "stopped" else ControlState.RUNNING)
     frames = [tape.frame() for _ in range(10)]
     goal = 0.09 if case == "goal near" else 0.5
     for k in range(60):
