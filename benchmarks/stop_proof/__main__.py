@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from robot_mbrl.benchmarks.stop_proof.campaign import KINDS, Run, run_campaign
+from robot_mbrl.benchmarks.stop_proof.criteria import violations
 from robot_mbrl.benchmarks.stop_proof.report import as_html, as_json, rows, summary
 
 INTERRUPTED: Final = 130
@@ -56,17 +57,8 @@ def _line(run: Run) -> str:
     if run.measures is None:
         return f"{run.kind}, seed {run.seed}: NOT MADE: {run.error}"
     verdict, rest = _milliseconds(run.measures.to_verdict), _milliseconds(run.measures.to_rest)
-    odd = [
-        word
-        for word, wrong in (
-            ("UNLATCHED", not run.measures.latched),
-            ("MOVED AFTER LATCH", run.measures.moved_after_latch),
-            ("torque changed", not run.measures.torque_kept),
-            ("rode through", run.rode_through),
-        )
-        if wrong
-    ]
-    return f"{run.kind}, seed {run.seed}: verdict {verdict}, rest {rest}, {run.state} {' '.join(odd)}"
+    told = [run.state, *violations(run.measures), *(["rode through"] if run.rode_through else [])]
+    return f"{run.kind}, seed {run.seed}: verdict {verdict}, rest {rest}, {', '.join(told)}"
 
 
 def _milliseconds(seconds: float | None) -> str:

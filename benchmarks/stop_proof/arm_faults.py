@@ -6,9 +6,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_mbrl.benchmarks.stop_proof.criteria import Violation
 from robot_mbrl.benchmarks.stop_proof.kinds import Kind, Make
 from robot_mbrl.benchmarks.stop_proof.stage import Stage
-from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.drivers.arms import RAD_PER_TICK, ArmDefinition
 
 JOINT: Final = "elbow_flex"
@@ -18,7 +19,13 @@ PUSH_DURATION: Final = 0.5
 """Of the push [s]."""
 
 FALLS: Final = "a servo without torque falls, whatever the host does"
+WEAK: Final = "with the fifth of its torque that an overload leaves a servo it neither brakes its link nor holds it"
 TWINS: Final = "one of two servos with the same ID goes where the other is told to, and neither can be addressed alone"
+SINKS: Final = "more than the servos can carry: the arm sinks until something holds it"
+GIVES_UP: Final = "after 2 s of such a load servos keep a fifth of their torque, their protection, and the arm sinks on"
+PUSHED: Final = "more than the servo can hold: it is turned away from its goal, and then has to come back"
+RESTARTS: Final = "a servo that restarts has its torque off"
+SWITCHES_OFF: Final = "a servo that gets too hot switches its torque off"
 
 
 def on_arm(**fault: Any) -> Make:
@@ -38,14 +45,24 @@ def overheated(arm: ArmDefinition, _before: NDArray[np.void], after: NDArray[np.
 
 
 def beyond_normal_lag(arm: ArmDefinition, before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Frames in which a joint is farther from its goal than it ever was before; less is the servo's own lag."""
-    n = len(arm.joints)
+    """Frames in which a joint is farther from its goals than it ever was before; less is the servo's own lag.
 
-    def lag(frames: NDArray[np.void]) -> FloatArray:
-        behind: FloatArray = np.abs(frames["goal_position"][:, :n] - frames["position"][:, :n])
-        return behind
-
-    farther: NDArray[np.bool_] = np.any(lag(after) > lag(before).max(axis=0) + RAD_PER_TICK, axis=1)
+    Farther from its goal shows a joint that stands still at once where it was fast; farther from all the goals of the
+    last `tracking_lag`, as the monitor sees it, also shows one that was slow.
+    """
+    frames = np.concatenate((before, after))
+    goals, positions = (frames[name][:, : len(arm.joints)] for name in ("goal_position", "position"))
+    stamps, lag_ns = frames["wake_ns"], to_ns(arm.safety.kinematics.tracking_lag)
+    spans = [goals[start : end + 1] for end, start in enumerate(np.searchsorted(stamps, stamps - lag_ns).tolist())]
+    low, high = (np.array([extreme(span, axis=0) for span in spans]) for extreme in (np.min, np.max))
+    to_goal = np.abs(goals - positions)
+    to_span = np.maximum(0.0, np.maximum(low - positions, positions - high))
+    # In the first moments the goals of before are not known.
+    known = stamps[: len(before)] - stamps[0] >= lag_ns
+    farther: NDArray[np.bool_] = np.zeros(len(after), bool)
+    for away, counts in ((to_goal, np.ones_like(known)), (to_span, known)):
+        normal = away[: len(before)].max(axis=0, where=counts[:, np.newaxis], initial=0.0)
+        farther |= np.any(away[len(before) :] > normal + RAD_PER_TICK, axis=1)
     return farther
 
 
@@ -66,12 +83,6 @@ WIRE: Final = (
     Kind("garbage", "wire", "200 random bytes before each answer", on_arm(fault="garbage", size=200), harmless=True),
 )
 
-_TORQUE_LOST: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
-    "disconnect": (f"{JOINT} loses data and power", {"fault": "disconnect", "servo": JOINT}),
-    "brown-out": ("the supply drops to 2 V for 0.2 s", {"fault": "brown_out", "voltage": 2.0, "duration": 0.2}),
-    "power loss": ("the supply is gone", {"fault": "brown_out", "voltage": 0.0}),
-}
-
 SERVO: Final = (
     Kind("silent servo", "servo", f"{JOINT} neither hears nor answers", on_arm(fault="silent", servo=JOINT)),
     Kind(
@@ -79,7 +90,7 @@ SERVO: Final = (
         "servo",
         f"wrist_flex takes the ID of {JOINT}",
         on_arm(fault="duplicate_id", servo="wrist_flex", of=JOINT),
-        physics=TWINS,
+        excuses={Violation.LATE: TWINS},
     ),
     # The servo releases it when its next goal lies behind it, which may be before anybody has read of it.
     Kind(
@@ -87,17 +98,37 @@ SERVO: Final = (
         "servo",
         f"{JOINT}'s overload protection trips",
         on_arm(fault="overload", servo=JOINT),
-        physics=FALLS,
+        excuses={Violation.LATE: WEAK},
         harmless=True,
     ),
-    *(Kind(name, "servo", what, on_arm(**fault), physics=FALLS) for name, (what, fault) in _TORQUE_LOST.items()),
+    Kind(
+        "disconnect",
+        "servo",
+        f"{JOINT} loses data and power",
+        on_arm(fault="disconnect", servo=JOINT),
+        excuses={Violation.LATE: FALLS},
+    ),
+    Kind(
+        "brown-out",
+        "servo",
+        "the supply drops to 2 V for 0.2 s",
+        on_arm(fault="brown_out", voltage=2.0, duration=0.2),
+        excuses={Violation.LATE: FALLS, Violation.TORQUE: RESTARTS},
+    ),
+    Kind(
+        "power loss",
+        "servo",
+        "the supply is gone",
+        on_arm(fault="brown_out", voltage=0.0),
+        excuses={Violation.LATE: FALLS},
+    ),
     Kind(
         "overheat",
         "servo",
         f"{JOINT} gets 90 °C hot, which switches its torque off",
         on_arm(fault="overheat", servo=JOINT),
         visible=overheated,
-        physics=FALLS,
+        excuses={Violation.LATE: FALLS, Violation.TORQUE: SWITCHES_OFF},
     ),
 )
 
@@ -118,7 +149,7 @@ SURROUNDINGS: Final = (
         "1.5 kg hang at the tool",
         on_arm(fault="payload", mass=1.5),
         visible=beyond_normal_lag,
-        physics="more than the servos can carry: the arm sinks until something holds it",
+        excuses={Violation.LATE: SINKS, Violation.MOVED: GIVES_UP},
     ),
     Kind(
         "push",
@@ -126,6 +157,6 @@ SURROUNDINGS: Final = (
         f"somebody turns the base with 6 N·m for {PUSH_DURATION:g} s",
         on_arm(fault="push", servo="shoulder_pan", torque=6.0, duration=PUSH_DURATION),
         lasts=PUSH_DURATION,
-        physics="more than the servo can hold: the arm moves as long as it is pushed, and springs back",
+        force=PUSHED,
     ),
 )

@@ -26,8 +26,9 @@ AFTERWARDS: Final = 1.0
 """How long the arm is watched after latch and rest [s]."""
 ATTEMPTS: Final = 4
 """How often a run is begun that does not come to its fault, because the machine is too busy for the arm to run."""
-BEFORE: Final = 2.0 * LEG
-"""How much of the motion before the fault is looked at, to know what is normal [s]: one whole swing."""
+BEFORE: Final = 4.0 * LEG
+"""How much of the motion before the fault is looked at, to know what is normal [s]: one whole swing, and one before it
+for what the goals were of late."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

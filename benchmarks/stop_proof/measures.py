@@ -48,8 +48,10 @@ class Measures:
         drift: farthest that a joint was from its place of rest afterwards [rad].
         speed: of the fastest joint at the visible effect [rad/s].
         last: index of the joint that came to rest last; None if none moved.
-        late_way: from end to end of where that joint was after `REST_BOUND` [rad].
+        late_way: from end to end of where that joint was after `REST_BOUND` and what forced the arm [rad].
         late_play: of that joint's gear [rad].
+        forced: to the moment from which on the fault does not force the arm any more [s]; 0 if it never did.
+        way_back: farthest that a joint was then from where it is at the end [rad]; 0 if nothing forced it.
     """
 
     hidden: float
@@ -65,6 +67,8 @@ class Measures:
     last: int | None
     late_way: float
     late_play: float
+    forced: float
+    way_back: float
 
 
 def measure(
@@ -83,7 +87,7 @@ def measure(
         fault_ns: when the fault was made.
         visible_ns: when it first had an effect that anybody on the host could see.
         taken_over_ns: when the guardian acted, None if it did not.
-        over_ns: from when on the fault does not force the arm any more: what stands before that is no rest.
+        over_ns: from when on the fault does not force the arm any more: what stands before that does not rest.
     """
     after = seen.truth_ns >= visible_ns
     times, position, velocity = seen.truth_ns[after], seen.position[after], seen.velocity[after]
@@ -91,12 +95,13 @@ def measure(
     joints_moving: NDArray[np.bool_] = fast & ~_coasting(fast, position, play)
     moving: NDArray[np.bool_] = np.any(joints_moving, axis=1)
     rest, stillness = _end_of(moving), _end_of(np.any(fast, axis=1))
-    verdict_ns = _first(_stopping(seen, fault_ns), taken_over_ns)
+    verdict_ns = _first(verdict_time(seen, fault_ns), taken_over_ns)
     latch_ns = _first(_latch(seen, fault_ns), taken_over_ns)
-    settled = None if latch_ns is None else _settled(times, moving, max(latch_ns, over_ns))
+    settled = None if latch_ns is None else _settled(times, moving | (times < over_ns), latch_ns)
+    forced_ns = max(over_ns - visible_ns, 0)
     path = np.abs(np.diff(position[: rest + 1], axis=0)).sum(axis=0)
     last = int(joints_moving[rest - 1].argmax()) if rest else None
-    late = position[times > visible_ns + to_ns(REST_BOUND)]
+    late = position[times > visible_ns + forced_ns + to_ns(REST_BOUND)]
     return Measures(
         hidden=(visible_ns - fault_ns) * 1e-9,
         to_verdict=None if verdict_ns is None else (verdict_ns - visible_ns) * 1e-9,
@@ -111,6 +116,8 @@ def measure(
         last=last,
         late_way=0.0 if last is None or not len(late) else float(np.ptp(late[:, last])),
         late_play=0.0 if last is None else float(play[last]),
+        forced=forced_ns * 1e-9,
+        way_back=_way_back(position[times >= over_ns]) if forced_ns else 0.0,
     )
 
 
@@ -134,7 +141,12 @@ def _elapsed(times: IntArray, index: int, visible_ns: int) -> float | None:
     return (int(times[index]) - visible_ns) * 1e-9 if index < len(times) else None
 
 
-def _stopping(seen: Observation, fault_ns: int) -> int | None:
+def _way_back(position: FloatArray) -> float:
+    """From the first to the last of `position` (k, n), of the joint that has the longest way [rad]."""
+    return float(np.abs(position[-1] - position[0]).max()) if len(position) else 0.0
+
+
+def verdict_time(seen: Observation, fault_ns: int) -> int | None:
     """When the first frame since the fault was judged to hold or stop, or was stopped already [ns]."""
     frames = seen.frames
     stopping = (frames["verdict"] >= VerdictLevel.HOLD) | np.isin(frames["state"], LATCHED) | (frames["stop_cause"] > 0)

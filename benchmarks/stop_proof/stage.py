@@ -30,7 +30,8 @@ from robot_mbrl.runtime.guardian import GuardianReport, report_path
 from robot_mbrl.runtime.requests import RequestSender
 from robot_mbrl.runtime.settings import DeploySettings, LoopSettings
 from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
-from robot_mbrl.sim.truth import draw_truth
+from robot_mbrl.sim.parameters import ArmTruth
+from robot_mbrl.sim.truth import draw_truth, save_truth
 
 ARM: Final = "so101_follower"
 RATE: Final = 200.0
@@ -52,6 +53,14 @@ _MODULES: Final = {
     "recorder": "robot_mbrl.runtime.recorder",
     "guardian": "robot_mbrl.runtime.guardian",
 }
+
+
+def drawn_truth(arm: ArmDefinition, seed: int) -> ArmTruth:
+    """The arm that `seed` draws, calibrated: its horns count as mounted by the drawing."""
+    truth = draw_truth(arm, np.random.default_rng(seed))
+    return truth.model_copy(
+        update={"joints": tuple(joint.model_copy(update={"zero_offset": 0.0}) for joint in truth.joints)}
+    )
 
 
 class Stage:
@@ -90,12 +99,10 @@ class Stage:
 
     def __enter__(self) -> Self:
         with ExitStack() as cleanup:
-            truth = draw_truth(self.arm, np.random.default_rng(self._seed))
-            # The drawn arm is calibrated: its horns count as mounted by the drawing.
-            joints = tuple(joint.model_copy(update={"zero_offset": 0.0}) for joint in truth.joints)
-            self.play: FloatArray = np.array([joint.backlash for joint in joints])
+            truth = drawn_truth(self.arm, self._seed)
+            self.play: FloatArray = np.array([joint.backlash for joint in truth.joints])
             truth_path = self._folder / "truth.yaml"
-            truth_path.write_text(dump_settings(truth.model_copy(update={"joints": joints})), encoding="utf-8")
+            save_truth(truth_path, truth)
             process = cleanup.enter_context(
                 VirtualArmProcess(ARM, link=self._link, truth=truth_path, priority=ARM_PRIORITY)
             )

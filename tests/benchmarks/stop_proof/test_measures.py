@@ -100,6 +100,36 @@ def test_an_arm_that_stood_only_while_it_was_forced_had_not_come_to_rest() -> No
     assert held.to_rest == pytest.approx(0.245)
 
 
+def test_a_force_s_end_is_where_rest_begins_to_count_and_a_joint_has_its_way_back() -> None:
+    """It stands from 200 ms on, held off until 300 ms; from 330 to 380 ms it comes back, 50 mrad."""
+    velocity = braking(200)
+    velocity[66:76] = -1.0
+    held = measure(observed(velocity), PLAY, FAULT_NS, 110 * MS, over_ns=300 * MS)
+    assert held.forced == pytest.approx(0.190)
+    assert held.way_back == pytest.approx(0.050)
+    assert not held.moved_after_latch
+    # Its last 10 mrad are within the play of its gear, and it had rested already.
+    assert held.to_rest == pytest.approx(0.260)
+    unforced = measure(observed(velocity), PLAY, FAULT_NS, 110 * MS)
+    assert unforced.forced == unforced.way_back == 0.0
+    assert unforced.moved_after_latch
+
+
+def test_what_moves_again_after_a_force_has_gone_and_the_arm_has_come_to_rest_moved_after_the_latch() -> None:
+    velocity = braking(200)
+    velocity[66:76] = -1.0
+    velocity[100] = 4.0
+    found = measure(observed(velocity), PLAY, FAULT_NS, FAULT_NS, over_ns=300 * MS)
+    assert found.moved_after_latch
+    assert found.to_rest == pytest.approx((101 * PERIOD_MS - 100) / 1000.0)
+
+
+def test_what_the_last_joint_did_too_late_after_a_force_is_measured_from_its_end() -> None:
+    """Held off until 150 ms, rest is to come at 450 ms; at 1 rad/s from the look at 455 ms to that at 460 ms."""
+    found = measure(observed(braking(480)), PLAY, FAULT_NS, FAULT_NS, over_ns=150 * MS)
+    assert found.late_way == pytest.approx(0.005 * (1 + 1.0 + 0.75 + 0.5 + 0.25))
+
+
 def test_what_coasts_in_its_gear_s_play_is_at_rest_but_not_still() -> None:
     """From 200 ms on it goes 9 mrad to and fro, at 1.8 rad/s, in a play of 10 mrad."""
     velocity = braking(200)
