@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.monitor_settings import Box
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.learning.task_models import ObservedTaskModel, as_float32
 from robot_mbrl.learning.tool_kinematics import ToolKinematics
@@ -20,9 +21,6 @@ from robot_mbrl.sim.tasks.push import PushTask
 from robot_mbrl.sim.tasks.reach import ReachTask
 from robot_mbrl.sim.tasks.task import EFFORT_WEIGHT, REWARD_SCALE, Task
 from robot_mbrl.sim.truth import nominal_truth
-
-LOWEST_TOOL = 0.0
-"""Height of the table [m], below which a plan's tool violates the workspace."""
 
 
 class ArmModel(ObservedTaskModel):
@@ -45,6 +43,9 @@ class ArmModel(ObservedTaskModel):
         self.states, self.inputs, self.outputs = layout.size, 4 * n, 2 * n
         self._scale = torch.as_tensor(task.action_scale, dtype=torch.float32)
         self._low, self._high = torch.as_tensor(task.position_limits.T.copy(), dtype=torch.float32)
+        self._workspace = task.arm.safety.workspace
+        self._box = _corners(self._workspace.box)
+        self._keep_outs = [_corners(box) for box in self._workspace.keep_outs]
 
     def part(self, state: Tensor, name: str) -> Tensor:
         """View of the part `name` of states, (..., d) -> (..., length)."""
@@ -84,10 +85,14 @@ class ArmModel(ObservedTaskModel):
         return torch.cat((self.part(state, "joints"), self.part(state, "velocities")), dim=-1)
 
     def violation(self, state: Tensor) -> Tensor:
-        """How far each joint is past its limits [rad], and the tool below the table [m], (..., d) -> (..., 2 n + 1)."""
-        joints = self.part(state, "joints")
-        depth = LOWEST_TOOL - self.part(state, "tool")[..., 2:]
-        return torch.cat((self._low - joints, joints - self._high, depth), dim=-1)
+        """How deep joints [rad] and tool [m] are past what the monitor allows them, (..., d) -> (..., 2 n + 7 + k).
+
+        Each joint's lowest and highest angle; the workspace's box below and above, its floor, its k keep-outs.
+        """
+        joints, tool = self.part(state, "joints"), self.part(state, "tool")
+        (low, high), floor = self._box, self._workspace.floor - tool[..., 2:]
+        inside = [torch.minimum(tool - near, far - tool).amin(dim=-1, keepdim=True) for near, far in self._keep_outs]
+        return torch.cat((self._low - joints, joints - self._high, low - tool, tool - high, floor, *inside), dim=-1)
 
     def _within_limits(self, targets: Tensor) -> Tensor:
         return targets.clamp(self._low, self._high)
@@ -191,6 +196,11 @@ def arm_model(task: Task) -> ArmModel:
     if task.name not in ARM_MODELS:
         raise ConfigError(f"there is no task model for {task.name!r}: there are for {', '.join(ARM_MODELS)}")
     return ARM_MODELS[task.name](task)
+
+
+def _corners(box: Box) -> tuple[Tensor, Tensor]:
+    """Lowest and highest corner (3,) each [m]."""
+    return torch.tensor(box.low, dtype=torch.float32), torch.tensor(box.high, dtype=torch.float32)
 
 
 def closeness(way: Tensor) -> Tensor:

@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.monitor_settings import Box
+from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.learning.task_models import wrapped
-from robot_mbrl.learning.task_models_arm import ArmModel
+from robot_mbrl.learning.task_models_arm import arm_model
 from robot_mbrl.learning.task_models_suite import ReacherModel
 from robot_mbrl.learning.tasks import LearningTask, make_learning_task, task_names
 from robot_mbrl.policies.task_model import LinearInputTask, TaskModel
 from robot_mbrl.sim.tasks import make_task
+from robot_mbrl.sim.tasks.reach import ReachTask
 
 STEPS = 60
 
@@ -125,9 +128,13 @@ def test_the_finger_of_a_bent_reacher() -> None:
     np.testing.assert_allclose(finger, [0.12, 0.12], atol=1e-9)
 
 
-def test_limits_are_violated_by_the_angle_past_them_and_the_depth_below_the_table() -> None:
-    model = make_learning_task("reach").model
-    assert isinstance(model, ArmModel)
+def test_limits_are_violated_by_the_angle_past_them_and_the_tool_s_depth_on_the_wrong_side() -> None:
+    """Box, floor and keep-out as the monitor's; the tool is 0.03 m below the floor and 0.02 m deep in the keep-out."""
+    arm = load_arm("so101_follower")
+    keep_out = Box(low=(0.18, -0.1, -0.2), high=(0.4, 0.1, 0.3))
+    workspace = arm.safety.workspace.model_copy(update={"keep_outs": (keep_out,)})
+    safety = arm.safety.model_copy(update={"workspace": workspace})
+    model = arm_model(ReachTask(arm.model_copy(update={"safety": safety})))
     n = model.task.layout.joints
     low, high = model.task.position_limits.T
     state = torch.zeros(model.states)
@@ -135,8 +142,11 @@ def test_limits_are_violated_by_the_angle_past_them_and_the_depth_below_the_tabl
     state[0] = high[0] + 0.1
     state[model.task.layout.slices["tool"]] = torch.tensor([0.2, 0.0, -0.03])
     violation = model.violation(state)
-    assert violation.shape == (2 * n + 1,)
-    np.testing.assert_allclose(violation[[n, -1]], [0.1, 0.03], atol=1e-6)
+    low_corner, high_corner = np.array(workspace.box.low), np.array(workspace.box.high)
+    assert violation.shape == (2 * n + 6 + 1 + 1,)
+    np.testing.assert_allclose(violation[[n, -2, -1]], [0.1, 0.03, 0.02], atol=1e-6)
+    np.testing.assert_allclose(violation[2 * n : 2 * n + 3], low_corner - [0.2, 0.0, -0.03], atol=1e-6)
+    np.testing.assert_allclose(violation[2 * n + 3 : 2 * n + 6], [0.2, 0.0, -0.03] - high_corner, atol=1e-6)
     assert (violation[:n] < 0.0).all()
 
 
