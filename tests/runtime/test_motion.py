@@ -330,8 +330,10 @@ def late_stop(speed: float, before: int, gaps: list[int]) -> tuple[Bench, Goals,
 
     Returns the bench, and the times [s] and goals (k, 2) [rad] of the last three goals before the stop and all of it.
     """
-    bench = Bench()
-    bench.follow(at(speed, -speed / 2), 0.6)
+    bench = Bench(start=at(-1.7, 0.85))
+    # Long enough for the approach from rest, and for what it fell behind.
+    bench.follow(at(speed, -speed / 2), 1.5)
+    np.testing.assert_allclose(np.diff(bench.goals[-3:], axis=0) / bench.period, [at(speed, -speed / 2)] * 2)
     bench.act(bench.motion.executed + at(speed, -speed / 2) * ACTION_PERIOD)
     for _ in range(3):
         bench.motion.propose(Drive.FOLLOW, bench.now_ns, before)
@@ -340,7 +342,7 @@ def late_stop(speed: float, before: int, gaps: list[int]) -> tuple[Bench, Goals,
     for gap in gaps:
         asked = bench.motion.propose(Drive.HOLD, bench.now_ns, gap)
         goals.append(bench.motion.execute(Drive.HOLD, 1.0, gap))
-        np.testing.assert_array_equal(asked, goals[-1])
+        np.testing.assert_allclose(asked, goals[-1], rtol=0.0, atol=1e-12)
         times.append(times[-1] + gap)
     return bench, np.array(times) * bench.period, np.array(goals)
 
