@@ -50,7 +50,12 @@ def smooth_way(start: float, end: float, duration: float, period: float) -> NDAr
 def test_a_slow_smooth_path_passes_unchanged_to_the_last_bit(
     period: float, start: float, end: float, slowness: float
 ) -> None:
-    """Peaks of a minimum-jerk way d in T are 15/8 d/T, 10/√3 d/T² and 60 d/T³."""
+    """Peaks of a minimum-jerk way d in T are 15/8 d/T, 10/√3 d/T² and 60 d/T³.
+
+    The way ends a tick's jerk inside the position limits: by so much a stopping distance from differences can err.
+    """
+    room = J * period**3
+    start, end = np.clip([start, end], LOW + room, HIGH - room).tolist()
     d = abs(end - start)
     duration = slowness * max(15 / 8 * d / V, math.sqrt(10 / math.sqrt(3) * d / A), (60 * d / J) ** (1 / 3), period)
     path = smooth_way(start, end, duration * 1.01, period)
