@@ -82,6 +82,7 @@ class Stage:
         self._folder = folder
         self._link = folder / "port"
         self._seed = seed
+        self._said_before = 0
         self._cleanup = ExitStack()
         write_swing(folder / "swing.yaml", self.arm)
         self._robot = RobotSettings(
@@ -185,6 +186,7 @@ class Stage:
         self.wait(lambda: time.monotonic_ns() > start_ns and self.observer.speed > BRISK, patience=10.0)
         if self.observer.state not in MOVING:
             raise SimulationError(f"the arm stopped before there was a fault: {self.last_words()}")
+        self._said_before = len(self._told())
 
     @property
     def ended(self) -> bool:
@@ -192,8 +194,12 @@ class Stage:
         return self._deployment.poll() is not None
 
     def last_words(self) -> str:
-        """What the deployment said last, in one line."""
-        return " ".join((self._folder / "deploy.txt").read_text(encoding="utf-8", errors="replace").split())[-600:]
+        """What the deployment said last, since the arm swings, in one line."""
+        said = self._told()[self._said_before :].replace(f"{self._folder}/", "")
+        return " ".join(said.split())[-600:]
+
+    def _told(self) -> str:
+        return (self._folder / "deploy.txt").read_text(encoding="utf-8", errors="replace")
 
     def guardian_report(self) -> GuardianReport | None:
         """What the guardian did, None when it had nothing to do."""
