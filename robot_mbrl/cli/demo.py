@@ -23,7 +23,7 @@ def demo(
 
     The arm runs behind a serial port of its own, with physics in MuJoCo. It is found, calibrated and checked; explores
     under the safety monitor; what was learned on the twin is fitted to it; the monitor's thresholds of doubt are taken
-    from nominal motion. Then it reaches for targets, first by a planner, then by the trained policy that ships. At last
+    from nominal motion. Then a planner and the trained policy that ships reach for targets in turn. At last
     a load is hung at its tool, a joint is pushed and the wire fails: the monitor stops the arm, which is reset, goes
     on, and parks.
 

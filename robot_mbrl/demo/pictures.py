@@ -22,6 +22,7 @@ from robot_mbrl.learning.monitor_calibration import SCORES
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072b2", "#d55e00", "#009e73", "#999999", "#333333"
 """Colours that people with colour blindness can tell apart (Okabe and Ito)."""
+COLOUR_NAMES: Final = {BLUE: "blue", ORANGE: "orange", GREEN: "green"}
 VERDICTS: Final = {VerdictLevel.SLOW: "#e6c84f", VerdictLevel.HOLD: "#f4a259", VerdictLevel.STOP: "#c1272d"}
 _LATENESS_BINS: Final = 80
 _LEAST_SCORE: Final = 1e-4

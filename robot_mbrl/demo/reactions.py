@@ -40,7 +40,10 @@ class Reaction:
 
 
 def reactions(frames: FrameArray, header: LogHeader, events: Sequence[Event]) -> list[Reaction]:
-    """One for each disturbance among `events`, in the frames (k,) of the flight that `header` describes."""
+    """One for each disturbance among `events`, in the frames (k,) of the flight that `header` describes.
+
+    What counts as one's is what came before the next event: each is undone, or given up, by an event.
+    """
     found = []
     for index, event in enumerate(events):
         if event.kind != "disturbance":

@@ -4,6 +4,7 @@ All figures come out of the flight logs, the journal of what was done to the arm
 """
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from robot_mbrl.data.log_folder import FLIGHT_PATTERN
 from robot_mbrl.data.page import summary_rows
 from robot_mbrl.data.plot import draw
 from robot_mbrl.data.reader import FlightRecord, read_log
+from robot_mbrl.data.story import cause, stops
 from robot_mbrl.data.summary import Summary, summarize
 from robot_mbrl.demo.arm_picture import render_arm, skeleton
 from robot_mbrl.demo.changed_limits import changed_limits
@@ -26,6 +28,8 @@ from robot_mbrl.demo.legs import FlownLeg, flown_legs
 from robot_mbrl.demo.models import PlannerFit
 from robot_mbrl.demo.pace import Pace
 from robot_mbrl.demo.pictures import (
+    COLOUR_NAMES,
+    GREEN,
     draw_doubt,
     draw_growth,
     draw_paths,
@@ -35,6 +39,7 @@ from robot_mbrl.demo.pictures import (
     short_name,
 )
 from robot_mbrl.demo.reactions import Reaction, is_doubt, reactions
+from robot_mbrl.demo.script import LET_PASS
 from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.learning.monitor_report import Calibration, draw_reliability, draw_scores
 from robot_mbrl.policies.tour import load_tour
@@ -176,7 +181,8 @@ def _overview(story: _Story, findings: Findings) -> list[tuple[str, str]]:
     ]
     if not findings.bundle:
         rows.append(("Dreamer", "no trained bundle ships with this version: only the planner reached for targets"))
-    versions = story.records["reach"].header.versions
+    # The planner and the fits run on torch, of which the control process knows nothing.
+    versions = {**story.records["reach"].header.versions, "torch": version("torch")}
     return [*rows, ("versions", ", ".join(f"{name} {number}" for name, number in versions.items()))]
 
 
@@ -216,6 +222,8 @@ def _arm_part(drawing: _Drawing, story: _Story, findings: Findings) -> list[str]
     trouble = render_arm(findings.arm, poses, story.legs, drawing.path("arm"))
     if trouble is None:
         parts.append(picture(drawing.path("arm").read_bytes(), "the arm at its last target, with the tool's paths"))
+        ways = [f"in {COLOUR_NAMES[colour]} under {policy}" for policy, colour in policy_colours(story.legs).items()]
+        parts.append(paragraph(f"Targets in {COLOUR_NAMES[GREEN]}; the tool's way {', '.join(ways)}."))
     else:
         parts.append(paragraph(f"No picture of the arm itself: {trouble}. Its joints are drawn as lines."))
     parts.append(drawing.add("paths", paths, "the tool's paths, the goals, and the arm's joints"))
@@ -245,7 +253,16 @@ def _targets_part(drawing: _Drawing, story: _Story) -> list[str]:
     return [
         heading("Targets"),
         drawing.add("targets", draw_targets(story.legs, TOLERANCE), "way left to the goal over the time of each leg"),
-        table(("policy", "goal [m]", "at first [mm]", "at the end [mm]", "within 20 mm and stayed after [s]"), rows),
+        table(
+            (
+                "policy",
+                "goal [m]",
+                "at first [mm]",
+                "at the end [mm]",
+                f"within {1e3 * TOLERANCE:.0f} mm and stayed after [s]",
+            ),
+            rows,
+        ),
     ]
 
 
@@ -260,7 +277,10 @@ def _disturbances_part(drawing: _Drawing, story: _Story, findings: Findings) -> 
         )
         for number, reaction in enumerate(story.reactions, start=1)
     ]
-    stops = [(f"{stop.time:.2f}", stop.state, stop.cause, stop.braking) for stop in story.summaries["reach"].stops]
+    stopped = [
+        (f"{stop.time:.2f}", stop.state, stop.cause, stop.braking or "no motion was commanded")
+        for stop in story.summaries["reach"].stops
+    ]
     return [
         heading("The monitor's doubt, and what was done to the arm"),
         paragraph(_promise(story, findings)),
@@ -271,31 +291,28 @@ def _disturbances_part(drawing: _Drawing, story: _Story, findings: Findings) -> 
         ),
         table(("disturbance", "slowed or held", "stopped", "by"), rows),
         heading("Stops of the last flight, planned and measured"),
-        table(("time [s]", "state", "cause", "braking"), stops),
+        table(("time [s]", "state", "cause", "braking"), stopped),
     ]
 
 
 def _promise(story: _Story, findings: Findings) -> str:
-    pace = findings.pace
-    cut = [leg for leg in story.legs if leg.cut_short]
-    legs = len(story.legs)
+    pace, legs = findings.pace, story.legs
+    causes = [_end_of(leg, story.records["reach"]) for leg in legs if leg.cut_short]
+    doubted = sum(is_doubt(cause) for cause in causes)
     return (
         f"Thresholds by split-conformal prediction from {len(findings.calibration.calibrated)} nominal legs of "
         f"{pace.dwell:g} s on this arm, which no model was fitted to: of further legs like those, doubt stops at most "
-        f"{pace.alpha:.0%}, both scores together. Here {len(cut)} of {legs} undisturbed legs were cut short, by "
-        f"{_false_stops(story)} stops of doubt. Legs of one flight follow each other on one arm: the promise is for "
-        "more of the same, not for another arm, other goals or other policies."
+        f"{pace.alpha:.0%}, both scores together, in the mean over many arms. Here doubt ended {doubted} of "
+        f"{len(legs)} undisturbed legs, and something else {len(causes) - doubted}. Legs of one flight follow each "
+        "other on one arm: the promise is for more of the same, not for another arm, other goals or other policies."
     )
 
 
-def _false_stops(story: _Story) -> int:
-    """Stops of doubt before the first disturbance."""
-    disturbed_ns = min([reaction.event.stamp_ns for reaction in story.reactions], default=None)
-    begin_ns = int(story.records["reach"].frames["wake_ns"][0])
-    return sum(
-        is_doubt(stop.cause) and (disturbed_ns is None or begin_ns + stop.time * NANOSECONDS < disturbed_ns)
-        for stop in story.summaries["reach"].stops
-    )
+def _end_of(leg: FlownLeg, record: FlightRecord) -> str:
+    """What cut `leg` short, empty where the run was over."""
+    last_ns = int(leg.frames["wake_ns"][-1])
+    row = next((row for row in stops(record.frames) if int(record.frames["wake_ns"][row]) > last_ns), None)
+    return "" if row is None else cause(record.frames, row, record.header)
 
 
 def _models_part(drawing: _Drawing, findings: Findings) -> list[str]:
@@ -329,5 +346,5 @@ def _conclusions(story: _Story) -> list[str]:
         answer = "; ".join(f"{name} after {1e3 * seconds:.0f} ms" for name, seconds in reaction.milder)
         if reaction.stopped is not None:
             answer = f"stopped after {1e3 * reaction.stopped:.0f} ms by {reaction.cause}"
-        lines.append(f"{reaction.event.text}: {answer or 'the monitor let the arm go on'}")
+        lines.append(f"{reaction.event.text}: {answer or LET_PASS}")
     return lines

@@ -32,6 +32,10 @@ RESET_PATIENCE: Final = 20.0
 """How long it may take until a reset arm runs again [s]."""
 RECOVERY: Final = 1.5
 """What the policy has to itself between two disturbances [s]."""
+MOST_STOPS: Final = 3
+"""After so many in that time it is given up."""
+LET_PASS: Final = "the monitor let the arm go on"
+"""What is told of a disturbance that stopped nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,16 @@ class Rest:
         return self._since_ns is not None and _seconds(self._since_ns, frame) >= RESTING
 
 
-def fly(seconds: float, note: Note) -> Script:
-    """Let the policy act for so many seconds [s] of its time; an arm that stops is reset and goes on."""
-    flown, before_ns = 0.0, -1
-    while flown < seconds:
+def fly(seconds: float, note: Note, most_stops: int = MOST_STOPS) -> Script:
+    """Let the policy act for so many seconds [s] of its time; an arm that stops is reset and goes on.
+
+    With one stop more than `most_stops` the rest of the time is given up.
+    """
+    flown, before_ns, stops = 0.0, -1, 0
+    while flown < seconds and stops <= most_stops:
         frame = yield ""
         if _state(frame) in LATCHED:
+            stops += 1
             yield from reset(frame, note)
             before_ns = -1
         elif _state(frame) in FOLLOWING:
@@ -80,6 +88,8 @@ def fly(seconds: float, note: Note) -> Script:
             if before_ns >= 0:
                 flown += (now_ns - before_ns) / NANOSECONDS * float(frame["speed_scale"][0])
             before_ns = now_ns
+    if flown < seconds:
+        note("action", f"{stops} stops in {flown:.1f} s: the rest of the {seconds:.1f} s is given up")
 
 
 def fly_legs(count: int, seconds: float, note: Note) -> Script:
@@ -136,6 +146,9 @@ def disturb(disturbance: Disturbance, patience: float, note: Note) -> Script:
     if disturbance.undone:
         note("action", disturbance.undone)
         disturbance.undo()
+    elif _state(frame) not in LATCHED:
+        # A stop from here on is none of this disturbance's.
+        note("action", LET_PASS)
     if _state(frame) in LATCHED:
         yield from reset(frame, note)
 

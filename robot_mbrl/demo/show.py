@@ -1,5 +1,6 @@
 """The demonstration from start to end. Whatever ends it, nothing of it stays but the files in its folder."""
 
+import errno
 import os
 import shutil
 import socket
@@ -97,30 +98,33 @@ def show(order: Order, screen: Screen, clock: Clock) -> list[str]:
     """
     arm = load_arm(ARM)
     truth = draw_truth(arm, np.random.default_rng(order.seed))
-    with _alone(), tempfile.TemporaryDirectory(prefix="robot-mbrl-demo-") as private:
-        _prepare(order.folder)
-        journal = Journal(order.folder / JOURNAL, clock)
+    with the_only_one(), tempfile.TemporaryDirectory(prefix="robot-mbrl-demo-") as private:
+        prepare_folder(order.folder)
         screen.stage(f"An emulated {ARM}, drawn with seed {order.seed}, behind a serial port of its own")
-        journal.note("stage", "the emulated arm starts")
-        with stand.emulated_arm(truth, order.folder / "truth.yaml", Path(private) / "port") as process:
+        truth_file = Path(private) / "truth.yaml"
+        with stand.emulated_arm(truth, truth_file, Path(private) / "port") as process:
+            # Only now: where the arm does not start, the folder stays empty and can be given again.
+            shutil.copy(truth_file, order.folder)
+            journal = Journal(order.folder / JOURNAL, clock)
+            journal.note("stage", "the emulated arm started")
             findings = _Show(order, arm, process, journal, screen, clock).run(truth.payload_mass)
         screen.tell("the emulated arm has ended, its port is gone")
     screen.stage("The report")
     return write_report(order.folder, findings)
 
 
-def _prepare(folder: Path) -> None:
+def prepare_folder(folder: Path) -> None:
     """Make the folder, or see that it can be used.
 
     Raises:
         ConfigError: it cannot, or there is too little space.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        occupied = any(folder.iterdir())
-        free = shutil.disk_usage(folder).free
+        before = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        free = shutil.disk_usage(before).free
+        occupied = folder.exists() and any(folder.iterdir())
     except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror}: give --folder a folder that can be written") from error
+        raise _unusable(folder, error) from error
     if occupied:
         raise ConfigError(f"{folder}: is not empty: give --folder a new folder")
     if free < SPACE:
@@ -128,10 +132,18 @@ def _prepare(folder: Path) -> None:
             f"{folder}: {free / 1e6:.0f} MB are free, the demonstration needs {SPACE / 1e6:.0f} MB: make room, or give "
             "--folder a folder on another disk"
         )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{folder}: {error.strerror}: give --folder a folder that can be written")
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def the_only_one() -> Iterator[None]:
     """Keep a second demonstration of this user from running meanwhile: two would not keep their time.
 
     The lock is a name in the kernel alone: whatever ends the process gives it back and leaves nothing behind.
@@ -143,6 +155,10 @@ def _alone() -> Iterator[None]:
         try:
             lock.bind(f"\0robot-mbrl-demo-{os.getuid()}")
         except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigError(
+                    f"the lock against a second demonstration: {error.strerror}: let this program use Unix sockets"
+                ) from error
             raise ConfigError(
                 "another demonstration is running on this computer, and two would be late: wait for its end, or end "
                 "it with Ctrl-C"
@@ -225,7 +241,7 @@ class _Show:
         policies = self._policies(self._planner("planner-from-twin.yaml", START))
         motion = exploration(self._free, self._pose, self._pace.exploring, self._random, self._folder)
         legs = [*motion, *self._in_turn(policies, self._pace.tries)]
-        self._fly("explore", legs, fly(sum(leg.seconds for leg in legs), self._journal.note))
+        self._fly("explore", legs, fly(sum(leg.seconds for leg in legs), self._journal.note, len(legs)))
         return read_episodes(self._logs("explore"), self._arm.joint_names, nominal=False)[1]
 
     def _fly_nominal(self) -> list[FlightEpisode]:
@@ -242,17 +258,18 @@ class _Show:
         if self._bundle is None:
             self._screen.tell("no Dreamer bundle ships with this version: only the planner reaches for targets")
         self._stage(f"{self._pace.targets} targets for each policy, watched; then disturbances; then the park pose")
-        legs = [self._leg(policy, goal) for policy in policies for goal in self._goals.draw(self._pace.targets)]
+        # In turn, as the nominal legs were: the thresholds hold for more of the same.
+        legs = self._in_turn(policies, len(policies) * self._pace.targets)
         doubt = MonitorThresholds(uncertainty=thresholds).model_dump(mode="json", exclude={"sources"})
         self._fly(
             "reach",
             legs,
-            self._perform(len(legs) * self._pace.dwell, payload),
+            self._perform(legs, payload),
             {"ensemble": self._ensemble, "safety": {**LATENESS, **doubt}, "park": True, "release": True},
         )
 
-    def _perform(self, seconds: float, payload: float) -> Script:
-        yield from fly(seconds, self._journal.note)
+    def _perform(self, legs: Sequence[Leg], payload: float) -> Script:
+        yield from fly(sum(leg.seconds for leg in legs), self._journal.note, len(legs))
         for disturbance in disturbances(self._process.control, payload):
             yield from disturb(disturbance, self._pace.patience, self._journal.note)
         yield from fly(1.0, self._journal.note)

@@ -1,5 +1,6 @@
 """The report tells what the logs say: of flights with known ends, stops and times."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from robot_mbrl.demo.models import PlannerFit, calibrate_doubt
 from robot_mbrl.demo.pace import FAST
 from robot_mbrl.demo.report import FLIGHTS, JOURNAL, PICTURES, REPORT, Findings, write_report
 from robot_mbrl.learning.flight_episodes import cut_episodes
-from robot_mbrl.policies.tour import Leg, TourSettings
+from robot_mbrl.policies.tour import Leg, TourSettings, load_tour
 from robot_mbrl.sim.geometry import MujocoGeometry
 from tests.data.flights import CHECK_NAMES
 from tests.demo.silent_screen import SilentScreen
@@ -87,7 +88,8 @@ def test_tells_what_was_reached_and_what_stopped_the_arm_and_draws_it(
     assert "No picture of the arm itself: no screen" in page
     assert "1234 steps" in page
     assert "at most 10%" in page
-    assert "by 0 stops of doubt" in page
+    assert "doubt ended 0 of 2 undisturbed legs, and something else 0" in page
+    assert f"torch {version('torch')}" in page
     assert "http" not in page, "the page needs nothing else"
     sizes = {}
     for path in (folder / PICTURES).glob("*.png"):
@@ -95,6 +97,18 @@ def test_tells_what_was_reached_and_what_stopped_the_arm_and_draws_it(
             sizes[path.stem] = picture.size
     assert set(sizes) == {"paths", "targets", "doubt", "growth", "scores", "reliability", "joints", "timing"}
     assert min(min(size) for size in sizes.values()) > 200
+
+
+def test_a_leg_that_doubt_ended_is_told_apart_from_one_that_something_else_ended(
+    folder: Path, findings: Findings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stop comes after 3 s, in the second leg of 1.6 s."""
+    monkeypatch.setattr(report, "render_arm", lambda *_: "no screen")
+    tour = load_tour(folder / "reach.yaml")
+    legs = tuple(leg.model_copy(update={"seconds": 1.6}) for leg in tour.legs)
+    (folder / "reach.yaml").write_text(dump_settings(TourSettings(legs=legs)), encoding="utf-8")
+    write_report(folder, findings)
+    assert "doubt ended 1 of 2 undisturbed legs, and something else 0" in (folder / REPORT).read_text(encoding="utf-8")
 
 
 def test_a_missing_log_is_told(folder: Path, findings: Findings) -> None:

@@ -7,6 +7,7 @@ import pytest
 from robot_mbrl.contracts.errors import ArmStopped
 from robot_mbrl.contracts.frame import ControlState, Record
 from robot_mbrl.demo.script import (
+    LET_PASS,
     LOOKED_AT,
     MOVING,
     PATIENCE,
@@ -63,6 +64,15 @@ def test_flies_for_its_time_of_running() -> None:
 def test_time_runs_slower_while_the_arm_is_slowed() -> None:
     frames = (frame(0.125 * k, SLOWED, speed_scale=0.5) for k in range(100))
     assert play(fly(1.0, Notes()), frames) == ("", 17)
+
+
+def test_an_arm_that_stops_again_and_again_flies_no_longer() -> None:
+    turn = [(0.0, RUNNING), (0.5, RUNNING), *((1.0 + 0.5 * k, STOPPED) for k in range(6)), (4.0, IDLE)]
+    frames = [frame(5.0 * number + time, state) for number in range(9) for time, state in turn]
+    notes = Notes()
+    # The first frame of the arm that runs again ends a reset: the second and the third turn have no time after it.
+    assert play(fly(60.0, notes, most_stops=2), frames)[1] == 3 * len(turn) + 1
+    assert notes.told[-1] == ("action", "3 stops in 0.5 s: the rest of the 60.0 s is given up")
 
 
 def test_whole_legs_are_counted_from_one_stop_to_the_next() -> None:
@@ -136,6 +146,13 @@ def test_a_disturbance_that_stops_nothing_is_undone_after_its_time() -> None:
     done: list[str] = []
     disturbance = Disturbance("a load", lambda: done.append("on"), "taken off", lambda: done.append("off"))
     fast = {"velocity": 1.0}
-    frames = (frame(0.1 * k, RUNNING, **fast) for k in range(200))
+    frames = [frame(0.1 * k, RUNNING, **fast) for k in range(200)]
     assert play(disturb(disturbance, 1.0, Notes()), frames)[0] == ""
     assert done == ["on", "off"]
+
+
+def test_the_end_of_a_disturbance_that_stops_nothing_and_ends_by_itself_is_told() -> None:
+    notes = Notes()
+    frames = [frame(0.1 * k, RUNNING, velocity=1.0) for k in range(200)]
+    play(disturb(Disturbance("a push", lambda: None), 1.0, notes), frames)
+    assert notes.told == [("disturbance", "a push"), ("action", LET_PASS)]
