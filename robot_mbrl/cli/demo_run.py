@@ -14,7 +14,7 @@ from robot_mbrl.cli.demo_screen import TerminalScreen
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.demo.pace import FAST, FULL
 from robot_mbrl.demo.show import Order, show
-from robot_mbrl.runtime.supervisor import SIGNALLED
+from robot_mbrl.runtime.ending_signals import SIGNALLED
 
 THREADS = 2
 """Of fitting the models, on the two cores that the times in the help are for."""

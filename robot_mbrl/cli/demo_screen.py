@@ -5,6 +5,8 @@ terminal, only the lines are printed.
 """
 
 import math
+import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -26,10 +28,16 @@ LACKING: Final = "real time: no "
 """Part of the line with which a process tells what it was refused."""
 BAR: Final = 40
 """Characters of a bar."""
+SCRIPTED: Final = (
+    "a script presses the keys that `robot-mbrl deploy` has, in place of a person; Ctrl-C ends the demonstration"
+)
 
 
 class TerminalScreen:
-    """Implements `demo.screen.Screen`; a context manager."""
+    """Implements `demo.screen.Screen`; a context manager.
+
+    A terminal that is gone, with its window or its line, raises nothing: an arm that moves must be brought to its end.
+    """
 
     def __init__(self, clock: Clock) -> None:
         """Print to standard output; times are told since now."""
@@ -41,16 +49,21 @@ class TerminalScreen:
         self._shown_ns = 0
         self._stages = 0
         self._lacking: set[str] = set()
+        self._flown = False
+        self._living = False
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            self._live.start()
+            self._put(self._live.start)
+            # One that went quiet at its first word has nothing to stop.
+            self._living = not self._console.quiet
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        if self._living:
+            self._put(self._live.stop)
 
     def stage(self, title: str) -> None:
         """Print the title of a new part, numbered, with the time since the beginning."""
@@ -75,7 +88,10 @@ class TerminalScreen:
             self._below()
 
     def watch(self, header: LogHeader, thresholds: UncertaintySettings | None) -> None:
-        """Show frames of the flight that `header` describes from now on."""
+        """Show frames of the flight that `header` describes from now on; before the first, tell whose keys count."""
+        if not self._flown:
+            self._flown = True
+            self.tell(SCRIPTED)
         self._header, self._thresholds = header, thresholds
 
     def show(self, frame: Record) -> None:
@@ -89,7 +105,7 @@ class TerminalScreen:
         return (self._clock.now_ns() - self._start_ns) / NANOSECONDS
 
     def _print(self, text: Text) -> None:
-        self._console.print(text, soft_wrap=True)
+        self._put(lambda: self._console.print(text, soft_wrap=True))
 
     def _refresh(self, *below: Text) -> None:
         now_ns = self._clock.now_ns()
@@ -99,7 +115,17 @@ class TerminalScreen:
 
     def _below(self, *lines: Text) -> None:
         if self._console.is_terminal:
-            self._live.update(Group(*lines), refresh=True)
+            self._put(lambda: self._live.update(Group(*lines), refresh=True))
+
+    def _put(self, write: Callable[[], None]) -> None:
+        """Write to the terminal; one that is gone is quiet from then on."""
+        try:
+            write()
+        except OSError:
+            self._console.quiet = True
+            # What it did not take is written once more when the program ends, which then must not fail.
+            with open(os.devnull, "wb") as nothing:
+                os.dup2(nothing.fileno(), self._console.file.fileno())
 
 
 def doubt_lines(frame: Record, thresholds: UncertaintySettings | None) -> list[str]:

@@ -89,7 +89,12 @@ class PilotSeat:
             return
         self._shown_ns = now_ns
         self._line = status_line(frame, self._checks, self._joints)
-        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+        try:
+            columns = os.get_terminal_size(sys.stdout.fileno()).columns
+        except OSError:
+            # The terminal is gone; who sits here learns of it by its signal.
+            self._screen = False
+            return
         if self._flush():
             self._write(_ERASE + self._line[: columns - 1])
 

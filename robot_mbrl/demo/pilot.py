@@ -8,9 +8,10 @@ from robot_mbrl.contracts.errors import ArmStopped, ProcessFailed, RobotMbrlErro
 from robot_mbrl.contracts.frame import Record
 from robot_mbrl.demo.screen import Screen
 from robot_mbrl.demo.script import Script
+from robot_mbrl.runtime.ending_signals import SIGNALLED
 from robot_mbrl.runtime.preflight import check_deployment, why_stopped
 from robot_mbrl.runtime.settings import DeploySettings
-from robot_mbrl.runtime.supervisor import QUIT_KEY, SIGNALLED, Ending, Supervisor
+from robot_mbrl.runtime.supervisor import QUIT_KEY, Ending, Supervisor
 
 _ERRORS: Final[dict[int, type[RobotMbrlError]]] = {ArmStopped.exit_code: ArmStopped}
 
@@ -55,7 +56,8 @@ def fly_deployment(settings: DeploySettings, script: Script, screen: Screen, clo
     header = check_deployment(settings, clock)
     screen.watch(header, header.monitor.uncertainty if settings.ensemble is not None else None)
     pilot = Pilot(script, screen)
-    ending = Supervisor(settings, lambda frames: why_stopped(frames, header), pilot, clock).run()
+    # Who reads the screen presses no keys: those that would count are the script's.
+    ending = Supervisor(settings, lambda frames: why_stopped(frames, header), pilot, clock, hints=False).run()
     raise_for(ending)
 
 

@@ -140,6 +140,9 @@ def disturb(disturbance: Disturbance, patience: float, note: Note) -> Script:
     yield from fly(RECOVERY, note)
     frame = yield ""
     frame = yield from _watch(frame, patience, lambda newest: _speed(newest) > MOVING)
+    if _state(frame) is ControlState.PARKING:
+        # Somebody ended the run: nothing more is done to the arm.
+        return
     note("disturbance", disturbance.name)
     disturbance.begin()
     frame = yield from _watch(frame, patience, lambda newest: _state(newest) in LATCHED)

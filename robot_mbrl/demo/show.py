@@ -260,12 +260,16 @@ class _Show:
         self._stage(f"{self._pace.targets} targets for each policy, watched; then disturbances; then the park pose")
         # In turn, as the nominal legs were: the thresholds hold for more of the same.
         legs = self._in_turn(policies, len(policies) * self._pace.targets)
-        doubt = MonitorThresholds(uncertainty=thresholds).model_dump(mode="json", exclude={"sources"})
         self._fly(
             "reach",
             legs,
             self._perform(legs, payload),
-            {"ensemble": self._ensemble, "safety": {**LATENESS, **doubt}, "park": True, "release": True},
+            {
+                "ensemble": self._ensemble,
+                "safety": MonitorThresholds(uncertainty=thresholds).over(LATENESS),
+                "park": True,
+                "release": True,
+            },
         )
 
     def _perform(self, legs: Sequence[Leg], payload: float) -> Script:

@@ -36,6 +36,7 @@ from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.inbox import RequestBox
 from robot_mbrl.runtime.parent import end_with_parent
 from robot_mbrl.runtime.settings import DeploySettings
+from robot_mbrl.runtime.takeover import granted
 
 READY: Final = "policy ready"
 LIFETIME_PERIODS: Final = 3.0
@@ -185,7 +186,7 @@ class Cockpit:
             return f"policy: {spec} does not take over from an arm that is not held: hold it first"
         self._acting = request
         self.episode.take_over(policy)
-        return f"policy: {spec} acts from here on"
+        return granted(spec)
 
 
 def serve(settings: DeploySettings, clock: Clock) -> None:

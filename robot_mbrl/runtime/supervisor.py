@@ -7,10 +7,8 @@ say. Nothing is started again, and a latched stop is left latched unless a perso
 
 import os
 import signal
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Final, Protocol
 
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, to_ns
@@ -19,9 +17,11 @@ from robot_mbrl.contracts.frame import ControlState, Record, Request
 from robot_mbrl.runtime.channels import clear_abandoned
 from robot_mbrl.runtime.control_link import LOOK, REPEAT, ControlLink
 from robot_mbrl.runtime.crew import Crew
+from robot_mbrl.runtime.ending_signals import SIGNALLED, noted_signals
 from robot_mbrl.runtime.guardian import COMMANDING
 from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings, only
 from robot_mbrl.runtime.settings import DeploySettings
+from robot_mbrl.runtime.takeover import granted
 from robot_mbrl.safety.state_machine import LATCHED
 
 HELD: Final = frozenset({ControlState.ARMED, ControlState.HOLDING})
@@ -34,19 +34,16 @@ REST_PATIENCE: Final = 3.0
 """How long the arm may take to come to rest after a stop [s]."""
 PARK_PATIENCE: Final = 120.0
 """How long the way to the park pose may take [s]."""
-SIGNALLED: Final = 128
-"""Added to a signal's number, as shells do."""
 HEARTBEAT_PERIOD: Final = 0.05
 PRIORITY: Final = 1
 """Of SCHED_FIFO: before all that merely computes, be it a training run on every core, and after all that moves the arm.
 
 Keys, signals and the ends of processes are noticed here.
 """
-ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Operator(Protocol):
-    """The person in front of the arm, or whatever stands in."""
+    """The person in front of the arm, or whatever stands in; a screen that is gone raises nothing."""
 
     @property
     def present(self) -> bool:
@@ -81,7 +78,7 @@ class Ending:
     Attributes:
         told: one line.
         code: exit code: 0 for its time or a person's word, 12 for a process or its own code where it did not start, 13
-            for a stop, 128 + N for signal N.
+            for a stop, 128 + N for signal N, also for one that came while a run of code 0 was being brought to its end.
     """
 
     told: str
@@ -110,6 +107,8 @@ class Supervisor:
         operator: Operator,
         clock: Clock,
         seconds: float | None = None,
+        *,
+        hints: bool = True,
     ) -> None:
         """Plan to run what `settings` describe, which `preflight` has found to be right.
 
@@ -119,12 +118,14 @@ class Supervisor:
             operator: who is told, and whose keys count.
             clock: for waiting.
             seconds: how long to run [s]; None until somebody ends it.
+            hints: whether the operator is told of keys; not where who reads that is not who presses them.
         """
         self._settings = settings
         self._why = why
         self._operator = operator
         self._clock = clock
         self._seconds = seconds
+        self._hints = hints
         self._crew = Crew(settings)
         self._caught: list[int] = []
         self._beat_ns = 0
@@ -142,7 +143,7 @@ class Supervisor:
         # What killed runs left behind is memory that this one's channels, and everybody else's, may need.
         clear_abandoned()
         with (
-            self._signals(),
+            noted_signals() as self._caught,
             ControlLink(self._settings.session, self._clock) as link,
             urgency(self._settings.real_time),
         ):
@@ -152,7 +153,8 @@ class Supervisor:
             finally:
                 self._end(link)
             self._operator.tell(self._summary(link))
-        return ending
+        # Whoever sent a signal wants no more to happen, be the arm at its end already; only now none can be missed.
+        return _signalled(self._caught[0]) if self._caught and ending.code == 0 else ending
 
     def _summary(self, link: ControlLink) -> str:
         if link.frame is None:
@@ -171,22 +173,6 @@ class Supervisor:
             return Ending(str(error), code if code > 0 else error.exit_code)
         except _Over as over:
             return over.ending
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Note the signals that end a run, instead of dying of them."""
-
-        def note(number: int, _frame: FrameType | None) -> None:
-            self._caught.append(number)
-
-        before = {number: signal.signal(number, note) for number in ENDING_SIGNALS}
-        # A supervisor that is put to sleep by Ctrl-Z would leave a moving arm without anybody to watch it.
-        before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     # -- the run ------------------------------------------------------------------------------------------------
 
@@ -239,7 +225,7 @@ class Supervisor:
                     # So long the log goes on, and whoever asked for the stop sees what came of it.
                     link.await_rest(REST_PATIENCE, lambda: self._beat(link))
                     return ending
-                self._operator.tell(f"{ending.told}; keys: r resets, then g arms and goes on, q ends")
+                self._tell(ending.told, "r resets, then g arms and goes on, q ends")
             # Only the newest key: one that was pressed before the arm could obey it must not be obeyed later.
             key, self._keys = self._keys[-1:], ""
             # After a reset it is told anew: the arm may have left one latch and be in the next one.
@@ -281,29 +267,39 @@ class Supervisor:
             self._operator.tell("stopped again: the reset was given up")
             return
         if reset:
-            self._operator.tell("reset; the arm holds as it did; keys: g arms and goes on, q ends")
+            self._tell("reset; the arm holds as it did", "g arms and goes on, q ends")
         else:
             self._operator.tell("the arm refuses the reset: its cause is still there, or the start pose is not safe")
 
     def _hold(self, link: ControlLink) -> None:
         if self._ask(link, Request.HOLD, {ControlState.ARMED} | LATCHED) and link.state is ControlState.ARMED:
             other = ", p lets the other policy act" if self._settings.standby is not None else ""
-            self._operator.tell(f"held; keys: g goes on{other}, q ends")
+            self._tell("held", f"g goes on{other}, q ends")
 
     def _switch(self, link: ControlLink) -> None:
-        """Ask for the other policy, whose process grants it only while the arm is held and tells who acts."""
+        """Ask for the other policy, whose process grants it only while the arm is held; `_hear` learns of it."""
         if link.state not in HELD:
             self._operator.tell("the other policy takes over while the arm is held only: press h first")
             return
-        self._standby = not self._standby
-        link.send(Request.USE_STANDBY if self._standby else Request.USE_POLICY)
+        link.send(Request.USE_POLICY if self._standby else Request.USE_STANDBY)
+
+    def _tell(self, line: str, keys: str) -> None:
+        """Say one line, and which keys count now."""
+        self._operator.tell(f"{line}; keys: {keys}" if self._hints else line)
+
+    def _hear(self, line: str) -> None:
+        """Pass on what a process says; what the policy process grants, it alone knows."""
+        policies = (self._settings.policy, self._settings.standby)
+        if line in {granted(policy) for policy in policies if policy is not None}:
+            self._standby = not self._standby
+        self._operator.tell(line)
 
     def _stopped(self, link: ControlLink) -> Ending:
         return Ending(f"the arm was stopped: {self._why(link.recent)}", ArmStopped.exit_code)
 
     def _attend(self, link: ControlLink) -> None:
         """What must not wait, whatever else is being waited for."""
-        self._crew.say(self._operator.tell)
+        self._crew.say(self._hear)
         keys = self._operator.pressed()
         if _stops(keys):
             link.send(Request.EMERGENCY_STOP)
@@ -313,10 +309,9 @@ class Supervisor:
         self._keys += keys
         self._beat(link)
         if QUIT_KEY in keys:
-            raise _Over(Ending("ended by the key q", 0))
+            raise _Over(Ending("ended by the key q" if self._hints else "ended as planned", 0))
         if self._caught:
-            number = self._caught.pop(0)
-            raise _Over(Ending(f"ended by {signal.Signals(number).name}", SIGNALLED + number))
+            raise _Over(_signalled(self._caught[0]))
         ended = self._crew.ended()
         if ended is not None:
             raise _Over(Ending(f"the {ended.name} process ended: {ended.last_words()}", ProcessFailed.exit_code))
@@ -331,21 +326,22 @@ class Supervisor:
 
     def _end(self, link: ControlLink) -> None:
         """Let the control process stop the arm, park it where it may, and end; then end the others in order."""
-        control = self._crew.control
-        self._caught.clear()
-        if control.alive:
-            # Without a guardian nobody watches over the arm any more: it is not to move again.
-            if link.state in COMMANDING and not (self._settings.park and self._crew.guardian.alive):
-                link.ask(Request.STOP, LATCHED, ANSWER_PATIENCE, lambda: self._beat(link))
-                link.await_rest(REST_PATIENCE, lambda: self._beat(link))
-            self._await_end(link)
-        self._crew.end(self._operator.tell)
+        heard = len(self._caught)
+        try:
+            if self._crew.control.alive:
+                # Without a guardian nobody watches over the arm any more: it is not to move again.
+                if link.state in COMMANDING and not (self._settings.park and self._crew.guardian.alive):
+                    link.ask(Request.STOP, LATCHED, ANSWER_PATIENCE, lambda: self._beat(link))
+                    link.await_rest(REST_PATIENCE, lambda: self._beat(link))
+                self._await_end(link, heard)
+        finally:
+            self._crew.end(self._operator.tell)
 
-    def _await_end(self, link: ControlLink) -> None:
+    def _await_end(self, link: ControlLink, heard: int) -> None:
         """Ask the control process to end, and wait.
 
         A signal or a stop key meanwhile is an emergency stop, and so is the end of the guardian: nobody would stop the
-        arm on its way if the control process froze.
+        arm on its way if the control process froze. The first `heard` signals came before, and are none.
         """
         began_ns = self._clock.now_ns()
         patience = PARK_PATIENCE if self._settings.park else ANSWER_PATIENCE
@@ -361,8 +357,8 @@ class Supervisor:
             self._crew.say(self._operator.tell)
             if link.look() and link.frame is not None:
                 self._operator.show(link.frame)
-            if self._caught or _stops(self._operator.pressed()):
-                self._caught.clear()
+            if len(self._caught) > heard or _stops(self._operator.pressed()):
+                heard = len(self._caught)
                 self._operator.tell("emergency stop: the arm stays where it is")
                 link.send(Request.EMERGENCY_STOP)
             if guarded and link.state in COMMANDING and not self._crew.guardian.alive:
@@ -370,6 +366,10 @@ class Supervisor:
                 self._operator.tell("the guardian process ended: emergency stop, the arm stays where it is")
                 link.send(Request.EMERGENCY_STOP)
             self._clock.sleep_until_ns(self._clock.now_ns() + to_ns(LOOK))
+
+
+def _signalled(number: int) -> Ending:
+    return Ending(f"ended by {signal.Signals(number).name}", SIGNALLED + number)
 
 
 def _latch(link: ControlLink) -> tuple[int, int] | None:

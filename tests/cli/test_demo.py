@@ -6,78 +6,24 @@ A whole demonstration takes minutes and is what `make demo` runs.
 import os
 import signal
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from robot_mbrl.cli import extras
-from robot_mbrl.cli.demo_screen import BAR, TerminalScreen, bar, doubt_lines
+from robot_mbrl.cli.demo_screen import BAR, SCRIPTED, TerminalScreen, bar, doubt_lines
 from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.frame import FRAME_DTYPE, empty
 from robot_mbrl.contracts.monitor_settings import Grades, UncertaintySettings
-from tests.cli.deployment import command_line, session_processes, shared_memory
-from tests.cli.program import PATIENCE, PROGRAM, assert_one_line, environment, run_here
-
-
-class Demo:
-    """A demonstration that runs, in `folder`, with temporary files in `folder`/tmp."""
-
-    def __init__(self, folder: Path) -> None:
-        """Start it."""
-        self.folder, self.temporary = folder, folder / "tmp"
-        self.temporary.mkdir()
-        self.output = folder / "output.txt"
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [str(PROGRAM), "demo", "--fast", "--folder", str(folder / "demo")],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**environment(folder), "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1"},
-            )
-
-    def await_word(self, word: str) -> None:
-        """Wait until it has said `word`."""
-        deadline = time.monotonic() + PATIENCE
-        while word not in self.said():
-            assert self.process.poll() is None, self.said()
-            assert time.monotonic() < deadline, self.said()
-            time.sleep(0.05)
-
-    def said(self) -> str:
-        """All of its output."""
-        return self.output.read_text(encoding="utf-8")
-
-    def left_behind(self) -> list[str]:
-        """Processes, shared memory and temporary files of it."""
-        session = f"demo-{self.process.pid}"
-        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
-        arms = [command_line(pid) for pid in pids if str(self.temporary) in command_line(pid)]
-        children = [command_line(pid) for pid in session_processes(session)]
-        return [*arms, *children, *shared_memory(session), *map(str, self.temporary.glob("robot-mbrl-demo-*"))]
+from tests.cli.demonstration import started, windowed
+from tests.cli.program import PATIENCE, assert_one_line, run_here
 
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One for each test, with a path that is short enough for a socket."""
     return tmp_path_factory.mktemp("demo")
-
-
-@contextmanager
-def started(folder: Path) -> Iterator[Demo]:
-    """A demonstration, which is gone afterwards."""
-    demo = Demo(folder)
-    try:
-        yield demo
-    finally:
-        demo.process.kill()
-        demo.process.wait()
-        for pid in session_processes(f"demo-{demo.process.pid}"):
-            os.kill(pid, signal.SIGKILL)
 
 
 def test_ctrl_c_while_the_arm_flies_leaves_nothing_behind(folder: Path) -> None:
@@ -97,6 +43,16 @@ def test_a_closed_terminal_before_the_arm_is_calibrated_leaves_nothing_behind(fo
         demo.await_word("scan: IDs 1 to 6 answer")
         demo.process.send_signal(signal.SIGHUP)
         assert demo.process.wait(PATIENCE) == 128 + signal.SIGHUP, demo.said()
+        assert demo.left_behind() == []
+
+
+def test_a_closed_window_while_the_arm_flies_ends_it_in_good_order(folder: Path) -> None:
+    """The signal comes, and nothing more can be written: that must not keep the processes from being ended."""
+    with windowed(folder) as demo:
+        demo.await_word("the arm is running")
+        assert demo.said().count(SCRIPTED) == 1
+        demo.close_window()
+        assert demo.process.wait(PATIENCE) == 128 + signal.SIGHUP
         assert demo.left_behind() == []
 
 

@@ -151,6 +151,14 @@ def test_a_disturbance_that_stops_nothing_is_undone_after_its_time() -> None:
     assert done == ["on", "off"]
 
 
+def test_an_arm_that_parks_is_not_disturbed_any_more() -> None:
+    notes, done = Notes(), []
+    frames = [frame(0.1 * k, RUNNING) for k in range(round(RECOVERY / 0.1) + 3)]
+    frames += [frame(2.0, ControlState.PARKING, velocity=1.0)]
+    play(disturb(Disturbance("a load", lambda: done.append("on")), 5.0, notes), frames)
+    assert (done, notes.told) == ([], [])
+
+
 def test_the_end_of_a_disturbance_that_stops_nothing_and_ends_by_itself_is_told() -> None:
     notes = Notes()
     frames = [frame(0.1 * k, RUNNING, velocity=1.0) for k in range(200)]

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.demo import show
 from robot_mbrl.demo.show import prepare_folder, the_only_one
 
 
@@ -26,7 +25,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 
 
 def test_too_little_space_is_refused_and_no_folder_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(show.shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=3_000_000))
     with pytest.raises(ConfigError, match="3 MB are free, the demonstration needs 105 MB"):
         prepare_folder(tmp_path / "a" / "b")
     assert not (tmp_path / "a").exists()
@@ -50,6 +49,6 @@ def test_a_lock_that_cannot_be_had_is_no_other_demonstration(monkeypatch: pytest
         def bind(self, *_: Any) -> None:
             raise OSError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(show.socket, "socket", Refused)
+    monkeypatch.setattr("socket.socket", Refused)
     with pytest.raises(ConfigError, match="Permission denied: let this program use Unix sockets"), the_only_one():
         pass

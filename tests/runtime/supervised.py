@@ -55,18 +55,28 @@ class Supervised:
         states: of the control loop, each when it came.
         rig: the control loop; None while the processes start.
         guarded: whether the guardian runs.
+        settings: of the deployment.
     """
 
     present = True
 
-    def __init__(self, session: Session, *, park: bool = False) -> None:
+    def __init__(self, session: Session, *, park: bool = False, standby: str | None = None, hints: bool = True) -> None:
         self.events: list[tuple[float, str | Callable[[], None]]] = []
         self.told: list[str] = []
         self.states: list[ControlState] = []
         self.rig: Rig | None = None
         self.guarded = True
         self._park = park
+        self._hints = hints
         self._session = session
+        self.settings = DeploySettings(
+            session=session.name,
+            robot=TwinSettings(),
+            policy="sine",
+            standby=standby,
+            park=park,
+            real_time=RealTimeSettings(priority=0, lock_memory=False, spin=0.0),
+        )
         self._waiting = ManualClock()
         self._begun = False
         self._keys = ""
@@ -80,14 +90,7 @@ class Supervised:
         """Run the supervisor to its end."""
         monkeypatch.setattr(supervisor, "Crew", lambda _: self)
         monkeypatch.setattr(supervisor, "clear_abandoned", list)
-        settings = DeploySettings(
-            session=self._session.name,
-            robot=TwinSettings(),
-            policy="sine",
-            park=self._park,
-            real_time=RealTimeSettings(priority=0, lock_memory=False, spin=0.0),
-        )
-        return Supervisor(settings, lambda _: "on paper", self, self).run()
+        return Supervisor(self.settings, lambda _: "on paper", self, self, hints=self._hints).run()
 
     def control_loop(self) -> Rig:
         """The control loop, which runs by now."""
