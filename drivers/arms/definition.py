@@ -31,7 +31,7 @@ class JointDefinition(Settings):
         jerk_limit: [rad/s³], what a controlled stop and the control loop keep to.
         torque_limit: [N·m].
         park_position: where the joint rests with the torque off [rad].
-        supply_voltage: nominal supply of this servo [V].
+        supply_voltage: nominal supply of this servo [V]; a robot's own one replaces it, see `with_supply`.
         voltage_limits: lowest and highest supply that the servo accepts [V].
         registers: values written at connection while the torque is off, by register name.
         full_turn: whether the joint turns all the way round without a stop, so that there is no range to record.

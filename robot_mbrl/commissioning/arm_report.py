@@ -9,14 +9,19 @@ from robot_mbrl.commissioning.servo_search import UNHURRIED, FoundServo, describ
 from robot_mbrl.contracts.clock import Clock
 from robot_mbrl.contracts.config import BusSettings
 from robot_mbrl.contracts.errors import BusError, BusTimeout, ConfigError, RobotMbrlError
+from robot_mbrl.contracts.monitor_settings import Grades
 from robot_mbrl.drivers.arm_checks import check_calibration, check_identity
 from robot_mbrl.drivers.arms import ArmDefinition, JointDefinition
+from robot_mbrl.drivers.arms.supply import refusing_joint
 from robot_mbrl.drivers.bus import ServoBus, open_bus
 from robot_mbrl.drivers.calibration import default_path, load_calibration
 from robot_mbrl.drivers.dialects import arm_servos, dialect_of
 
 TEMPERATURE_MARGIN = 10.0
 """Closer than this to the arm's limit [°C], a servo is reported as warm."""
+
+HARDWARE_PAGE: Final = "docs/hardware.md"
+"""Where remedies send whose servos have another supply."""
 
 REMEDIES: Final = {
     "overload": "free the joint and lighten its load",
@@ -40,7 +45,7 @@ def check_arm(
     """All checks of one arm on one port.
 
     Args:
-        arm: what should be there.
+        arm: what should be there; supplies are judged by the nominal ones of its joints.
         port: device or link.
         calibration: the calibration file; None for the default place.
         clock: for deadlines.
@@ -52,7 +57,7 @@ def check_arm(
         yield _failed(f"port {port}", error)
         return
     try:
-        yield passed(f"port {port}", f"open at {arm.baud} baud, no other process holds it")
+        yield passed(f"port {port}", f"open at {settings.baud or arm.baud} baud, no other process holds it")
         present = []
         for joint in arm.joints:
             check = check_servo(bus, arm, joint)
@@ -94,8 +99,9 @@ def judge(servo: FoundServo, arm: ArmDefinition, joint: JointDefinition) -> Chec
     remedies = list(_remedies(servo, servo.voltage, servo.temperature, arm, joint))
     if remedies:
         return Check(name, Status.FAIL, detail, "; ".join(remedies))
-    if servo.temperature >= arm.temperature_limit - TEMPERATURE_MARGIN:
-        return Check(name, Status.WARN, detail, f"close to its limit of {arm.temperature_limit:.0f} °C: let it cool")
+    advice = list(_advice(servo.voltage, servo.temperature, arm, joint))
+    if advice:
+        return Check(name, Status.WARN, detail, "; ".join(advice))
     return passed(name, detail)
 
 
@@ -105,12 +111,42 @@ def _remedies(
     """What must be done before the servo is as it should be."""
     low, high = joint.voltage_limits
     if not low <= voltage <= high:
-        yield f"supply must be {low:.1f} to {high:.1f} V: check the power supply"
+        yield (
+            f"supply must be {low:.1f} to {high:.1f} V: check the power supply; servos that are made for {voltage:.1f} "
+            f"V need a definition of their own as --arm, see Supply in {HARDWARE_PAGE}"
+        )
     if temperature >= arm.temperature_limit:
         yield f"limit {arm.temperature_limit:.0f} °C: let it cool"
     yield from (REMEDIES[error] for error in servo.hardware_errors)
     if servo.hardware_errors:
         yield RELEASES[servo.protocol]
+
+
+def _advice(voltage: float, temperature: float, arm: ArmDefinition, joint: JointDefinition) -> Iterator[str]:
+    """What should be done, though the servo is as it should be."""
+    if temperature >= arm.temperature_limit - TEMPERATURE_MARGIN:
+        yield f"close to its limit of {arm.temperature_limit:.0f} °C: let it cool"
+    deviation = voltage / joint.supply_voltage - 1.0
+    health = arm.safety.health
+    verdict = _verdict(health.voltage_sag, -deviation) or _verdict(health.voltage_excess, deviation)
+    if verdict is not None:
+        change = (
+            f"`supply_voltage: {voltage:.1f}` in robot.yaml, for deploy --robot and doctor --robot"
+            if refusing_joint(arm, voltage) is None
+            else "another supply_voltage in a definition of their own as --arm"
+        )
+        yield (
+            f"the monitor would {verdict} the arm, whose nominal supply is {joint.supply_voltage:.1f} V: check the "
+            f"power supply; servos that are meant to have {voltage:.1f} V need {change}, see Supply in {HARDWARE_PAGE}"
+        )
+
+
+def _verdict(grades: Grades, share: float) -> str | None:
+    """What the monitor does to an arm whose supply deviates by `share` for long; None where it lets it pass."""
+    for name, limit in (("stop", grades.stop), ("hold", grades.hold), ("slow", grades.slow)):
+        if limit is not None and share > limit:
+            return name
+    return None
 
 
 def _identity(bus: ServoBus, arm: ArmDefinition) -> Check:

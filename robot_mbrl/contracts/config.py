@@ -103,6 +103,7 @@ class RobotSettings(Settings):
         calibration: the joint calibration file; None for the default place.
         bus: how the servo bus talks.
         watchdog: Dynamixel's bus watchdog [s]: servos stop by themselves when the host is silent that long; 0 is off.
+        supply_voltage: of this arm's servos [V], what the monitor judges sags by; None takes the arm definition's.
     """
 
     kind: Literal["serial"] = "serial"
@@ -111,3 +112,4 @@ class RobotSettings(Settings):
     calibration: Path | None = None
     bus: BusSettings = BusSettings()
     watchdog: float = Field(default=0.2, ge=0.0, le=2.54)
+    supply_voltage: float | None = Field(default=None, gt=0.0)

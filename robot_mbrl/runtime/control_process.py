@@ -24,7 +24,7 @@ from robot_mbrl.contracts.config import one_line
 from robot_mbrl.contracts.errors import ArmStopped, ConfigError, RobotMbrlError
 from robot_mbrl.contracts.frame import ControlState
 from robot_mbrl.contracts.robot import Robot
-from robot_mbrl.drivers.arms import ArmDefinition, load_arm
+from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.drivers.serial_arm import open_arm
 from robot_mbrl.runtime.arm_link import BusCounts
 from robot_mbrl.runtime.bus_rate import check_rate
@@ -32,8 +32,9 @@ from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.conductor import Conductor
 from robot_mbrl.runtime.control_loop import ControlLoop, Wires
 from robot_mbrl.runtime.departure import Departure
+from robot_mbrl.runtime.ending_signals import ENDING_SIGNALS
 from robot_mbrl.runtime.inbox import ActionBox, RequestBox
-from robot_mbrl.runtime.monitor_setup import build_monitor, build_watch
+from robot_mbrl.runtime.monitor_setup import build_monitor, build_watch, deployed_arm
 from robot_mbrl.runtime.parent import end_with_parent
 from robot_mbrl.runtime.real_time import RealTime
 from robot_mbrl.runtime.requests import RequestRecords
@@ -43,7 +44,6 @@ from robot_mbrl.sim.geometry import MujocoGeometry
 from robot_mbrl.sim.twin import Twin
 
 READY: Final = "control ready"
-ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class BeatingClock:
@@ -123,7 +123,7 @@ def serve(settings: DeploySettings, announce: Callable[[str], None]) -> int:
         RobotMbrlError: the arm, its port or the channels cannot be used; nothing was moved.
         Exception: what went wrong in the loop, once the arm was stopped.
     """
-    arm = load_arm(settings.robot.arm)
+    arm = deployed_arm(settings.robot)
     real_time = RealTime(settings.real_time)
     clock = real_time.clock()
     driver_clock = BeatingClock(clock)

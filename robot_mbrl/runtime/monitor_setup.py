@@ -6,16 +6,26 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from robot_mbrl.contracts.config import one_line
+from robot_mbrl.contracts.config import RobotSettings, one_line
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.geometry import ArmGeometry
-from robot_mbrl.contracts.monitor_settings import MonitorSettings
-from robot_mbrl.drivers.arms import ArmDefinition
+from robot_mbrl.contracts.monitor_settings import MonitorSettings, merged
+from robot_mbrl.drivers.arms import ArmDefinition, load_arm
+from robot_mbrl.drivers.arms.supply import load_robot
 from robot_mbrl.policies.ensemble_file import model_digest
 from robot_mbrl.policies.model_watch import ModelWatch
 from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
-from robot_mbrl.runtime.settings import DeploySettings
+from robot_mbrl.runtime.settings import AnyRobot, DeploySettings
 from robot_mbrl.safety.monitor import Monitor
+
+
+def deployed_arm(robot: AnyRobot) -> ArmDefinition:
+    """The arm that a deployment flies: what its monitor is built from, and what its logs name.
+
+    Raises:
+        ConfigError: there is no such definition, it is wrong, or its servos do not accept the robot's supply.
+    """
+    return load_robot(robot) if isinstance(robot, RobotSettings) else load_arm(robot.arm)
 
 
 def monitor_settings(arm: ArmDefinition, overrides: Mapping[str, Any] | None = None) -> MonitorSettings:
@@ -37,9 +47,9 @@ def monitor_settings(arm: ArmDefinition, overrides: Mapping[str, Any] | None = N
         }
         for joint in arm.joints
     ]
-    merged = _merge(arm.safety.model_dump(), overrides or {})
+    safety = merged(arm.safety.model_dump(), overrides or {})
     try:
-        return MonitorSettings.model_validate({**merged, "joints": limits})
+        return MonitorSettings.model_validate({**safety, "joints": limits})
     except ValidationError as error:
         raise ConfigError(one_line(error, f"safety of {arm.name}")) from error
 
@@ -88,15 +98,6 @@ def build_watch(arm: ArmDefinition, settings: DeploySettings) -> ModelWatch | No
             "that ensemble, or calibrate the monitor with this one"
         )
     return watch
-
-
-def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`, mapping by mapping."""
-    merged = dict(base)
-    for key, change in changes.items():
-        before = merged.get(key)
-        merged[key] = _merge(before, change) if isinstance(before, dict) and isinstance(change, Mapping) else change
-    return merged
 
 
 def _check_park_pose(arm: ArmDefinition, settings: MonitorSettings, geometry: ArmGeometry) -> None:

@@ -11,12 +11,11 @@ from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.frame import Record
 from robot_mbrl.data.log_header import LogHeader
 from robot_mbrl.data.story import cause, stops
-from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.drivers.bus import SerialTransport
 from robot_mbrl.drivers.calibration import default_path, load_calibration
 from robot_mbrl.policies.registry import build_policy
 from robot_mbrl.runtime.bus_rate import check_rate
-from robot_mbrl.runtime.monitor_setup import build_watch
+from robot_mbrl.runtime.monitor_setup import build_watch, deployed_arm
 from robot_mbrl.runtime.policy_process import joint_space
 from robot_mbrl.runtime.recorder import flight_header
 from robot_mbrl.runtime.session_record import load_record
@@ -27,15 +26,15 @@ def check_deployment(settings: DeploySettings, clock: Clock) -> LogHeader:
     """Go through `settings`; returns what a log would say of the run. The port is opened and closed, nothing is sent.
 
     Raises:
-        ConfigError: an unknown arm, policy or key, limits that contradict each other or the park pose, an ensemble
-            without thresholds, a rate that the bus cannot carry, a log folder that cannot be written, a session that is
-            running already.
+        ConfigError: an unknown arm, policy or key, a supply that the servos do not accept, limits that contradict
+            each other or the park pose, an ensemble without thresholds, a rate that the bus cannot carry, a log folder
+            that cannot be written, a session that is running already.
         CalibrationError: the arm's calibration is missing or of another arm.
         LimitViolation: the policy would leave the arm's limits.
         PortError: the port cannot be opened; it may be in use.
     """
     robot = settings.robot
-    arm = load_arm(robot.arm)
+    arm = deployed_arm(robot)
     _check_session(settings.session)
     header = flight_header(settings)
     for policy in (settings.policy, settings.standby):

@@ -19,9 +19,8 @@ from robot_mbrl.contracts.frame import Record
 from robot_mbrl.data.flight_recorder import FlightRecorder
 from robot_mbrl.data.frame_codec import join_frames
 from robot_mbrl.data.log_header import LogHeader, installed_versions
-from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.runtime.channels import Session
-from robot_mbrl.runtime.monitor_setup import build_monitor, monitor_settings
+from robot_mbrl.runtime.monitor_setup import build_monitor, deployed_arm, monitor_settings
 from robot_mbrl.runtime.parent import end_with_parent
 from robot_mbrl.runtime.settings import DeploySettings
 from robot_mbrl.sim.geometry import MujocoGeometry
@@ -76,9 +75,9 @@ def flight_header(settings: DeploySettings) -> LogHeader:
     """What the logs of a deployment say of themselves.
 
     Raises:
-        ConfigError: unknown arm, or safety settings that contradict each other.
+        ConfigError: unknown arm, a supply that its servos do not accept, or safety settings that contradict each other.
     """
-    arm = load_arm(settings.robot.arm)
+    arm = deployed_arm(settings.robot)
     return LogHeader(
         arm=arm,
         check_names=build_monitor(arm, MujocoGeometry(arm), settings.safety).check_names,
