@@ -201,7 +201,8 @@ def _check_ensemble(path: Path, manifest: BundleManifest) -> None:
 def _read_thresholds(folder: Path, manifest: BundleManifest) -> MonitorThresholds:
     thresholds = load_settings(folder / THRESHOLDS, MonitorThresholds)
     theirs, ours = thresholds.uncertainty.model, manifest.files.get(ENSEMBLE)
-    if ours is None or (theirs is not None and theirs != ours):
+    # Thresholds that name no ensemble would judge whatever lies beside them.
+    if ours is None or theirs != ours:
         there = "the bundle has none" if ours is None else f"the bundle's has {ours[:12]}"
         raise ConfigError(
             f"{folder / THRESHOLDS}: taken with an ensemble of SHA-256 {'unknown' if theirs is None else theirs[:12]}, "

@@ -1,5 +1,6 @@
 """The manifest of a deployment bundle: what a policy's numbers mean, for which arm, and what else is in the folder."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
@@ -12,10 +13,21 @@ from robot_mbrl.policies.onnx_file import OPSETS
 POLICY: Final = "policy.onnx"
 """The file of a bundle that every bundle has."""
 
-PER_JOINT: Final = frozenset({"joints", "velocities", "targets"})
-"""Observation fields with one number a joint: angles [rad], their rates [rad/s], targets before the action [rad]."""
-PLACES: Final = frozenset({"tool", "object", "object_velocity", "goal"})
-"""Observation fields with three numbers, in the arm's base frame [m], [m/s]."""
+FIELDS: Final[Mapping[str, tuple[int | None, str]]] = {
+    "joints": (None, "rad"),
+    "velocities": (None, "rad/s"),
+    "targets": (None, "rad"),
+    "tool": (3, "m"),
+    "object": (3, "m"),
+    "object_velocity": (3, "m/s"),
+    "goal": (3, "m"),
+    "time": (1, "s"),
+    "position": (None, "rad"),
+    "velocity": (None, "rad/s"),
+    "commanded": (None, "rad"),
+}
+"""Size and unit of each field that can be observed; None is one number a joint. `targets` are those before the action,
+places and their rates are in the arm's base frame; the last four are called as in `joint_space`."""
 
 Positive = Annotated[float, Field(gt=0.0)]
 Size = Annotated[int, Field(ge=1)]
@@ -51,9 +63,9 @@ class ObservationField(Settings):
     """One part of the observation.
 
     Attributes:
-        name: one of `PER_JOINT` or `PLACES`, or any other that the deployment observes under that name.
-        size: how many numbers it has.
-        unit: of each.
+        name: one of `FIELDS`, or any other that the deployment observes under that name.
+        size: how many numbers it has, as in `FIELDS`.
+        unit: of each, as in `FIELDS`.
     """
 
     name: Identifier
@@ -150,11 +162,14 @@ class PolicyDescription(Settings):
         return self
 
     @model_validator(mode="after")
-    def _fields_have_their_sizes(self) -> Self:
+    def _fields_have_their_sizes_and_units(self) -> Self:
         for field in self.observation:
-            wanted = len(self.joints) if field.name in PER_JOINT else 3 if field.name in PLACES else field.size
-            if field.size != wanted:
-                raise ValueError(f"observation field {field.name} has size {field.size}, must be {wanted}")
+            size, unit = FIELDS.get(field.name, (field.size, field.unit))
+            size = len(self.joints) if size is None else size
+            if field.size != size:
+                raise ValueError(f"observation field {field.name} has size {field.size}, must be {size}")
+            if field.unit != unit:
+                raise ValueError(f"observation field {field.name} has unit {field.unit!r}, must be {unit!r}")
         if self.tool is None and any(field.name == "tool" for field in self.observation):
             raise ValueError("the tool's place is observed, so the kinematic chain under `tool` must be given")
         return self

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from robot_mbrl.contracts.errors import ConfigError
@@ -58,7 +59,7 @@ def check_opset(path: Path, model: onnx.ModelProto, known: Iterable[int] = OPSET
 
 
 def check_weights(path: Path, model: onnx.ModelProto) -> None:
-    """Refuse weights and constants that lie elsewhere or are not finite.
+    """Refuse weights and constants that lie elsewhere, cannot be read or are not finite, at whatever depth.
 
     Raises:
         ConfigError: naming the first one.
@@ -66,20 +67,72 @@ def check_weights(path: Path, model: onnx.ModelProto) -> None:
     for weight in _tensors(model):
         if weight.data_location == onnx.TensorProto.EXTERNAL:
             raise ConfigError(f"{path}: weight {weight.name!r} lies in another file: export with weights inside")
+        _check_finite(path, f"weight {weight.name!r}", _values(path, weight))
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            numbers = [attribute.f, *attribute.floats]
+            _check_finite(path, f"{attribute.name} of {node.op_type} {node.name!r}", np.array(numbers))
+
+
+def _values(path: Path, weight: onnx.TensorProto) -> NDArray[Any]:
+    """The numbers of `weight`; those of formats that numpy does not know itself, such as bfloat16, as float32."""
+    try:
         values = numpy_helper.to_array(weight)
-        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
-            bad = int(np.count_nonzero(~np.isfinite(values)))
-            raise ConfigError(
-                f"{path}: weight {weight.name!r} has {bad} of {values.size} values that are not finite: train it again"
-            )
+        known = np.issubdtype(values.dtype, np.number) or values.dtype.kind in "bOSU"
+        return values if known else values.astype(np.float32)
+    except (ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: weight {weight.name!r} cannot be read ({reason}): export it again") from error
+
+
+def _check_finite(path: Path, what: str, values: NDArray[Any]) -> None:
+    if not np.issubdtype(values.dtype, np.inexact):
+        return
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        raise ConfigError(f"{path}: {what} has {bad} of {values.size} values that are not finite: train it again")
+
+
+def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+    """All graphs of `model`: its own, and the branches and bodies of its nodes."""
+    waiting = [model.graph]
+    waiting += _bodies(node for function in model.functions for node in function.node)
+    while waiting:
+        graph = waiting.pop()
+        yield graph
+        waiting += _bodies(graph.node)
+
+
+def _bodies(nodes: Iterable[onnx.NodeProto]) -> list[onnx.GraphProto]:
+    attributes = [attribute for node in nodes for attribute in node.attribute]
+    return [
+        graph
+        for attribute in attributes
+        for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs)
+    ]
+
+
+def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    for function in model.functions:
+        yield from function.node
+    for graph in _graphs(model):
+        yield from graph.node
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    yield from model.graph.initializer
-    for node in model.graph.node:
+    for graph in _graphs(model):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for node in _nodes(model):
         for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.TENSOR:
+            # By what is there, not by the type that it claims: a field is read by whoever looks for it.
+            if attribute.HasField("t"):
                 yield attribute.t
+            yield from attribute.tensors
+            sparses = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+            for sparse in (*sparses, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
 
 
 def float_shapes(path: Path, kind: str, values: Iterable[onnx.ValueInfoProto]) -> dict[str, tuple[int, ...]]:

@@ -17,7 +17,7 @@ import numpy as np
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import Action, FloatArray
 from robot_mbrl.policies.bundle import MANIFEST, Bundle, read_bundle
-from robot_mbrl.policies.bundle_manifest import PolicyDescription
+from robot_mbrl.policies.bundle_manifest import POLICY, PolicyDescription
 from robot_mbrl.policies.joint_space import JointSpace
 from robot_mbrl.policies.kinematic_chain import ToolPosition
 from robot_mbrl.policies.onnx_step import OnnxStep
@@ -40,8 +40,8 @@ class OnnxPolicy:
         """Load `bundle` for the arm and the rate of `space`.
 
         Raises:
-            ConfigError: it is another arm's, for another rate, needs to observe what the deployment does not, or does
-                not run.
+            ConfigError: it is another arm's, for another rate, needs to observe what the deployment does not, does
+                not run, or answers to an arm that stands still with numbers that are not finite.
         """
         manifest, source = bundle.manifest, bundle.folder / MANIFEST
         _check_arm(source, manifest, space)
@@ -54,6 +54,7 @@ class OnnxPolicy:
         self._low, self._high = np.array([joint.position_limits for joint in manifest.joints]).T
         self._targets: FloatArray | None = None
         self._step = OnnxStep(bundle)
+        self._rehearse(manifest, bundle.folder / POLICY)
 
     def reset(self) -> None:
         """Begin again, with the goals of the next step as targets."""
@@ -82,6 +83,17 @@ class OnnxPolicy:
         targets = np.clip(targets, commanded - lead, commanded + lead)
         self._targets = np.clip(targets, self._low, self._high)
         return self._space.action(self._targets, float(self._step.doubt[0]))
+
+    def _rehearse(self, manifest: PolicyDescription, path: Path) -> None:
+        """Answer once to an arm at rest in the middle of its limits: what fails is to fail while it has no torque."""
+        middle = (self._low + self._high) / 2.0
+        seen = {_OBSERVED_AS.get(field.name, field.name): np.zeros(field.size) for field in manifest.observation}
+        self.act(seen | {"position": middle, "commanded": middle})
+        if not self._step.is_finite():
+            raise ConfigError(
+                f"{path}: answers to an arm that stands still with numbers that are not finite: train it again"
+            )
+        self.reset()
 
     def _given(self, observation: Mapping[str, FloatArray], name: str, size: int) -> FloatArray:
         values = observation.get(name)

@@ -21,6 +21,8 @@ class OnnxStep:
         action: (n,) of the last step, as the graph gave it.
         value: (1,) of the state that was seen last; NaN where the policy does not tell.
         doubt: (1,) of the policy itself; NaN where it does not tell.
+        has_value: whether the policy tells its value.
+        has_doubt: whether it tells its doubt.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -35,6 +37,7 @@ class OnnxStep:
         self._is_first = np.ones(1, np.float32)
         self.observation, self.action = self._row[0], self._answer[0]
         self.value, self.doubt = (np.full(1, np.nan, np.float32) for _ in range(2))
+        self.has_value, self.has_doubt = bundle.has_value, bundle.has_doubt
         # What one run writes, the next one reads: two sets of state tensors take turns, and nothing is copied.
         self._states = tuple([np.zeros(state.shape, np.float32) for state in manifest.states] for _ in range(2))
         self._turn = 0
@@ -46,10 +49,7 @@ class OnnxStep:
         except Exception as error:  # onnxruntime's errors have no other common base
             reason = " ".join(str(error).split())
             raise ConfigError(f"{path}: onnxruntime cannot run it ({reason}): export it again") from error
-        answers = [self.action, *self._states[self._turn]]
-        answers += [self.value] if bundle.has_value else []
-        answers += [self.doubt] if bundle.has_doubt else []
-        if not all(np.isfinite(answer).all() for answer in answers):
+        if not self.is_finite():
             raise ConfigError(f"{path}: answers to zeros with numbers that are not finite: train it again")
         self.reset()
 
@@ -71,6 +71,13 @@ class OnnxStep:
         self._turn = 1 - self._turn
         self._is_first[0] = 0.0
 
+    def is_finite(self) -> bool:
+        """Whether all is finite that the last step told and left to be remembered."""
+        answers = [self.action, *self.states]
+        answers += [self.value] if self.has_value else []
+        answers += [self.doubt] if self.has_doubt else []
+        return all(bool(np.isfinite(answer).all()) for answer in answers)
+
     def _bind(self, bundle: Bundle, before: list[Float32Array], after: list[Float32Array]) -> onnxruntime.IOBinding:
         states = bundle.manifest.states
         known = {value.name for value in self._session.get_inputs()}
@@ -78,6 +85,6 @@ class OnnxStep:
         inputs |= {state.input: array for state, array in zip(states, before, strict=True)}
         outputs: dict[str, Float32Array] = {"action": self._answer}
         outputs |= {state.output: array for state, array in zip(states, after, strict=True)}
-        outputs |= {"value": self.value} if bundle.has_value else {}
-        outputs |= {"doubt": self.doubt} if bundle.has_doubt else {}
+        outputs |= {"value": self.value} if self.has_value else {}
+        outputs |= {"doubt": self.doubt} if self.has_doubt else {}
         return bind(self._session, {name: array for name, array in inputs.items() if name in known}, outputs)

@@ -1,6 +1,7 @@
 """`robot-mbrl deploy`."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -13,7 +14,7 @@ from robot_mbrl.cli.terminal import Terminal
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import RobotSettings, load_settings, one_line
 from robot_mbrl.contracts.errors import ConfigError, NotReady
-from robot_mbrl.contracts.monitor_settings import MonitorThresholds
+from robot_mbrl.contracts.monitor_settings import Grades, MonitorThresholds
 from robot_mbrl.contracts.types import StopCategory
 from robot_mbrl.data.log_header import LogHeader
 from robot_mbrl.data.stop_figures import longest_stop
@@ -115,7 +116,9 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
         supervisor = Supervisor(deployment, lambda frames: why_stopped(frames, header), seat, clock, seconds)
         ending = supervisor.run()
     if ending.code:
-        typer.echo(f"error: {ending.told}", err=True)
+        # A closed terminal takes no words; the exit code still counts.
+        with suppress(OSError):
+            typer.echo(f"error: {ending.told}", err=True)
     raise typer.Exit(ending.code)
 
 
@@ -130,7 +133,7 @@ def plan(settings: DeploySettings, header: LogHeader, seconds: float | None) -> 
         "then its torque goes off: it FALLS if nothing carries it" if settings.release else "its torque as at a stop"
     )
     longest = longest_stop(header.monitor.joints)
-    doubt = [f"Doubt: {_doubt(header)}."] if settings.ensemble is not None else []
+    doubt = [f"Doubt: {_doubt(settings, header)}."] if settings.policy is not None else []
     other = f", p lets {settings.standby} act instead while held" if settings.standby is not None else ""
     return [
         f"{where}: the torque goes on, then {action}, {loop.policy_rate:g} actions and {loop.rate:g} ticks a second.",
@@ -143,14 +146,20 @@ def plan(settings: DeploySettings, header: LogHeader, seconds: float | None) -> 
     ]
 
 
-def _doubt(header: LogHeader) -> str:
-    """What the ensemble's thresholds lead to, such as `disagreement slow 0.5, stop 1.5; residual stop 9`."""
-    found = {name: getattr(header.monitor.uncertainty, name) for name in ("disagreement", "residual")}
-    levels = {
-        name: [f"{level} {value:.3g}" for level in LEVELS if (value := getattr(grades, level, None)) is not None]
-        for name, grades in found.items()
-    }
-    return "; ".join(f"{name} {', '.join(given) or 'is not judged'}" for name, given in levels.items())
+def _doubt(settings: DeploySettings, header: LogHeader) -> str:
+    """What thresholds of doubt lead to, such as `disagreement slow 0.5, stop 1.5; residual stop 9`."""
+    uncertainty = header.monitor.uncertainty
+    disagreement = f"disagreement {_levels(uncertainty.disagreement)}"
+    if settings.ensemble is not None:
+        return f"{disagreement}; residual {_levels(uncertainty.residual)}"
+    if uncertainty.disagreement is not None:
+        return f"no ensemble watches; the policy's own {disagreement}, where it tells one"
+    return "NOTHING judges the policy's doubt: give --ensemble and --thresholds, or a bundle that has both"
+
+
+def _levels(grades: Grades | None) -> str:
+    found = [f"{level} {value:.3g}" for level in LEVELS if (value := getattr(grades, level, None)) is not None]
+    return ", ".join(found) or "is not judged"
 
 
 def _robot(robot: str | None, arm: str | None, port: str | None, calibration: Path | None) -> AnyRobot | None:
@@ -182,8 +191,7 @@ def _with_thresholds(settings: DeploySettings, path: Path | None) -> DeploySetti
     """`settings` with the doubt's thresholds of the file at `path`, if there is one."""
     if path is None:
         return settings
-    found = load_settings(path, MonitorThresholds).model_dump(mode="json")
-    return settings.model_copy(update={"safety": {**settings.safety, **found}})
+    return settings.model_copy(update={"safety": load_settings(path, MonitorThresholds).over(settings.safety)})
 
 
 def _settings(path: Path | None, given: Mapping[str, Any]) -> DeploySettings:

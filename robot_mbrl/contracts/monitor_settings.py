@@ -4,8 +4,9 @@ Every quantity has its `Grades`: above `slow` motion is slowed, above `hold` the
 stays stopped. A grade that is left out does not exist for that quantity.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -283,6 +284,30 @@ class MonitorThresholds(Settings):
 
     uncertainty: UncertaintySettings
     sources: dict[str, str] = Field(default_factory=dict)
+
+    def over(self, safety: Mapping[str, Any]) -> dict[str, Any]:
+        """`safety`, keys and sections as in the YAML, with what is given here.
+
+        Thresholds are added or replaced, none is taken away, and what requires them stays required: what stands here
+        as a default or as null is silence. How long a residual may take counts where it is required here.
+        """
+        given = self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+        if not self.uncertainty.required:
+            for name in ("required", "first_residual"):
+                given["uncertainty"].pop(name, None)
+        return merged(safety, given)
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, mapping by mapping."""
+    result = dict(base)
+    for key, change in changes.items():
+        before = result.get(key)
+        if isinstance(before, Mapping) and isinstance(change, Mapping):
+            result[key] = merged(before, change)
+        else:
+            result[key] = change
+    return result
 
 
 class JointLimits(Settings):

@@ -3,7 +3,6 @@
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 import mujoco
 import numpy as np
@@ -15,6 +14,7 @@ from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.drivers.arms import ArmDefinition
 from robot_mbrl.learning.onnx_export import OPSET
 from robot_mbrl.policies.bundle_manifest import (
+    FIELDS,
     BundleJoint,
     ObservationField,
     PolicyDescription,
@@ -25,17 +25,6 @@ from robot_mbrl.policies.kinematic_chain import Hinge, KinematicChain
 from robot_mbrl.sim.linkages import linkage_of
 from robot_mbrl.sim.links import Link
 from robot_mbrl.sim.tasks import CONTROL_PERIOD, Task
-
-_UNITS: Final = {
-    "joints": "rad",
-    "velocities": "rad/s",
-    "targets": "rad",
-    "tool": "m",
-    "object": "m",
-    "object_velocity": "m/s",
-    "goal": "m",
-}
-"""Of each part of a task's observation."""
 
 
 def kinematic_chain(arm: ArmDefinition) -> KinematicChain:
@@ -104,7 +93,7 @@ def describe_policy(
         period=CONTROL_PERIOD,
         opset=OPSET,
         observation=tuple(
-            ObservationField(name=name, size=place.stop - place.start, unit=_UNITS[name])
+            ObservationField(name=name, size=place.stop - place.start, unit=FIELDS[name][1])
             for name, place in task.layout.slices.items()
         ),
         states=tuple(states),

@@ -1,6 +1,7 @@
 """One step of a recurrent policy, from torch to ONNX, and how far the two are apart."""
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,14 @@ from torch import Tensor, nn
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies.bundle_manifest import StateTensor
+from robot_mbrl.policies.onnx_session import Float32Array
 from robot_mbrl.policies.onnx_step import OnnxStep
 
 OPSET: Final = 18
 """Operator set that policies are exported with: the newest of which the exporter writes no converted version."""
+VALUE_WEIGHT: Final = 0.01
+"""What a difference of a value counts: it is a mean over bins up to 5e8, so its roundings are far above all others,
+3e-4 in a network that was never trained; and nothing acts by it."""
 _EXPORTER_LOG: Final = "torch.onnx._internal.exporter"
 
 
@@ -58,7 +63,10 @@ def export_step(step: nn.Module, observation: int, states: Sequence[StateTensor]
 def largest_difference(
     step: nn.Module, exported: OnnxStep, steps: int, random: np.random.Generator, restart: float = 0.01
 ) -> float:
-    """Largest difference between `step` and what was exported of it, of an action or of a number that is remembered.
+    """Largest difference between `step` and what was exported of it, of any number that is told or remembered.
+
+    Of a number above 1 the difference counts as a share of it, that of a value by `VALUE_WEIGHT`. Infinity where either
+    answers with a number that is not finite, even both alike: such a policy is none.
 
     Each step begins with what torch remembers: a recurrent policy may make more of a rounding from step to step, as it
     does of any noise in what it observes, and that tells nothing of the export.
@@ -85,8 +93,21 @@ def largest_difference(
             answer: Sequence[Tensor] = step(torch.from_numpy(seen)[None], torch.tensor([float(is_first)]), *states)
             states = list(answer[3:])
             pairs = [(exported.action, answer[0][0]), *zip(exported.states, states, strict=True)]
-            largest = max(largest, *(float(np.abs(theirs - ours.numpy()).max()) for theirs, ours in pairs))
+            pairs += [(exported.doubt, answer[2])] if exported.has_doubt else []
+            largest = max(largest, *(_difference(theirs, ours.numpy()) for theirs, ours in pairs))
+            if exported.has_value:
+                largest = max(largest, VALUE_WEIGHT * _difference(exported.value, answer[1].numpy()))
+            if math.isinf(largest):
+                break
     return largest
+
+
+def _difference(found: Float32Array, wanted: Float32Array) -> float:
+    # `max` would pass a NaN over: it is neither above nor below anything.
+    if not (np.isfinite(found).all() and np.isfinite(wanted).all()):
+        return math.inf
+    exact = wanted.astype(np.float64)
+    return float((np.abs(found - exact) / np.maximum(1.0, np.abs(exact))).max())
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a bundle brings along for its deployment: the policy's rate, and the monitor's ensemble and thresholds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -7,7 +8,7 @@ from pydantic import ValidationError
 
 from robot_mbrl.contracts.config import one_line
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.policies.bundle import Bundle, read_bundle
+from robot_mbrl.policies.bundle import ENSEMBLE, Bundle, read_bundle
 from robot_mbrl.runtime.settings import DeploySettings
 
 PREFIX: Final = "bundle:"
@@ -15,33 +16,53 @@ PREFIX: Final = "bundle:"
 
 
 def with_bundle(settings: DeploySettings) -> DeploySettings:
-    """`settings`, with what the bundle of their policy brings along wherever they are silent.
+    """`settings`, with what the bundles of their policies bring along wherever they are silent.
 
     What stands in `settings` counts: the policy's rate, an ensemble, or thresholds. A bundle's thresholds go with its
-    own ensemble only; `preflight` refuses one that is left without any. Where two policies are bundles, the first one's
-    things are taken: one monitor judges both.
+    own ensemble only; `preflight` refuses one that is left without any. One monitor judges both policies: the rate is
+    the first bundle's, doubt is judged as any of them has it.
 
     Raises:
-        ConfigError: the bundle cannot be read, or its rate is above the control loop's.
+        ConfigError: a bundle cannot be read, its rate is above the control loop's, or two bundles would have doubt
+            judged in different ways.
     """
-    bundle = _bundle_of(settings)
-    if bundle is None:
+    bundles = _bundles_of(settings)
+    if not bundles:
         return settings
-    changes: dict[str, Any] = {}
+    first, changes = bundles[0], dict[str, Any]()
     if "policy_rate" not in settings.loop.model_fields_set:
-        changes["loop"] = {**settings.loop.model_dump(exclude_unset=True), "policy_rate": 1.0 / bundle.manifest.period}
-    if settings.ensemble is None and bundle.ensemble is not None:
-        changes["ensemble"] = bundle.ensemble
-        if bundle.thresholds is not None and "uncertainty" not in settings.safety:
-            changes["safety"] = {**settings.safety, **bundle.thresholds.model_dump(mode="json")}
+        changes["loop"] = {**settings.loop.model_dump(exclude_unset=True), "policy_rate": 1.0 / first.manifest.period}
+    if settings.ensemble is None:
+        changes |= _doubt_of(bundles, settings)
     try:
         return DeploySettings.model_validate({**dict(settings), **changes})
     except ValidationError as error:
-        raise ConfigError(one_line(error, str(bundle.folder))) from error
+        raise ConfigError(one_line(error, str(first.folder))) from error
 
 
-def _bundle_of(settings: DeploySettings) -> Bundle | None:
-    for policy in (settings.policy, settings.standby):
-        if policy is not None and policy.startswith(PREFIX):
-            return read_bundle(Path(policy.removeprefix(PREFIX)))
-    return None
+def _bundles_of(settings: DeploySettings) -> list[Bundle]:
+    named = [policy for policy in (settings.policy, settings.standby) if policy is not None]
+    return [read_bundle(Path(policy.removeprefix(PREFIX))) for policy in named if policy.startswith(PREFIX)]
+
+
+def _doubt_of(bundles: Sequence[Bundle], settings: DeploySettings) -> dict[str, Any]:
+    """What changes in `settings` by the ensemble and the thresholds of `bundles`."""
+    watching = [bundle for bundle in bundles if bundle.ensemble is not None]
+    if not watching:
+        return {}
+    _check_alike("ensembles", watching, [bundle.manifest.files[ENSEMBLE] for bundle in watching])
+    changes: dict[str, Any] = {"ensemble": watching[0].ensemble}
+    judging = [(bundle, bundle.thresholds) for bundle in watching if bundle.thresholds is not None]
+    if judging and "uncertainty" not in settings.safety:
+        given = [thresholds.over({}) for _, thresholds in judging]
+        _check_alike("thresholds", [bundle for bundle, _ in judging], [found["uncertainty"] for found in given])
+        changes["safety"] = judging[0][1].over(settings.safety)
+    return changes
+
+
+def _check_alike(what: str, bundles: Sequence[Bundle], found: Sequence[object]) -> None:
+    if any(other != found[0] for other in found):
+        raise ConfigError(
+            f"{' and '.join(str(bundle.folder) for bundle in bundles)} bring different {what} along, and one monitor "
+            "judges both: give --ensemble and --thresholds, or export both with the same"
+        )

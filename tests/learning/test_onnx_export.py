@@ -1,5 +1,6 @@
 """A recurrent policy answers in onnxruntime as it does in torch, and its file tells nothing of where it was made."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,39 @@ def test_a_network_that_forgets_at_other_times_is_not_the_same(exported: Path) -
 
     step = OnnxStep(read_bundle(exported))
     assert largest_difference(Forgetful(SIZE, ACTIONS), step, 10, np.random.default_rng(0)) > 1e-3
+
+
+class Rooted(SmallStep):
+    """Tells the root of its first observed number as one of its answers: NaN for half of all observations."""
+
+    place = 0
+
+    def forward(
+        self, observation: Tensor, is_first: Tensor, hidden: Tensor, latent: Tensor, action: Tensor
+    ) -> tuple[Tensor, ...]:
+        answer = list(super().forward(observation, is_first, hidden, latent, action))
+        answer[self.place] = answer[self.place] + 0.0 * observation[0, 0].sqrt()
+        return tuple(answer)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_numbers_that_are_not_finite_are_no_small_difference(tmp_path: Path, place: int) -> None:
+    network = Rooted(SIZE, ACTIONS)
+    network.place = place
+    content = export_step(network, SIZE, small_states(ACTIONS))
+    write_bundle(tmp_path / "bundle", description(states=small_states(ACTIONS), opset=OPSET), {POLICY: content})
+    step = OnnxStep(read_bundle(tmp_path / "bundle"))
+    assert largest_difference(network, step, 20, np.random.default_rng(0)) == math.inf
+
+
+@pytest.mark.parametrize("head", ["critic", "latent"])
+def test_another_value_or_doubt_is_not_the_same(exported: Path, head: str) -> None:
+    """The likeliest class stays what it was, and its chance changes."""
+    network = SmallStep(SIZE, ACTIONS)
+    with torch.no_grad():
+        getattr(network, head).weight.mul_(2.0)
+        getattr(network, head).bias.mul_(2.0)
+    assert largest_difference(network, OnnxStep(read_bundle(exported)), 10, np.random.default_rng(0)) > 1e-3
 
 
 def test_value_and_doubt_are_those_of_torch(exported: Path) -> None:

@@ -134,8 +134,8 @@ def policy_model() -> onnx.ModelProto:
     )
 
 
-def ensemble_content(names: tuple[str, ...] = NAMES) -> bytes:
-    """An ensemble whose members predict no change, for an arm with these joints."""
+def ensemble_content(names: tuple[str, ...] = NAMES, period: float = PERIOD) -> bytes:
+    """An ensemble whose members predict no change in a period [s], for an arm with these joints."""
     n = len(names)
     weights = EnsembleWeights(
         input_mean=np.zeros(3 * n),
@@ -143,7 +143,7 @@ def ensemble_content(names: tuple[str, ...] = NAMES) -> bytes:
         matrices=[np.zeros((3, 3 * n, 4 * n))],
         biases=[np.zeros((3, 4 * n))],
     )
-    about = EnsembleDescription(joint_names=names, period=PERIOD, scale=(0.1,) * (2 * n))
+    about = EnsembleDescription(joint_names=names, period=period, scale=(0.1,) * (2 * n))
     return bytes(ensemble_model(weights, about).SerializeToString())
 
 

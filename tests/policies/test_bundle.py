@@ -14,6 +14,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.monitor_settings import Grades, MonitorThresholds, UncertaintySettings
 from robot_mbrl.policies.bundle import ENSEMBLE, MANIFEST, manifest_seal, read_bundle, write_bundle
 from robot_mbrl.policies.bundle_manifest import POLICY, ObservationField, StateTensor
 from tests.policies.synthetic_bundles import (
@@ -164,6 +165,14 @@ def test_a_manifest_that_is_no_mapping(tmp_path: Path, content: str) -> None:
         (lambda f: f["joints"][1].update(position_limits=[0.5, -0.5]), "position limits of lift"),
         (lambda f: f["observation"][1].update(size=3), "observation field velocities has size 3, must be 2"),
         (lambda f: f["observation"][4].update(size=2), "observation field goal has size 2, must be 3"),
+        (lambda f: f["observation"][0].update(unit="deg"), "observation field joints has unit 'deg', must be 'rad'"),
+        (lambda f: f["observation"][1].update(unit="rad"), "observation field velocities has unit 'rad', must be"),
+        (lambda f: f["observation"][4].update(unit="mm"), "observation field goal has unit 'mm', must be 'm'"),
+        (lambda f: f["observation"][3].update(name="position"), "field position has size 3, must be 2"),
+        (lambda f: f["observation"][3].update(name="velocity"), "field velocity has size 3, must be 2"),
+        (lambda f: f["observation"][3].update(name="commanded"), "field commanded has size 3, must be 2"),
+        (lambda f: f["observation"][3].update(name="time"), "field time has size 3, must be 1"),
+        (lambda f: f["observation"][0].update(name="position", unit="m"), "position has unit 'm', must be 'rad'"),
         (lambda f: f.update(tool=None), "the tool's place is observed"),
         (lambda f: f.update(observation=[]), "observation = "),
         (lambda f: f["states"][0].update(shape=[]), r"states\.0\.shape"),
@@ -272,6 +281,12 @@ def test_thresholds_of_another_ensemble(tmp_path: Path) -> None:
     other = monitor_thresholds(b"another one")
     match = r"thresholds\.yaml: taken with an ensemble of SHA-256 [0-9a-f]{12}, the bundle's has [0-9a-f]{12}: export"
     refused_to_write(tmp_path / "bundle", match, ensemble=ensemble_content(), thresholds=other)
+
+
+def test_thresholds_that_name_no_ensemble(tmp_path: Path) -> None:
+    nameless = MonitorThresholds(uncertainty=UncertaintySettings(residual=Grades(stop=9.0)))
+    match = r"thresholds\.yaml: taken with an ensemble of SHA-256 unknown, the bundle's has [0-9a-f]{12}: export"
+    refused_to_write(tmp_path / "bundle", match, ensemble=ensemble_content(), thresholds=nameless)
 
 
 def test_thresholds_without_their_ensemble(tmp_path: Path) -> None:

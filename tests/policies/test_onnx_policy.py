@@ -10,12 +10,13 @@ import numpy as np
 import onnx
 import pytest
 from numpy.testing import assert_allclose
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.policies.bundle import read_bundle
+from robot_mbrl.policies.bundle_manifest import ObservationField
 from robot_mbrl.policies.joint_space import OBSERVED
 from robot_mbrl.policies.onnx_policy import LEAD, OnnxPolicy
 from robot_mbrl.policies.onnx_step import OnnxStep
@@ -267,6 +268,37 @@ def test_a_graph_that_answers_nonsense(tmp_path: Path) -> None:
     made = make_bundle(tmp_path / "bundle", change=change)
     with pytest.raises(ConfigError, match=r"policy\.onnx: answers to zeros with numbers that are not finite"):
         build_policy(f"bundle:{made}", space())
+
+
+def test_a_graph_that_answers_nonsense_to_an_arm_at_rest(tmp_path: Path) -> None:
+    """Zeros do well enough: where the tool is, a negative number comes under a root."""
+
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node[6].op_type = "Sqrt"
+        (weight,) = (entry for entry in model.graph.initializer if entry.name == "choose")
+        choose = np.zeros((SIZE, 2), np.float32)
+        choose[6] = -1.0
+        weight.CopyFrom(numpy_helper.from_array(choose, "choose"))
+
+    made = make_bundle(tmp_path / "bundle", change=change)
+    OnnxStep(read_bundle(made))
+    with pytest.raises(ConfigError, match=r"policy\.onnx: answers to an arm that stands still with numbers"):
+        build_policy(f"bundle:{made}", space())
+
+
+@pytest.mark.parametrize(("name", "size", "unit"), [("position", 2, "rad"), ("velocity", 2, "rad/s"), ("time", 1, "s")])
+def test_a_deployments_own_names_can_be_observed(tmp_path: Path, name: str, size: int, unit: str) -> None:
+    last = ObservationField(name=name, size=size, unit=unit)
+    model = graph_model(
+        [helper.make_node("MatMul", ["observation", "choose"], ["action"])],
+        [tensor("observation", 1, 3 + size)],
+        [tensor("action", 1, 2)],
+        choose=np.eye(3 + size, 2, -3, np.float32),
+    )
+    fields = (ObservationField(name="goal", size=3, unit="m"), last)
+    running = policy(tmp_path, model=model, states=(), observation=fields, tool=None)
+    seen = observation() | {name: np.full(size, 0.5)}
+    assert_allclose(running.act(seen).position[0], 0.1 * 0.5)
 
 
 def test_no_folder_named() -> None:
