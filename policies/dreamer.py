@@ -29,7 +29,7 @@ from robot_mbrl.policies.dreamer_losses import (
     two_hot_loss,
     two_hot_mean,
 )
-from robot_mbrl.policies.dreamer_model import ActingStep, DreamerModel, LatentState
+from robot_mbrl.policies.dreamer_model import ActingStep, DreamerModel, LatentState, kept
 from robot_mbrl.policies.dreamer_optimizer import LaProp
 from robot_mbrl.policies.dreamer_sampling import action_noise
 from robot_mbrl.policies.dreamer_scan import ScanSteps, scan, scan_steps
@@ -208,7 +208,7 @@ class Dreamer:
         """What the scan needs of all steps, time first: keep, drive, evidence."""
         world = self.model.world
         keep = 1.0 - seen["is_first"].unsqueeze(-1)
-        drive = world.dynamics.drive(seen["action"] * keep)
+        drive = world.dynamics.drive(kept(seen["action"], keep))
         evidence = world.dynamics.evidence(world.encoder(_observations(seen)))
         return keep, drive, evidence
 

@@ -139,7 +139,7 @@ class RecurrentModel(nn.Module):
         `keep` (b, 1) is 0 where an episode begins: there it starts from zeros, and `drive` must be that of a zero
         action. `noise` (b, latents) is uniform; without it z is the likeliest.
         """
-        deter = self.advance(state.deter * keep, state.stoch * keep, drive)
+        deter = self.advance(kept(state.deter, keep), kept(state.stoch, keep), drive)
         probabilities = self.posterior(deter, evidence)
         return LatentState(deter, choose_latent(probabilities, noise)), probabilities
 
@@ -147,6 +147,11 @@ class RecurrentModel(nn.Module):
         """One step without an observation: z (b, stoch) is drawn from the prior."""
         deter = self.advance(*state, drive)
         return LatentState(deter, choose_latent(self.prior(deter), noise).to(deter.dtype))
+
+
+def kept(values: Tensor, keep: Tensor) -> Tensor:
+    """`values` (..., n) where `keep` (..., 1) is 1, and zeros where it is 0: for what is not finite, too."""
+    return torch.where(keep > 0.0, values, 0.0)
 
 
 def choose_latent(probabilities: Tensor, noise: Tensor | None) -> Tensor:
@@ -249,7 +254,7 @@ class DreamerModel(nn.Module):
         dynamics = self.world.dynamics
         evidence = dynamics.evidence(self.world.encoder(as_observation(observation)))
         latent_noise, chance = (None, None) if noise is None else noise
-        state, _ = dynamics.observe(state, keep, dynamics.drive(previous_action * keep), evidence, latent_noise)
+        state, _ = dynamics.observe(state, keep, dynamics.drive(kept(previous_action, keep)), evidence, latent_noise)
         features = torch.cat(state, -1)
         action = self.behaviour.policy(features).choose(chance)
         value = two_hot_mean(self.behaviour.critic(features), self.bins)

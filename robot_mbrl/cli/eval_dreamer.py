@@ -11,17 +11,19 @@ from robot_mbrl.learning.dreamer_learner import DreamerLearner
 from robot_mbrl.learning.dreamer_run import DreamerFolder
 from robot_mbrl.learning.dreamer_training import run_environments
 from robot_mbrl.learning.sequence_evaluation import Evaluated, evaluate
+from robot_mbrl.learning.task_identity import require_identity
 
 
 def evaluate_run(folder: Path, episodes: int, seed: int, threads: int, *, newest: bool, as_json: bool) -> None:
     """Evaluate the run in `folder` and print what came of it.
 
     Raises:
-        ConfigError: the folder holds no run that has learned anything yet.
+        ConfigError: the folder holds no run that has learned anything yet, or one of another arm or task than it names.
     """
     torch.set_num_threads(threads)
     run = DreamerFolder(folder)
     settings, weights = run.settings(), run.learner(newest=newest)
+    require_identity(folder, settings.identity)
     learner = DreamerLearner.from_file(weights)
     environments = run_environments(settings, episodes, threads)
     evaluated = evaluate(environments, learner, seed, kept=1, kept_rows=1)

@@ -4,6 +4,7 @@ The policy acts by its modes: the likeliest latent and the mean action, as in it
 observations give the same actions.
 """
 
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from robot_mbrl.learning.bundle_export import describe_policy
 from robot_mbrl.learning.dreamer_learner import DreamerLearner
 from robot_mbrl.learning.dreamer_run import BEST, DreamerFolder, DreamerRunSettings
 from robot_mbrl.learning.onnx_export import export_step, largest_difference
+from robot_mbrl.learning.task_identity import require_identity
 from robot_mbrl.policies.bundle import ENSEMBLE, THRESHOLDS, Bundle, read_bundle, require_new, write_bundle
 from robot_mbrl.policies.bundle_manifest import POLICY, StateTensor
 from robot_mbrl.policies.dreamer_model import DreamerModel, LatentState
@@ -102,8 +104,8 @@ def export_run(
         parity_steps: random recurrent steps to compare.
 
     Raises:
-        ConfigError: there is no run, it was not trained on an arm's task, or bundle and torch differ by more than
-            `PARITY`.
+        ConfigError: there is no run, it was not trained on an arm's task or on the arm as it is defined now, or bundle
+            and torch differ by more than `PARITY`.
     """
     require_new(folder)
     files = DreamerFolder(run)
@@ -112,6 +114,7 @@ def export_run(
         raise ConfigError(
             f"{run}: was trained on {settings.task}, which no arm can do: give a run of {' or '.join(TASKS)}"
         )
+    require_identity(run, settings.identity)
     contents: dict[str, bytes] = {}
     if ensemble is not None:
         contents[ENSEMBLE] = read_file(ensemble, "the monitor's ensemble")
@@ -134,6 +137,11 @@ def export_run(
         write_bundle(whole, description, contents)
         random = np.random.default_rng(settings.seed)
         difference = largest_difference(DreamerStep(model), OnnxStep(read_bundle(whole)), parity_steps, random)
+        if math.isinf(difference):
+            raise ConfigError(
+                f"{run}: within {parity_steps} random steps the policy answers with numbers that are not finite: "
+                "nothing was exported; take another checkpoint, or train it again"
+            )
         if not difference <= PARITY:
             raise ConfigError(
                 f"{run}: a step in onnxruntime differs from torch's by {difference:.3g} within {parity_steps} "

@@ -1,5 +1,7 @@
 """Dreamer as a `SequenceLearner`: NumPy to torch and back, files, and open-loop prediction."""
 
+import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -25,6 +27,12 @@ from robot_mbrl.policies.dreamer_settings import DreamerSettings, DreamerSpaces,
 SETTINGS_KEY: Final = "dreamer_settings"
 SPACES_KEY: Final = "dreamer_spaces"
 """Where a file's metadata hold what the Dreamer in it is made of, as JSON."""
+_SHAPING: Final = frozenset(
+    {"deter", "hidden", "latents", "classes", "blocks", "units", "depth", "layers", "bins", "doubt_members"}
+)
+"""Settings that give the networks their shape; some of them can differ where the numbers of weights agree."""
+_ROUNDING: Final = frozenset({"compiled"})
+"""Settings that may change while a run goes on."""
 
 
 def dreamer_spaces(spaces: EnvSpaces) -> DreamerSpaces:
@@ -52,6 +60,21 @@ def resolved_settings(size: str, changes: dict[str, Any]) -> DreamerSettings:
         raise ConfigError(one_line(error, "dreamer")) from error
 
 
+def torch_device(name: str) -> torch.device:
+    """The device `name`, such as cpu or cuda.
+
+    Raises:
+        ConfigError: torch knows no such device, or cannot compute there.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"device {name!r}: torch cannot compute there ({reason}): give cpu, or cuda") from error
+    return device
+
+
 class DreamerLearner:
     """A Dreamer behind NumPy arrays.
 
@@ -60,10 +83,14 @@ class DreamerLearner:
     """
 
     def __init__(self, spaces: DreamerSpaces, settings: DreamerSettings, seed: int, device: str = "cpu") -> None:
-        """Make a new one; its weights and all its chance come from `seed`, `device` is where torch computes."""
+        """Make a new one; its weights and all its chance come from `seed`, `device` is where torch computes.
+
+        Raises:
+            ConfigError: torch cannot compute there, or settings and spaces do not go together.
+        """
         generator = torch.Generator()
         generator.manual_seed(seed)
-        self.dreamer = Dreamer(spaces, settings, generator, device)
+        self.dreamer = Dreamer(spaces, settings, generator, torch_device(device))
 
     @classmethod
     def from_file(cls, path: Path, device: str = "cpu") -> Self:
@@ -72,14 +99,9 @@ class DreamerLearner:
         Raises:
             ConfigError: the file is none, or damaged.
         """
-        metadata, _ = _read(path)
-        try:
-            spaces = DreamerSpaces.model_validate_json(metadata[SPACES_KEY])
-            settings = DreamerSettings.model_validate_json(metadata[SETTINGS_KEY])
-        except (KeyError, ValidationError) as error:
-            raise ConfigError(f"{path}: is no Dreamer of this version: give a file that training wrote") from error
+        spaces, settings, state = _read(path)
         learner = cls(spaces, settings, 0, device)
-        learner.load(path)
+        learner.dreamer.load_state_dict(state)
         return learner
 
     def initial(self, count: int) -> Latent:
@@ -106,7 +128,8 @@ class DreamerLearner:
         seen = self._seen(fields["observation"])
         names = {VECTOR: "observation", IMAGE: IMAGE}
         step = self.dreamer.train_step({**batch, **{names[key]: value for key, value in seen.items()}})
-        return Update(_latent(step.latents), {name: float(value) for name, value in step.metrics.items()})
+        figures = {name: float(value) for name, value in step.metrics.items()}
+        return Update(_latent(step.latents), figures, made=math.isfinite(figures["gradient_norm"]))
 
     @torch.no_grad()
     def predict(self, fields: dict[str, NDArray[Any]], context: int) -> dict[str, FloatArray]:
@@ -139,25 +162,37 @@ class DreamerLearner:
         """Go on from what `save` wrote.
 
         Raises:
-            ConfigError: it is of a Dreamer of another size, or damaged.
+            ConfigError: it is of a Dreamer with other settings or spaces, or damaged.
         """
-        self.dreamer.load_state_dict(_read(path)[1])
+        self.dreamer.load_state_dict(self._state_of(path, set(DreamerSettings.model_fields) - _ROUNDING))
 
     def begin_with(self, path: Path, *, behaviour: bool) -> None:
         """Take over the networks of what `save` wrote; chance and optimizer stay as they are.
 
         Args:
-            path: the file.
+            path: the file. How its Dreamer learned does not count.
             behaviour: take actor and critic too, and not the world model alone.
 
         Raises:
-            ConfigError: they are of a Dreamer of another size, or damaged.
+            ConfigError: they are of a Dreamer of another size or with other spaces, or damaged.
         """
-        state = _read(path)[1]
+        state = self._state_of(path, _SHAPING)
         if not behaviour:
             own = self.dreamer.state_dict()
             state |= {name: value for name, value in own.items() if not name.startswith("model.world.")}
         self.dreamer.load_networks(state)
+
+    def _state_of(self, path: Path, settings: Collection[str]) -> dict[str, Tensor]:
+        """The tensors in `path`, of a Dreamer with this one's spaces and with the same values of `settings`."""
+        spaces, made_with, state = _read(path)
+        theirs = {**spaces.model_dump(), **made_with.model_dump(include=set(settings))}
+        own = {**self.dreamer.spaces.model_dump(), **self.dreamer.settings.model_dump(include=set(settings))}
+        differ = [f"{name} {theirs[name]} and not {own[name]}" for name in own if theirs[name] != own[name]]
+        if differ:
+            raise ConfigError(
+                f"{path}: is of a Dreamer with {', '.join(differ)}: give one that agrees, or begin a new run"
+            )
+        return state
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.dreamer.device)
@@ -167,15 +202,21 @@ class DreamerLearner:
         return {IMAGE: tensor.movedim(-1, -3)} if self.dreamer.spaces.image else {VECTOR: tensor}
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path) -> tuple[DreamerSpaces, DreamerSettings, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys()
-            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
+            metadata, state = dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
     except (OSError, SafetensorError) as error:
         raise ConfigError(
             f"{path}: cannot be read as safetensors ({error}): give a file that training wrote"
         ) from error
+    try:
+        spaces = DreamerSpaces.model_validate_json(metadata[SPACES_KEY])
+        settings = DreamerSettings.model_validate_json(metadata[SETTINGS_KEY])
+    except (KeyError, ValidationError) as error:
+        raise ConfigError(f"{path}: is no Dreamer of this version: give a file that training wrote") from error
+    return spaces, settings, state
 
 
 def _array(values: Tensor) -> Float32Array:

@@ -5,6 +5,9 @@ file                        what
 =========================== ==========================================================================================
 settings.yaml               resolved settings of the run
 dreamer.yaml                resolved settings of its learner
+task.json                   what its numbers mean, see `learning.task_identity`
+compute.yaml                where and in which precision it computes
+lock                        held by the process that trains here
 replay/                     the sequence replay
 checkpoints/ACTIONS/        everything needed to go on from there to the bit; the newest complete one counts
   progress.json               counters and the curve so far
@@ -22,16 +25,20 @@ A checkpoint is written beside its place and renamed: whenever a process is kill
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import IO, Any, Final, Self
 
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from robot_mbrl.contracts.atomic_file import write_atomically
-from robot_mbrl.contracts.config import Settings, one_line
+from robot_mbrl.contracts.config import Settings, dump_settings, load_settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.learning.run_files import CURVE, begin_settings, read_settings, table
+from robot_mbrl.learning.run_files import CURVE, SETTINGS, hold, read_settings, require_settings, table
+from robot_mbrl.learning.task_identity import TASK, TaskIdentity, begin_identity, named_identity, require_identity
+from robot_mbrl.policies.dreamer_settings import DreamerSettings
 
+COMPUTE: Final = "compute.yaml"
 DREAMER, REPLAY, CHECKPOINTS, BEST, PREDICTIONS = (
     "dreamer.yaml",
     "replay",
@@ -42,6 +49,7 @@ DREAMER, REPLAY, CHECKPOINTS, BEST, PREDICTIONS = (
 PROGRESS, LEARNER, COLLECTOR = "progress.json", "learner.safetensors", "collector.safetensors"
 _MAY_CHANGE: Final = {"steps", "threads", "compiled"}
 """Settings with which a run may go on although it began with others; the last two change how sums are rounded."""
+_DREAMER_MAY_CHANGE: Final = {"compiled"}
 
 
 class DreamerRunSettings(Settings):
@@ -118,6 +126,44 @@ class DreamerRunSettings(Settings):
         """Rows that an environment can give between two checkpoints, at most."""
         return 2 * (self.checkpoint_every // self.environments + 2)
 
+    @property
+    def identity(self) -> TaskIdentity:
+        """What the run's observations and actions mean by the definition that its arm has now.
+
+        Raises:
+            ConfigError: there is no such arm.
+        """
+        return named_identity(self.task, self.arm, self.repeat)
+
+
+class Compute(Settings):
+    """What rounds a run's numbers, besides its settings: with another one, the same settings give another curve.
+
+    Attributes:
+        device: kind of it, such as cpu or cuda.
+        precision: of imagination and heads, float32 or bfloat16; what the settings' "auto" came to.
+    """
+
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a run is begun with, and goes on with.
+
+    Attributes:
+        settings: of the run.
+        dreamer: of its learner, resolved.
+        identity: what its observations and actions mean.
+        compute: where and how it computes.
+    """
+
+    settings: DreamerRunSettings
+    dreamer: DreamerSettings
+    identity: TaskIdentity
+    compute: Compute
+
 
 class Evaluation(Settings):
     """One evaluation, a line of the curve.
@@ -149,7 +195,8 @@ class Progress(Settings):
     Attributes:
         actions: taken in training.
         rows: collected.
-        updates: of the learner.
+        updates: of the learner, skipped ones too.
+        skipped: updates since the last one whose gradient was finite.
         returns: of the training episodes that ended since the last evaluation.
         random: state of the generator of random actions.
         evaluations: the curve.
@@ -158,6 +205,7 @@ class Progress(Settings):
     actions: int = 0
     rows: int = 0
     updates: int = 0
+    skipped: int = 0
     returns: tuple[float, ...] = ()
     random: dict[str, Any] = Field(default_factory=dict)
     evaluations: tuple[Evaluation, ...] = ()
@@ -174,14 +222,44 @@ class DreamerFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def begin(self, settings: DreamerRunSettings) -> None:
-        """Make the folder, or see to it that the run in it has the same settings.
+    def hold(self) -> IO[bytes]:
+        """Make the folder and keep other processes from training in it until what is returned is closed.
 
         Raises:
-            ConfigError: it has others.
+            ConfigError: another process trains in it.
         """
-        begin_settings(self.path, settings, _MAY_CHANGE)
-        (self.path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        return hold(self.path, "trains here")
+
+    def require(self, beginning: Beginning) -> None:
+        """Compare `beginning` with that of the run in the folder, where there is one. Writes nothing.
+
+        Raises:
+            ConfigError: it began with other settings, on another arm, or computed elsewhere.
+        """
+        require_settings(self.path, beginning.settings, _MAY_CHANGE)
+        require_settings(self.path, beginning.dreamer, _DREAMER_MAY_CHANGE, DREAMER)
+        if (self.path / TASK).exists():
+            require_identity(self.path, beginning.identity)
+        if (self.path / COMPUTE).exists():
+            begun, now = load_settings(self.path / COMPUTE, Compute), beginning.compute
+            if begun != now:
+                raise ConfigError(
+                    f"{self.path}: was trained on {begun.device} in {begun.precision}, here it would go on on "
+                    f"{now.device} in {now.precision} to another curve: go on where it began, or begin a new run"
+                )
+
+    def begin(self, beginning: Beginning) -> None:
+        """Write what the run is begun with, or see to it that the run in the folder began with the same.
+
+        Raises:
+            ConfigError: see `require`.
+        """
+        self.require(beginning)
+        begin_identity(self.path, beginning.identity)
+        described = {COMPUTE: beginning.compute, DREAMER: beginning.dreamer, SETTINGS: beginning.settings}
+        for name, value in described.items():
+            write_atomically(self.path / name, dump_settings(value))
+        (self.path / CHECKPOINTS).mkdir(exist_ok=True)
         (self.path / PREDICTIONS).mkdir(exist_ok=True)
 
     def settings(self) -> DreamerRunSettings:

@@ -4,7 +4,9 @@ A run is a function of its settings: every random number comes from its seed, an
 step depends on. A run that was killed and resumed writes the same curve, to the last digit, as one that was not.
 """
 
+import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,18 +15,19 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from robot_mbrl.contracts.atomic_file import replacing, write_atomically
-from robot_mbrl.contracts.config import dump_settings
+from robot_mbrl.contracts.atomic_file import replacing
+from robot_mbrl.contracts.errors import SimulationError
 from robot_mbrl.learning.board import Board
 from robot_mbrl.learning.collector import Collector, EpisodeEnd
-from robot_mbrl.learning.dreamer_learner import DreamerLearner, dreamer_spaces, resolved_settings
+from robot_mbrl.learning.dreamer_learner import DreamerLearner, dreamer_spaces, resolved_settings, torch_device
 from robot_mbrl.learning.dreamer_run import (
     BEST,
     COLLECTOR,
-    DREAMER,
     LEARNER,
     PREDICTIONS,
     REPLAY,
+    Beginning,
+    Compute,
     DreamerFolder,
     DreamerRunSettings,
     Evaluation,
@@ -36,12 +39,17 @@ from robot_mbrl.learning.sequence_evaluation import Evaluated, evaluate
 from robot_mbrl.learning.sequence_learner import Latent, SequenceLearner
 from robot_mbrl.learning.sequence_replay import ReplaySpaces, SequenceReplay
 from robot_mbrl.learning.vector_env import EnvSpaces, VectorEnv, make_vector_env
+from robot_mbrl.policies.dreamer import compute_precision
 from robot_mbrl.policies.dreamer_settings import DreamerSettings
 
 _RANDOM_ACTIONS, _REPLAY, _LEARNER = 2, 3, 4
 """What a random generator of the run is for; 0 and 1 are its episodes."""
 _LOG_EVERY: Final = 50
 """Updates whose mean figures make one point on the board."""
+MOST_SKIPPED: Final = 20
+"""Updates in a row whose gradient may not be finite. A skipped update changes nothing, so only its batch and its chance
+set the next one apart from it: one may meet an overflow by chance, this many of them mean that weights or rows are
+spoilt."""
 
 
 @dataclass
@@ -66,6 +74,7 @@ class Counters:
     """Numbers of a run that change as it goes."""
 
     updates: int = 0
+    skipped: int = 0
     returns: list[float] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
 
@@ -85,36 +94,47 @@ def replay_spaces(spaces: EnvSpaces, latent: Latent, classes: int) -> ReplaySpac
 class Training:
     """One run in one folder. Made anew, it goes on from the newest checkpoint."""
 
-    def __init__(self, folder: DreamerFolder, settings: DreamerRunSettings, crew: Crew) -> None:
-        """Open the run.
+    def __init__(self, folder: DreamerFolder, beginning: Beginning, crew: Crew) -> None:
+        """Open the run. Nothing is written before the run is known to be this process's, and to go on as it began.
 
         Args:
-            folder: of the run, begun with `settings`.
-            settings: of the run.
-            crew: learner and environments.
+            folder: of the run; it is made.
+            beginning: what the run in the folder was begun with, or shall be.
+            crew: learner and environments, which `close` closes, or this where it fails.
 
         Raises:
-            ConfigError: folder and settings do not fit each other, or another process has the run.
+            ConfigError: the folder holds a run that was begun otherwise, another process has it, or the disk has no
+                room for the replay.
             SimulationError: an environment did not come back to where it was.
         """
-        self.settings, self._folder, self._crew = settings, folder, crew
+        self.settings, self._folder, self._crew = beginning.settings, folder, crew
+        settings = self.settings
         self._random = np.random.default_rng([settings.seed, _RANDOM_ACTIONS])
-        self._replay = SequenceReplay(
-            folder.path / REPLAY,
-            replay_spaces(crew.training.spaces, crew.learner.initial(1), crew.classes),
-            np.random.default_rng([settings.seed, _REPLAY]),
-            streams=settings.environments,
-            capacity=settings.capacity,
-            slack=settings.slack,
-        )
-        self._collector = Collector(crew.training, crew.learner, settings.seed)
         self._counters = Counters()
-        checkpoint = folder.checkpoint()
-        if checkpoint is None:
-            self._save()
-        else:
-            self._load(checkpoint)
-        self._board = Board(folder.path / BOARD, self._collector.actions)
+        with ExitStack() as opened:
+            opened.callback(crew.training.close)
+            opened.callback(crew.evaluation.close)
+            opened.enter_context(folder.hold())
+            folder.require(beginning)
+            self._replay = SequenceReplay(
+                folder.path / REPLAY,
+                replay_spaces(crew.training.spaces, crew.learner.initial(1), crew.classes),
+                np.random.default_rng([settings.seed, _REPLAY]),
+                streams=settings.environments,
+                capacity=settings.capacity,
+                slack=settings.slack,
+            )
+            opened.callback(self._replay.close)
+            folder.begin(beginning)
+            self._collector = Collector(crew.training, crew.learner, settings.seed)
+            checkpoint = folder.checkpoint()
+            if checkpoint is None:
+                self._save()
+            else:
+                self._load(checkpoint)
+            self._board = Board(folder.path / BOARD, self._collector.actions)
+            opened.callback(self._board.close)
+            self._opened = opened.pop_all()
 
     @property
     def progress(self) -> Progress:
@@ -123,6 +143,7 @@ class Training:
             actions=self._collector.actions,
             rows=self._collector.ticks * self.settings.environments,
             updates=self._counters.updates,
+            skipped=self._counters.skipped,
             returns=tuple(self._counters.returns),
             random=dict(self._random.bit_generator.state),
             evaluations=tuple(self._counters.evaluations),
@@ -136,6 +157,10 @@ class Training:
 
         Returns:
             The progress at the end, which is in a checkpoint.
+
+        Raises:
+            SimulationError: numbers that are not finite: in a row, in an evaluation, or in the gradients of
+                `MOST_SKIPPED` updates in a row.
         """
         settings, collector = self.settings, self._collector
         evaluated, saved = collector.actions // settings.evaluate_every, collector.actions // settings.checkpoint_every
@@ -156,10 +181,7 @@ class Training:
 
     def close(self) -> None:
         """Let go of the folder and of the environments."""
-        self._board.close()
-        self._replay.close()
-        self._crew.training.close()
-        self._crew.evaluation.close()
+        self._opened.close()
 
     def _collect(self) -> list[EpisodeEnd]:
         random = self._random if self._collector.actions < self.settings.prefill else None
@@ -182,15 +204,33 @@ class Training:
     def _update(self) -> None:
         batch = self._replay.sample(self.settings.batch, self.settings.length)
         update = self._crew.learner.train(batch.fields)
-        self._replay.write_latents(batch, update.latent.deter, update.latent.stoch)
         self._counters.updates += 1
-        self._board.gather(update.figures)
+        self._board.gather({"skipped": float(not update.made)})
+        if update.made:
+            self._replay.write_latents(batch, update.latent.deter, update.latent.stoch)
+            self._counters.skipped = 0
+            self._board.gather(update.figures)
+        else:
+            self._skip()
         if self._counters.updates % _LOG_EVERY == 0:
             self._board.means("learner", self._collector.actions)
+
+    def _skip(self) -> None:
+        self._counters.skipped += 1
+        if self._counters.skipped >= MOST_SKIPPED:
+            raise SimulationError(
+                f"{self._folder.path}: the gradients of {self._counters.skipped} updates in a row were not finite, at "
+                f"update {self._counters.updates}: begin a new run with a lower learning_rate or in float32"
+            )
 
     def _evaluate(self) -> None:
         settings, counters, actions = self.settings, self._counters, self._collector.actions
         evaluated = evaluate(self._crew.evaluation, self._crew.learner, settings.seed)
+        if not math.isfinite(evaluated.mean_return):
+            raise SimulationError(
+                f"{self._folder.path}: the mean return of the evaluation at {actions} actions is "
+                f"{evaluated.mean_return}: the simulation diverged; mend the task {settings.task}"
+            )
         best = self.progress.best
         counters.evaluations.append(self._evaluation(evaluated))
         counters.returns.clear()
@@ -236,7 +276,9 @@ class Training:
         self._collector.restore(load_file(checkpoint / COLLECTOR))
         self._replay.restore(checkpoint)
         self._random.bit_generator.state = progress.random
-        self._counters = Counters(progress.updates, list(progress.returns), list(progress.evaluations))
+        self._counters = Counters(
+            progress.updates, progress.skipped, list(progress.returns), list(progress.evaluations)
+        )
         self._folder.write_curve(progress)
 
 
@@ -266,23 +308,39 @@ def run_environments(settings: DreamerRunSettings, count: int, threads: int) -> 
     )
 
 
-def make_crew(settings: DreamerRunSettings, device: str = "cpu") -> Crew:
+def make_crew(settings: DreamerRunSettings, device: str = "cpu", *, goes_on: bool = False) -> Crew:
     """A Dreamer and the environments that `settings` name; computing goes on `settings.threads` processors from here.
 
+    Args:
+        settings: of the run.
+        device: where torch computes.
+        goes_on: a checkpoint will say what the learner knows: the run that this one started from is not needed.
+
     Raises:
-        ConfigError: there is no such task, arm or size, or no run to start from.
+        ConfigError: there is no such task, arm, size or device, or no run to start from.
     """
     torch.set_num_threads(settings.threads)
     resolved = learner_settings(settings)
     training = run_environments(settings, settings.environments, settings.threads)
     seed = int(np.random.SeedSequence([settings.seed, _LEARNER]).generate_state(1)[0])
     learner = DreamerLearner(dreamer_spaces(training.spaces), resolved, seed, device)
-    if settings.start is not None:
+    if settings.start is not None and not goes_on:
         first = DreamerFolder(settings.start)
         source = first.learner(newest=not (first.path / BEST).exists())
         learner.begin_with(source, behaviour=settings.start_behaviour)
     evaluation = run_environments(settings, settings.evaluation_episodes, settings.threads)
     return Crew(learner, training, evaluation, resolved.classes)
+
+
+def beginning_of(settings: DreamerRunSettings, device: str = "cpu") -> Beginning:
+    """All that a run with `settings` on `device` is begun with, or goes on with.
+
+    Raises:
+        ConfigError: there is no such arm, size or device.
+    """
+    resolved, where = learner_settings(settings), torch_device(device)
+    precision = str(compute_precision(resolved, where)).removeprefix("torch.")
+    return Beginning(settings, resolved, settings.identity, Compute(device=where.type, precision=precision))
 
 
 def open_training(path: Path, settings: DreamerRunSettings, device: str = "cpu") -> Training:
@@ -291,8 +349,6 @@ def open_training(path: Path, settings: DreamerRunSettings, device: str = "cpu")
     Raises:
         ConfigError: the settings name something that is not there, or the folder holds another run.
     """
-    folder = DreamerFolder(path)
-    folder.begin(settings)
-    crew = make_crew(settings, device)
-    write_atomically(path / DREAMER, dump_settings(learner_settings(settings)))
-    return Training(folder, settings, crew)
+    folder, beginning = DreamerFolder(path), beginning_of(settings, device)
+    folder.require(beginning)
+    return Training(folder, beginning, make_crew(settings, device, goes_on=folder.checkpoint() is not None))

@@ -1,10 +1,11 @@
-"""What every training run keeps in its folder: the settings that it was begun with, and a table of its results."""
+"""What every training run keeps in its folder: a lock, the settings that it was begun with, a table of its results."""
 
 import csv
+import fcntl
 import io
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import IO, Final, TypeVar
 
 from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.config import Settings, dump_settings, load_settings
@@ -13,8 +14,32 @@ from robot_mbrl.contracts.errors import ConfigError
 SETTINGS: Final = "settings.yaml"
 CURVE: Final = "curve.csv"
 BOARD: Final = "tensorboard"
+LOCK: Final = "lock"
 
 RunSettings = TypeVar("RunSettings", bound=Settings)
+
+
+def hold(folder: Path, doing: str) -> IO[bytes]:
+    """Make `folder` and keep other processes out of it until the file that is returned is closed.
+
+    Args:
+        folder: to lock; its file `LOCK` is.
+        doing: what another process does that has it, for the error, such as "trains here".
+
+    Raises:
+        ConfigError: another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / LOCK).open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise ConfigError(f"{folder}: another process {doing}: end it, or give another folder") from error
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def read_settings(folder: Path, kind: type[RunSettings]) -> RunSettings:
@@ -29,22 +54,31 @@ def read_settings(folder: Path, kind: type[RunSettings]) -> RunSettings:
     return load_settings(path, kind)
 
 
-def begin_settings(folder: Path, settings: Settings, may_change: Collection[str]) -> None:
-    """Write `settings` of the run in `folder`; where one was begun already, only `may_change` may differ.
+def require_settings(folder: Path, settings: Settings, may_change: Collection[str], file: str = SETTINGS) -> None:
+    """Compare `settings` with those in the `file` of `folder`, where there is one; only `may_change` may differ.
 
     Raises:
         ConfigError: the folder holds a run with other settings.
     """
-    if (folder / SETTINGS).exists():
-        begun = read_settings(folder, type(settings))
+    if (folder / file).exists():
+        begun = load_settings(folder / file, type(settings))
         old, new = (run.model_dump(exclude=set(may_change)) for run in (begun, settings))
         changed = [name for name in old if old[name] != new[name]]
         if changed:
             raise ConfigError(
-                f"{folder}: holds a run with other settings ({', '.join(changed)}): give those of its {SETTINGS}, or "
+                f"{folder}: holds a run with other settings ({', '.join(changed)}): give those of its {file}, or "
                 "another folder"
             )
-    write_atomically(folder / SETTINGS, dump_settings(settings))
+
+
+def begin_settings(folder: Path, settings: Settings, may_change: Collection[str], file: str = SETTINGS) -> None:
+    """Write `settings` into the `file` of `folder`, unless they differ from those in it by more than `may_change`.
+
+    Raises:
+        ConfigError: see `require_settings`.
+    """
+    require_settings(folder, settings, may_change, file)
+    write_atomically(folder / file, dump_settings(settings))
 
 
 def table(kind: type[Settings], rows: Sequence[Settings]) -> str:

@@ -17,7 +17,6 @@ Everything else is written before progress.json names it. Whatever moment a proc
 last complete episode, cuts off what follows it, and goes on.
 """
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,12 +28,12 @@ from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.config import Settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
-from robot_mbrl.learning.run_files import CURVE, begin_settings, read_settings, table
+from robot_mbrl.learning.run_files import CURVE, begin_settings, hold, read_settings, table
 from robot_mbrl.learning.task_identity import TaskIdentity, begin_identity
 from robot_mbrl.policies.ensemble_store import save_training
 from robot_mbrl.policies.ensemble_training import EnsembleTrainer
 
-TRANSITIONS, PROGRESS, LOCK = "transitions.bin", "progress.json", "lock"
+TRANSITIONS, PROGRESS = "transitions.bin", "progress.json"
 
 Phase = Literal["random", "shown", "training", "evaluation"]
 
@@ -95,12 +94,7 @@ class RunFolder:
         Raises:
             ConfigError: another process trains in it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOCK).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(f"{self.path}: another process trains here: wait, or give another folder") from None
+        with hold(self.path, "trains here"):
             yield
 
     def begin(self, settings: PetsTrainingSettings, identity: TaskIdentity) -> Progress:

@@ -32,10 +32,12 @@ class Update(NamedTuple):
     Attributes:
         latent: of every row that was learned from, (b, t, ...).
         figures: losses and other figures, by name.
+        made: False where the gradient was not finite, and nothing was learned.
     """
 
     latent: Latent
     figures: dict[str, float]
+    made: bool = True
 
 
 class SequenceLearner(Protocol):
@@ -87,6 +89,6 @@ class SequenceLearner(Protocol):
         """Go on from what `save` wrote.
 
         Raises:
-            ConfigError: it is another learner's, or damaged.
+            ConfigError: it is another learner's, one with other settings or spaces, or damaged.
         """
         ...

@@ -15,9 +15,12 @@ Files, in one folder:
 `pending.bin`   latents on their way into `latents.bin`: what a SIGKILL interrupts is done again at opening
 `lock`          held by the process that has the folder open
 =============== ==========================================================================================
+
+The files have their whole size from the beginning, whatever a run fills of it: setting room aside takes no time where
+the filesystem knows how to, and a disk that is too small is found out before the first row, not at the millionth. For
+the same reason there must be room, too, for the copies of all latents that `save` makes.
 """
 
-import fcntl
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,17 +32,23 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from robot_mbrl.contracts.config import Settings
-from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.errors import ConfigError, SimulationError
 from robot_mbrl.contracts.types import IntArray
-from robot_mbrl.learning.mapped_array import MappedArray
+from robot_mbrl.learning.mapped_array import MappedArray, array_bytes, require_room
+from robot_mbrl.learning.run_files import hold
 
 STEP_FIELDS: Final = ("observation", "action", "reward", "is_first", "is_last", "is_terminal")
+STEPS_FILE: Final = "steps.bin"
 LATENTS_FILE: Final = "latents.bin"
 STATE_FILE: Final = "replay.json"
 _PENDING_ROWS: Final = 4096
 """Latents that are written in one go."""
 _COPY_ROWS: Final = 4096
 """Rows that are copied in one go when saving and restoring."""
+_SAVES: Final = 2
+"""Copies of the latents that are there at once: the newest save, and the next one while it is written."""
+_NUMBERS: Final = ("observation", "action", "reward")
+"""Fields of a row that must be finite."""
 
 
 class ReplaySpaces(Settings):
@@ -123,15 +132,15 @@ class SequenceReplay:
             resident: bound on the bytes of the files that stay in this process's memory.
 
         Raises:
-            ConfigError: capacity or slack too small, another process has the folder, or its files have another layout.
+            ConfigError: capacity or slack too small, another process has the folder, its files have another layout, or
+                the disk has no room for them and for the copies that `save` makes.
         """
         if streams < 1 or capacity < 2 * streams or slack < 1:
             raise ConfigError(
                 f"replay of {capacity} rows in {streams} streams, slack {slack}: give 2 rows a stream and slack of 1"
             )
-        folder.mkdir(parents=True, exist_ok=True)
         self.spaces, self._random = spaces, random
-        self._lock = _lock(folder / "lock")
+        self._lock = hold(folder, "has this replay open")
         self._capacity, self._rows = capacity // streams, capacity // streams + slack
         try:
             self._open(folder, streams, resident)
@@ -141,13 +150,21 @@ class SequenceReplay:
         self._fresh: IntArray = np.maximum(self._oldest, 0) + 1
 
     def _open(self, folder: Path, streams: int, resident: int) -> None:
-        spaces, shape = self.spaces, (streams, self._rows)
-        self._steps = MappedArray(folder / "steps.bin", spaces.step_dtype, shape, resident // 2)
-        self._latents = MappedArray(folder / LATENTS_FILE, spaces.latent_dtype, shape, resident // 2)
-        self._counts = MappedArray(folder / "counts.bin", np.dtype(np.int64), (streams,), resident)
+        spaces, rings, number = self.spaces, (streams, self._rows), np.dtype(np.int64)
         pending = np.dtype([("stream", np.int64), ("slot", np.int64), ("latent", spaces.latent_dtype)])
-        self._pending = MappedArray(folder / "pending.bin", pending, (_PENDING_ROWS,), resident)
-        self._pending_count = MappedArray(folder / "pending_count.bin", np.dtype(np.int64), (1,), resident)
+        layouts: dict[str, tuple[np.dtype[Any], tuple[int, ...], int]] = {
+            STEPS_FILE: (spaces.step_dtype, rings, resident // 2),
+            LATENTS_FILE: (spaces.latent_dtype, rings, resident // 2),
+            "counts.bin": (number, (streams,), resident),
+            "pending.bin": (pending, (_PENDING_ROWS,), resident),
+            "pending_count.bin": (number, (1,), resident),
+        }
+        sizes = {name: array_bytes(dtype, shape) for name, (dtype, shape, _) in layouts.items()}
+        # A replay that is opened again may have its copies on the disk already.
+        new = not all((folder / name).exists() for name in layouts)
+        require_room(folder, sizes, _SAVES * sizes[LATENTS_FILE] if new else 0)
+        arrays = [MappedArray(folder / name, *layout) for name, layout in layouts.items()]
+        self._steps, self._latents, self._counts, self._pending, self._pending_count = arrays
         self._finish_pending()
 
     @property
@@ -175,13 +192,20 @@ class SequenceReplay:
             streams: (k,) which, each at most once.
             step: the fields of a row, (k, ...) each.
             latent: `deter` (k, deter) and `stoch` (k, groups * classes) one-hot, inferred for the row.
+
+        Raises:
+            SimulationError: a number is not finite, and would spoil every update that it is drawn for; nothing was
+                added.
         """
         slots = self._counts.array[streams] % self._rows
         rows = np.empty(len(streams), self.spaces.step_dtype)
         for name in STEP_FIELDS:
             rows[name] = step[name]
+        packed = self._packed(latent["deter"], latent["stoch"])
+        for name, values in {**{name: rows[name] for name in _NUMBERS}, "latent": packed["deter"]}.items():
+            _require_finite(name, values, streams)
         self._steps.array[streams, slots] = rows
-        self._latents.array[streams, slots] = self._packed(latent["deter"], latent["stoch"])
+        self._latents.array[streams, slots] = packed
         self._counts.array[streams] += 1
         self._steps.touch(len(streams), rows.dtype.itemsize)
         self._latents.touch(len(streams), self.spaces.latent_dtype.itemsize)
@@ -327,16 +351,15 @@ class SequenceReplay:
         ]
 
 
-def _lock(path: Path) -> IO[bytes]:
-    file = path.open("wb")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise ConfigError(
-            f"{path.parent}: another process has this replay open: end it, or give another folder"
-        ) from error
-    return file
+def _require_finite(name: str, values: NDArray[Any], streams: IntArray) -> None:
+    finite = np.isfinite(values).reshape(len(streams), -1).all(-1)
+    if not finite.all():
+        worst = int(np.argmin(finite))
+        found = values[worst].ravel()
+        raise SimulationError(
+            f"{name} of environment {streams[worst]} holds {found[~np.isfinite(found)][0]}, not a finite number: the "
+            "simulation or the learner diverged; mend the task, or lower the learning rate in a new run"
+        )
 
 
 def _read(file: IO[bytes], size: int) -> bytes:

@@ -10,6 +10,8 @@ from robot_mbrl.contracts.config import Settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.task_models_arm import ArmModel
 from robot_mbrl.learning.tasks import LearningTask
+from robot_mbrl.sim.tasks import TASKS, make_task
+from robot_mbrl.sim.tasks.task import Task
 
 TASK: Final = "task.json"
 
@@ -35,15 +37,27 @@ class TaskIdentity(Settings):
 def identity_of(task: LearningTask) -> TaskIdentity:
     """The identity of `task`."""
     model = task.model
-    if not isinstance(model, ArmModel):
-        return TaskIdentity(task=task.name, repeat=task.repeat)
-    arm = model.task.arm
+    return _identity(task.name, task.repeat, model.task if isinstance(model, ArmModel) else None)
+
+
+def named_identity(name: str, arm: str, repeat: int) -> TaskIdentity:
+    """The identity of a task of `learning.vector_env`; `arm` counts where the task is an arm's.
+
+    Raises:
+        ConfigError: there is no such arm.
+    """
+    return _identity(name, repeat, make_task(name, arm) if name in TASKS else None)
+
+
+def _identity(name: str, repeat: int, task: Task | None) -> TaskIdentity:
+    if task is None:
+        return TaskIdentity(task=name, repeat=repeat)
     return TaskIdentity(
-        task=task.name,
-        repeat=task.repeat,
-        joints=arm.joint_names,
-        position_limits=tuple(joint.position_limits for joint in arm.joints),
-        action_scale=tuple(model.task.action_scale.tolist()),
+        task=name,
+        repeat=repeat,
+        joints=task.arm.joint_names,
+        position_limits=tuple(joint.position_limits for joint in task.arm.joints),
+        action_scale=tuple(task.action_scale.tolist()),
     )
 
 

@@ -8,7 +8,7 @@ name                       what it is
 ========================== ===========================================================================
 reach, push                an arm at `sim.tasks`, all simulations in one batch, 20 actions a second
 dm_control:DOMAIN-TASK     any task of dm_control's suite, such as dm_control:reacher-easy
-gymnasium:ID               any environment registered with gymnasium whose observation is a Box
+gymnasium:ID               any environment of gymnasium's with a time limit, whose observation is a Box
 ========================== ===========================================================================
 """
 
@@ -276,7 +276,8 @@ def make_vector_env(
         threads: to simulate batches on; 0 for all processors.
 
     Raises:
-        ConfigError: there is no such task or arm, or it has spaces that cannot be learned from.
+        ConfigError: there is no such task or arm, its episodes have no time limit, or it has spaces that cannot be
+            learned from.
     """
     kind, _, rest = name.partition(":")
     if repeat != 1 and kind != "dm_control":
@@ -291,11 +292,24 @@ def make_vector_env(
         domain, _, task = rest.partition("-")
         return GymnasiumEnvs([SuiteEnv(domain, task, action_repeat=repeat) for _ in range(count)], name, repeat)
     if kind == "gymnasium" and rest:
-        try:
-            return GymnasiumEnvs([gymnasium.make(rest) for _ in range(count)], name)
-        except gymnasium.error.Error as error:
-            raise ConfigError(f"{name}: gymnasium cannot make it ({error}): give a registered id") from error
+        return GymnasiumEnvs([_gymnasium_env(rest, name) for _ in range(count)], name)
     raise ConfigError(f"unknown task {name!r}: give one of {', '.join(TASKS)}, dm_control:DOMAIN-TASK, gymnasium:ID")
+
+
+def _gymnasium_env(identifier: str, name: str) -> gymnasium.Env[Any, Any]:
+    """An environment whose episodes end: what is collected of one is kept until then, and an evaluation waits for it.
+
+    Raises:
+        ConfigError: there is none, or it has no time limit.
+    """
+    try:
+        environment = gymnasium.make(identifier)
+    except gymnasium.error.Error as error:
+        raise ConfigError(f"{name}: gymnasium cannot make it ({error}): give a registered id") from error
+    if environment.spec is None or environment.spec.max_episode_steps is None:
+        environment.close()
+        raise ConfigError(f"{name}: its episodes may never end: register it with max_episode_steps")
+    return environment
 
 
 def _magnitudes(layout: Layout) -> tuple[float, ...]:

@@ -11,11 +11,12 @@ __all__ = ["CONTROL_PERIOD", "TASKS", "Episode", "Layout", "Task", "TaskEnv", "m
 
 def register() -> None:
     """Register every task as `robot_mbrl/<Name>-v0`. Importing this package has done it."""
-    for name in TASKS:
+    for name, task in TASKS.items():
         gymnasium.register(
             id=f"robot_mbrl/{name.capitalize()}-v0",
             entry_point="robot_mbrl.sim.tasks.env:make_env",
             kwargs={"task": name},
+            max_episode_steps=task.time_limit,
         )
 
 

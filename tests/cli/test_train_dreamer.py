@@ -9,6 +9,8 @@ from robot_mbrl.contracts.config import dump_settings, load_settings
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.dreamer_learner import resolved_settings
 from robot_mbrl.learning.dreamer_run import DREAMER, DreamerFolder, DreamerRunSettings
+from robot_mbrl.learning.dreamer_training import beginning_of
+from robot_mbrl.learning.task_identity import TASK
 from robot_mbrl.policies.dreamer_settings import DreamerSettings
 from tests.cli.program import assert_one_line, run_here
 
@@ -47,6 +49,8 @@ def test_a_run_is_begun_from_a_file_and_goes_on_without_one(tmp_path: Path, caps
     assert figures["episodes"] == len(figures["returns"]) == 2
     assert figures["mean_return"] == pytest.approx(sum(figures["returns"]) / 2)
     assert figures["success"] is None
+    (run / TASK).unlink()
+    assert_one_line(run_here(capsys, "eval", "dreamer", str(run), "--newest"), ConfigError.exit_code, TASK, "which arm")
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,8 @@ def test_a_run_is_begun_from_a_file_and_goes_on_without_one(tmp_path: Path, caps
         ((), ("needs a task", "--task")),
         (("--task", "juggle"), ("unknown task 'juggle'", "reach, push")),
         (("--task", "reach", "--size", "3T"), ("unknown Dreamer size '3T'", "1M, 12M, 25M")),
+        (("--task", "reach", "--device", "banana"), ("device 'banana'", "give cpu")),
+        (("--task", "reach", "--device", "cuda:99"), ("device 'cuda:99'", "give cpu")),
         (("--task", "dm_control:cartpole-swingdown"), ("no task 'swingdown'",)),
     ],
 )
@@ -63,13 +69,14 @@ def test_what_cannot_be_trained_is_one_line(
 ) -> None:
     outcome = run_here(capsys, "train", "dreamer", "--run-folder", str(tmp_path / "run"), *arguments)
     assert_one_line(outcome, ConfigError.exit_code, *parts)
+    assert not (tmp_path / "run").exists(), "the command, corrected, meets an empty folder"
 
 
 def test_a_folder_with_another_run_and_wrong_settings_are_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, settings = tmp_path / "run", tmp_path / "wrong.yaml"
-    DreamerFolder(run).begin(TINY)
+    DreamerFolder(run).begin(beginning_of(TINY))
     outcome = run_here(capsys, "train", "dreamer", "--run-folder", str(run), "--seed", "8")
     assert_one_line(outcome, ConfigError.exit_code, "other settings (seed)", "another folder")
     settings.write_text("task: reach\nbatches: 3\n", encoding="utf-8")

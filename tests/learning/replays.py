@@ -46,3 +46,14 @@ def fill(replay: SequenceReplay, number: int) -> None:
         rows = replay.counts
         streams = np.arange(len(rows))
         replay.add(streams, step(streams, rows), latent(rows))
+
+
+def resident(path: Path) -> int:
+    """Bytes of the file at `path` that are mapped into this process's memory."""
+    sizes, within = 0, False
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
+        if "-" in line.split(" ", 1)[0]:
+            within = line.endswith(f" {path}")
+        elif within and line.startswith("Rss:"):
+            sizes += int(line.split()[1]) * 1024
+    return sizes

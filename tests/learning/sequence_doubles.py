@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from robot_mbrl.contracts.types import FloatArray
-from robot_mbrl.learning.dreamer_run import DreamerRunSettings
+from robot_mbrl.learning.dreamer_run import Beginning, Compute, DreamerRunSettings
 from robot_mbrl.learning.dreamer_training import Crew
 from robot_mbrl.learning.sequence_learner import Float32Array, Latent, Update
 from robot_mbrl.learning.vector_env import GymnasiumEnvs
+from robot_mbrl.policies.dreamer_settings import DreamerSettings
 
 DETER, GROUPS, CLASSES = 4, 2, 4
 
@@ -135,3 +136,8 @@ def tiny_crew(settings: DreamerRunSettings = TINY) -> Crew:
     """A learner and environments for `settings`."""
     evaluation = counting_envs(settings.evaluation_episodes)
     return Crew(Leaning(settings.seed), counting_envs(settings.environments), evaluation, CLASSES)
+
+
+def tiny_beginning(settings: DreamerRunSettings = TINY) -> Beginning:
+    """What a run with `settings` of the counting task is begun with."""
+    return Beginning(settings, DreamerSettings(), settings.identity, Compute(device="cpu", precision="float32"))

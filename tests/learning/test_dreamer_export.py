@@ -12,6 +12,7 @@ from robot_mbrl.learning import dreamer_export
 from robot_mbrl.learning.dreamer_export import DreamerStep, export_run
 from robot_mbrl.learning.onnx_export import largest_difference
 from robot_mbrl.learning.sequence_learner import Latent
+from robot_mbrl.learning.task_identity import TASK
 from robot_mbrl.policies.bundle import read_bundle
 from robot_mbrl.policies.bundle_manifest import POLICY
 from robot_mbrl.policies.onnx_policy import load_policy
@@ -19,7 +20,7 @@ from robot_mbrl.policies.onnx_step import OnnxStep
 from robot_mbrl.runtime.policy_process import joint_space
 from robot_mbrl.runtime.settings import DeploySettings, LoopSettings, TwinSettings
 from robot_mbrl.sim.tasks import make_task
-from tests.learning.dreamer_runs import SPEED, lively_learner, write_run
+from tests.learning.dreamer_runs import SPEED, copied_arm, lively_learner, slow_down, write_run
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,19 @@ def test_it_runs_on_the_arm_it_was_trained_for_and_on_no_other(exported: Path) -
 def test_runs_that_cannot_be_exported(tmp_path: Path, task: str, best: bool, match: str) -> None:
     write_run(tmp_path / "run", task, best)
     with pytest.raises(ConfigError, match=match):
+        export_run(tmp_path / "run", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_run_of_an_arm_that_was_defined_anew_is_not_exported(tmp_path: Path) -> None:
+    """The manifest would give the policy's actions the size that they have on the arm of today."""
+    arm = copied_arm(tmp_path)
+    write_run(tmp_path / "run", arm=str(arm))
+    slow_down(arm)
+    with pytest.raises(ConfigError, match="was trained with action_scale"):
+        export_run(tmp_path / "run", tmp_path / "bundle")
+    (tmp_path / "run" / TASK).unlink()
+    with pytest.raises(ConfigError, match="only it says which arm"):
         export_run(tmp_path / "run", tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 

@@ -53,11 +53,50 @@ def test_a_file_that_is_none_or_of_another_size_is_one_line(tmp_path: Path) -> N
     for name, refuse, words in (
         ("cut", DreamerLearner.from_file, "cannot be read as safetensors"),
         ("missing", DreamerLearner.from_file, "cannot be read as safetensors"),
-        ("one", other.load, "do not fit these settings"),
+        ("one", other.load, "is of a Dreamer with units 8 and not 16"),
     ):
         with pytest.raises(ConfigError, match=words) as caught:
             refuse(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+def test_a_dreamer_that_sees_or_learns_otherwise_does_not_go_on_from_a_file(tmp_path: Path) -> None:
+    scaled = dreamer_spaces(dataclasses.replace(VECTOR, magnitudes=(0.1, 1.0, 1.0)))
+    DreamerLearner(dreamer_spaces(VECTOR), SETTINGS, seed=1).save(tmp_path / "one")
+    for spaces, changes, words in (
+        (scaled, {}, r"with magnitudes \(\) and not \(0.1, 1.0, 1.0\)"),
+        (dreamer_spaces(VECTOR), {"learning_rate": 0.5}, "with learning_rate 4e-05 and not 0.5"),
+    ):
+        other = DreamerLearner(spaces, SETTINGS.model_copy(update=changes), seed=1)
+        with pytest.raises(ConfigError, match=words):
+            other.load(tmp_path / "one")
+    compiled = DreamerLearner(dreamer_spaces(VECTOR), SETTINGS.model_copy(update={"compiled": True}), seed=1)
+    compiled.load(tmp_path / "one")
+
+
+def test_a_dreamer_begins_with_networks_of_its_own_shape_however_they_learned(tmp_path: Path) -> None:
+    DreamerLearner(dreamer_spaces(VECTOR), SETTINGS, seed=1).save(tmp_path / "one")
+    free = {"learning_rate": 0.5, "horizon": 20.0, "actor_gradient": "dynamics"}
+    other = DreamerLearner(dreamer_spaces(VECTOR), SETTINGS.model_copy(update=free), seed=2)
+    other.begin_with(tmp_path / "one", behaviour=True)
+    shaped = DreamerLearner(dreamer_spaces(VECTOR), SETTINGS.model_copy(update={"latents": 8, "classes": 2}), seed=1)
+    with pytest.raises(ConfigError, match="latents 4 and not 8, classes 4 and not 2"):
+        shaped.begin_with(tmp_path / "one", behaviour=True)
+
+
+def test_an_update_without_a_finite_gradient_says_so() -> None:
+    learner = DreamerLearner(dreamer_spaces(VECTOR), SETTINGS, seed=1)
+    batch = fields(VECTOR, learner)
+    assert learner.train(batch).made
+    batch["reward"][0, 0] = np.nan
+    assert not learner.train(batch).made
+
+
+@pytest.mark.parametrize("device", ["banana", "meta", "cuda:99"])
+def test_a_device_that_torch_cannot_compute_on_is_one_line(device: str) -> None:
+    with pytest.raises(ConfigError, match="torch cannot compute there") as caught:
+        DreamerLearner(dreamer_spaces(VECTOR), SETTINGS, seed=1, device=device)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_latents_of_training_are_those_of_acting_where_nothing_is_drawn() -> None:

@@ -1,26 +1,32 @@
 """Training: the replay ratio, evaluations apart from training, and the same curve after a SIGKILL."""
 
+import dataclasses
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.errors import ConfigError, SimulationError
 from robot_mbrl.learning.dreamer_learner import DreamerLearner
 from robot_mbrl.learning.dreamer_run import DreamerFolder, DreamerRunSettings, Progress
-from robot_mbrl.learning.dreamer_training import Training, make_crew, open_training
+from robot_mbrl.learning.dreamer_training import MOST_SKIPPED, Training, make_crew, open_training
 from robot_mbrl.learning.run_files import CURVE
-from tests.learning.dreamer_runs import SMALL, write_run
-from tests.learning.sequence_doubles import TINY, Leaning, tiny_crew
+from robot_mbrl.learning.sequence_learner import Latent, Update
+from robot_mbrl.learning.sequence_replay import LATENTS_FILE
+from tests.learning.dreamer_runs import SMALL, copied_arm, slow_down, write_run
+from tests.learning.sequence_doubles import TINY, Leaning, tiny_beginning, tiny_crew
 
 
 def train(path: Path, settings: DreamerRunSettings = TINY) -> Progress:
-    folder = DreamerFolder(path)
-    folder.begin(settings)
-    training = Training(folder, settings, tiny_crew(settings))
+    training = Training(DreamerFolder(path), tiny_beginning(settings), tiny_crew(settings))
     try:
         return training.run()
     finally:
@@ -89,13 +95,62 @@ def test_a_killed_run_resumes_to_the_same_curve(straight: Path, tmp_path: Path) 
     assert (tmp_path / CURVE).read_text() == (straight / CURVE).read_text()
 
 
-def test_a_folder_that_another_process_trains_in_is_refused(tmp_path: Path) -> None:
-    folder = DreamerFolder(tmp_path)
-    folder.begin(TINY)
-    training = Training(folder, TINY, tiny_crew())
-    with pytest.raises(ConfigError, match="another process has this replay open"):
-        Training(folder, TINY, tiny_crew())
+def test_a_folder_that_another_process_trains_in_is_refused_and_left_alone(tmp_path: Path) -> None:
+    training = Training(DreamerFolder(tmp_path), tiny_beginning(), tiny_crew())
+    longer = tiny_beginning(TINY.model_copy(update={"steps": 9000}))
+    with pytest.raises(ConfigError, match="another process trains here"):
+        Training(DreamerFolder(tmp_path), longer, tiny_crew())
+    assert DreamerFolder(tmp_path).settings() == TINY
     training.close()
+    Training(DreamerFolder(tmp_path), longer, tiny_crew()).close()
+    assert DreamerFolder(tmp_path).settings().steps == 9000
+
+
+def test_a_replay_that_the_disk_has_no_room_for_leaves_no_settings_behind(tmp_path: Path) -> None:
+    huge = TINY.model_copy(update={"capacity": 10**15})
+    with pytest.raises(ConfigError, match=r"needs \d+ bytes, the disk has \d+: give a smaller capacity"):
+        Training(DreamerFolder(tmp_path), tiny_beginning(huge), tiny_crew(huge))
+    train(tmp_path, TINY.model_copy(update={"steps": 70}))
+
+
+class Skipping(Leaning):
+    """Makes no update while `skips` lasts; `None` is for ever."""
+
+    def __init__(self, skips: int | None) -> None:
+        super().__init__()
+        self._skips = skips
+
+    def train(self, fields: dict[str, NDArray[Any]]) -> Update:
+        """Give latents that must not be kept."""
+        update = super().train(fields)
+        if self._skips is not None and self.updates > self._skips:
+            return update
+        broken = Latent(np.full_like(update.latent.deter, np.nan), update.latent.stoch)
+        return Update(broken, {"gradient_norm": np.nan}, made=False)
+
+
+def train_with(path: Path, learner: Leaning) -> Progress:
+    crew = dataclasses.replace(tiny_crew(), learner=learner)
+    training = Training(DreamerFolder(path), tiny_beginning(), crew)
+    try:
+        return training.run()
+    finally:
+        training.close()
+
+
+def test_a_run_whose_gradients_are_never_finite_ends_with_one_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        SimulationError, match=f"of {MOST_SKIPPED} updates in a row were not finite, at update"
+    ) as caught:
+        train_with(tmp_path, Skipping(None))
+    assert "\n" not in str(caught.value)
+
+
+def test_latents_of_a_skipped_update_are_not_kept(tmp_path: Path) -> None:
+    progress = train_with(tmp_path, Skipping(MOST_SKIPPED - 1))
+    assert progress.skipped == 0
+    latents = np.fromfile(tmp_path / "replay" / LATENTS_FILE, np.dtype([("deter", np.float16, 4), ("stoch", "u1", 2)]))
+    assert np.isfinite(latents["deter"]).all()
 
 
 TINY_DREAMER = DreamerRunSettings(
@@ -114,14 +169,23 @@ TINY_DREAMER = DreamerRunSettings(
 )
 
 
-def test_a_dreamer_on_the_twin_resumes_to_the_same_curve(tmp_path: Path) -> None:
-    for path, steps in ((tmp_path / "a", (120,)), (tmp_path / "b", (50, 120))):
-        for wanted in steps:
-            training = open_training(path, TINY_DREAMER.model_copy(update={"steps": wanted}))
-            training.run()
-            training.close()
-    assert (tmp_path / "a" / CURVE).read_text() == (tmp_path / "b" / CURVE).read_text()
-    assert len(DreamerFolder(tmp_path / "a").progress().evaluations) == 2
+def train_dreamer(path: Path, steps: int = TINY_DREAMER.steps) -> str:
+    """The curve of the run in `path`, after `steps` actions."""
+    training = open_training(path, TINY_DREAMER.model_copy(update={"steps": steps}))
+    training.run()
+    training.close()
+    return (path / CURVE).read_text()
+
+
+@pytest.fixture(scope="module")
+def dreamer_curve(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return train_dreamer(tmp_path_factory.mktemp("dreamer"))
+
+
+def test_a_dreamer_on_the_twin_resumes_to_the_same_curve(tmp_path: Path, dreamer_curve: str) -> None:
+    train_dreamer(tmp_path, 50)
+    assert train_dreamer(tmp_path) == dreamer_curve
+    assert len(DreamerFolder(tmp_path).progress().evaluations) == 2
 
 
 def test_a_run_begins_with_the_networks_of_another_and_nothing_else_of_it(tmp_path: Path) -> None:
@@ -143,5 +207,49 @@ def test_a_run_begins_with_the_networks_of_another_and_nothing_else_of_it(tmp_pa
     assert not networks["behaviour.actor.output.weight"].equal(fresh["behaviour.actor.output.weight"])
     with pytest.raises(ConfigError, match="the run has no checkpoint yet"):
         make_crew(settings.model_copy(update={"start": tmp_path / "second"}))
-    with pytest.raises(ConfigError, match="do not fit these settings"):
+    with pytest.raises(ConfigError, match="is of a Dreamer with units 12 and not 16"):
         make_crew(settings.model_copy(update={"dreamer": {**SMALL, "units": 16}}))
+    with pytest.raises(ConfigError, match="is of a Dreamer with vector 24 and not "):
+        make_crew(settings.model_copy(update={"task": "push"}))
+    make_crew(settings.model_copy(update={"dreamer": {**SMALL, "horizon": 50.0, "learning_rate": 1e-3}}))
+
+
+def test_a_run_goes_on_without_the_one_it_started_from(tmp_path: Path) -> None:
+    write_run(tmp_path / "first")
+    settings = TINY_DREAMER.model_copy(update={"dreamer": SMALL, "start": tmp_path / "first", "steps": 4})
+    open_training(tmp_path / "run", settings).close()
+    shutil.rmtree(tmp_path / "first")
+    training = open_training(tmp_path / "run", settings)
+    assert training.run().actions >= 4
+    training.close()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from robot_mbrl.learning.dreamer_training import open_training
+from tests.learning.test_dreamer_training import TINY_DREAMER
+
+def end(progress):
+    if progress.actions >= 70:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+open_training(Path(sys.argv[1]), TINY_DREAMER).run(end)
+"""
+
+
+def test_a_dreamer_killed_between_checkpoints_resumes_to_the_same_curve(tmp_path: Path, dreamer_curve: str) -> None:
+    root = Path(__file__).resolve().parents[2]
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=root, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert DreamerFolder(tmp_path).progress().actions == 40
+    assert train_dreamer(tmp_path) == dreamer_curve
+
+
+def test_a_run_of_an_arm_that_was_defined_anew_does_not_go_on(tmp_path: Path) -> None:
+    arm = copied_arm(tmp_path)
+    settings = TINY_DREAMER.model_copy(update={"arm": str(arm), "steps": 4})
+    open_training(tmp_path / "run", settings).close()
+    slow_down(arm)
+    with pytest.raises(ConfigError, match="was trained with action_scale"):
+        open_training(tmp_path / "run", settings)

@@ -1,13 +1,14 @@
 """Sequence replay: windows, their order, latents written back, and going back to a save."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.errors import ConfigError, SimulationError
 from robot_mbrl.learning.sequence_replay import SequenceBatch, SequenceReplay
-from tests.learning.replays import SPACES, fill, latent, open_replay, step
+from tests.learning.replays import SPACES, fill, latent, open_replay, resident, step
 
 
 def test_a_window_holds_consecutive_rows_and_the_latent_before_them(tmp_path: Path) -> None:
@@ -168,6 +169,65 @@ def test_what_cannot_be_is_refused_with_one_line(tmp_path: Path) -> None:
         open_replay(tmp_path, capacity=300)
     with pytest.raises(ConfigError, match="2 rows a stream"):
         open_replay(tmp_path / "new", capacity=3)
+
+
+@pytest.mark.parametrize("name", ["observation", "action", "reward", "deter"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_row_that_is_not_finite_is_refused_and_nothing_of_it_kept(tmp_path: Path, name: str, value: float) -> None:
+    replay, streams = open_replay(tmp_path), np.arange(2)
+    fill(replay, 6)
+    row, inferred = step(streams, replay.counts), latent(replay.counts)
+    given = inferred if name == "deter" else row
+    given[name] = np.array(given[name])
+    given[name][1, ...] = value
+    with pytest.raises(SimulationError, match=rf"of environment 1 holds {value}, not a finite number") as caught:
+        replay.add(streams, row, inferred)
+    assert "\n" not in str(caught.value)
+    assert replay.counts.tolist() == [6, 6]
+    replay.close()
+
+
+def test_a_disk_without_room_for_rows_latents_and_their_copies_is_refused_before_a_file_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, latents = (100 * kind.itemsize for kind in (SPACES.step_dtype, SPACES.latent_dtype))
+    counts, pending = 8 * (1 + 1), 4096 * (16 + SPACES.latent_dtype.itemsize)
+    needed = steps + 3 * latents + counts + pending
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
+    with pytest.raises(ConfigError, match=f"needs {needed} bytes, the disk has {needed - 1}"):
+        open_replay(tmp_path, streams=1, capacity=90, slack=10)
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=needed))
+    open_replay(tmp_path, streams=1, capacity=90, slack=10).close()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+    open_replay(tmp_path, streams=1, capacity=90, slack=10).close()
+
+
+def test_what_a_replay_leaves_resident_is_bounded(tmp_path: Path) -> None:
+    """Whatever is done with it: of 12 MB of files 2 MB may stay, and what one access maps before it is counted."""
+    spaces, random = SPACES.model_copy(update={"deter": 1024}), np.random.default_rng(0)
+    replay = SequenceReplay(tmp_path / "replay", spaces, random, streams=2, capacity=6000, slack=1, resident=2 << 20)
+    (tmp_path / "save").mkdir()
+    most = 0
+
+    def look() -> None:
+        nonlocal most
+        most = max(most, sum(resident(tmp_path / "replay" / name) for name in ("steps.bin", "latents.bin")))
+
+    streams, wide = np.arange(2), np.ones((2, 1024), np.float32)
+    for row in range(3000):
+        rows = np.full(2, row)
+        replay.add(streams, step(streams, rows), {**latent(rows), "deter": wide})
+        if row % 300 == 0:
+            look()
+    deter, stoch = np.ones((4, 8, 1024), np.float32), np.ones((4, 8, 8), np.float32)
+    for turn in range(100):
+        replay.write_latents(replay.sample(4, 8), deter, stoch)
+        if turn % 10 == 0:
+            look()
+    assert 0 < most < 4 << 20
+    replay.close()
 
 
 def test_images_stay_bytes(tmp_path: Path) -> None:

@@ -133,3 +133,13 @@ def test_what_there_is_not_is_refused_with_one_line(name: str, repeat: int, word
     with pytest.raises(ConfigError, match=words) as caught:
         make_vector_env(name, 1, repeat=repeat)
     assert "\n" not in str(caught.value)
+
+
+def test_a_task_without_a_time_limit_is_refused_with_one_line() -> None:
+    """What is collected of an episode is kept until it ends, and an evaluation waits for that."""
+    gymnasium.register("robot_mbrl_tests/Endless-v0", "gymnasium.envs.classic_control:PendulumEnv")
+    try:
+        with pytest.raises(ConfigError, match="its episodes may never end: register it with max_episode_steps"):
+            make_vector_env("gymnasium:robot_mbrl_tests/Endless-v0", 1)
+    finally:
+        del gymnasium.registry["robot_mbrl_tests/Endless-v0"]

@@ -98,6 +98,35 @@ def test_a_reset_forgets_state_and_previous_action(discrete: bool) -> None:
     assert not torch.allclose(new.state.deter[1], fresh.state.deter[1])
 
 
+def test_a_reset_forgets_what_is_not_finite() -> None:
+    """One observation that is no number spoils its episode and no other: zero times it would not be zero."""
+    model = DreamerModel(SPACES, SETTINGS, generator())
+    observation = torch.randn((3, 5), generator=generator(3))
+    spoilt = model.step(model.initial(3), observation * torch.nan, torch.zeros(3, 2), torch.ones(3))
+    spoilt = model.step(spoilt.state, observation, spoilt.action, torch.zeros(3))
+    assert torch.cat(spoilt.state, -1).isnan().all()
+    infinite = torch.full((3, 2), torch.inf)
+    new = model.step(spoilt.state, observation, infinite, torch.ones(3))
+    fresh = model.step(model.initial(3), observation, torch.zeros(3, 2), torch.ones(3))
+    for found, wanted in zip((new.action, *new.state), (fresh.action, *fresh.state), strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_a_scan_forgets_what_is_not_finite_where_an_episode_begins() -> None:
+    dynamics, random = RecurrentModel(7, 2, SETTINGS, generator()), generator(4)
+    keep = torch.ones(3, 2, 1)
+    keep[0] = 0.0
+    drive = torch.randn((3, 2, SETTINGS.deter), generator=random).requires_grad_()
+    evidence = torch.randn((3, 2, SETTINGS.hidden), generator=random).requires_grad_()
+    noise = torch.rand((3, 2, SETTINGS.latents), generator=random)
+    found = []
+    for value in (0.0, torch.nan):
+        start = LatentState(torch.full((2, SETTINGS.deter), value), torch.full((2, SETTINGS.stoch), value))
+        states, _ = scan(scan_steps(dynamics), start, keep, drive, evidence, noise)
+        found.append([*states, *torch.autograd.grad(states.deter.sum(), [drive, evidence])])
+    assert all(torch.equal(clean, spoilt) for clean, spoilt in zip(*found, strict=True))
+
+
 def test_a_step_without_chance_repeats_itself_and_with_chance_follows_it() -> None:
     model = DreamerModel(SPACES, SETTINGS, generator())
     arguments = (model.initial(4), torch.ones(4, 5), torch.zeros(4, 2), torch.ones(4))
