@@ -1,4 +1,4 @@
-# Every target does the set-up it needs: git, make and Python 3.11 are enough.
+# Every target does the set-up it needs: git, make and Python 3.11 are enough. PYTHON=python3.12 takes another one.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,8 +12,10 @@ export NO_MKDOCS_2_WARNING := 1
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): the program, torch to train with, and the tools of tests and documentation."
+	@echo "Minutes of downloading, 1.9 GB on disk with torch's build for CPUs, several more with that for CUDA."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 test: $(STAMP)

@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Annotated, Final, NamedTuple
 
 import typer
@@ -21,8 +22,17 @@ INTERRUPTED: Final = 130
 PROGRAM: Final = "robot-mbrl"
 COMPLETION: Final = "_ROBOT_MBRL_COMPLETE"
 """Environment variable by which a shell asks for completions instead of a run; typer derives it from the name."""
-FIRST_COMMANDS: Final = ("doctor", "setup-motors", "scan", "calibrate", "move", "deploy")
-"""What an arm of one's own needs, in this order."""
+OWN_ARM: Final = "--port /dev/ttyACM0 --arm so101_follower"
+FIRST_COMMANDS: Final = (
+    f"{PROGRAM} doctor",
+    f"{PROGRAM} setup-motors {OWN_ARM}",
+    f"{PROGRAM} scan --port /dev/ttyACM0",
+    f"{PROGRAM} calibrate joints {OWN_ARM}",
+    f"{PROGRAM} doctor {OWN_ARM}",
+    f"{PROGRAM} move {OWN_ARM} --joint shoulder_lift --to -0.8 --speed 0.2",
+    f"{PROGRAM} deploy {OWN_ARM} --policy sine --seconds 20 --park",
+)
+"""What an arm of one's own needs, in this order: that of the README."""
 
 SYNOPSIS: Final = """Serial-bus robot arms: drivers, an emulated arm, a twin, learning, deployment under a monitor.
 
@@ -181,15 +191,15 @@ def start(
 
 def first_steps() -> str:
     """What to do first: what somebody reads who has typed nothing but the program's name."""
-    own_arm = "\n".join(f"  {COMMANDS[name].example}" for name in FIRST_COMMANDS)
+    own_arm = "\n".join(f"  {line}" for line in FIRST_COMMANDS)
     return f"""{PROGRAM} {__version__}: from unpowered servos to a learned policy that is stopped
 whenever it is unsure.
 
 Without hardware:
   {COMMANDS["demo"].example}
 
-Your own arm, in this order; each command says what it is about to do, and asks
-before the arm moves or falls:
+Your own arm, in this order, as the README tells; each command says what it is about
+to do, and asks before the arm moves or falls:
 {own_arm}
 
 All commands and exit codes: {PROGRAM} --help
@@ -251,7 +261,9 @@ def _wanted(arguments: Sequence[str]) -> str | None:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    # A closed terminal takes no words; the exit code still counts.
+    with suppress(OSError):
+        typer.echo(f"error: {' '.join(message.split())}", err=True)
     return code
 
 

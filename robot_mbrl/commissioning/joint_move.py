@@ -1,4 +1,8 @@
-"""Move some joints on a slow path while all others hold."""
+"""Move some joints on a slow path while all others hold, and refuse a way that leads into the table or the arm itself.
+
+The way is judged before anything is sent, by the safety monitor's own limits: of the goals, and of the arm as it hangs
+off them. An arm that lies nearer than that already may lead away from it.
+"""
 
 import math
 from collections import deque
@@ -10,6 +14,7 @@ import numpy as np
 
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, Ticker, to_ns
 from robot_mbrl.contracts.errors import ConfigError, LimitViolation, RobotMbrlError
+from robot_mbrl.contracts.geometry import ArmGeometry
 from robot_mbrl.contracts.robot import Robot
 from robot_mbrl.contracts.types import FloatArray, JointCommand
 from robot_mbrl.drivers.arms import ArmDefinition
@@ -24,6 +29,10 @@ as coarse as 0.08 rad/s."""
 REST_TIME: Final = 0.2
 SETTLE_TIME: Final = 2.0
 """How long the joint may take to come to rest after its last goal [s]."""
+STRIDE: Final = 0.01
+"""Between two poses of a way at which its clearance is looked at [rad]."""
+RETREAT: Final = 1e-6
+"""What a stride must gain in clearance to lead away, more than rounding [m]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +106,78 @@ def _eased(start: FloatArray, end: FloatArray, speed: float) -> FloatArray:
     return start + share[:, np.newaxis] * (end - start)
 
 
-def move_joints(robot: Robot, arm: ArmDefinition, goals: Mapping[str, float], speed: float, clock: Clock) -> MoveReport:
-    """Move joints to `goals` [rad] at up to `speed` [rad/s]. Robot connected, torque on; both stay so.
+def check_way(
+    arm: ArmDefinition, geometry: ArmGeometry, held: FloatArray, measured: FloatArray, end: FloatArray
+) -> None:
+    """Refuse a straight way that comes nearer to table or arm than the monitor lets it, unless each stride leads away.
 
-    Whatever goes wrong on the way, Ctrl-C included, stops the arm (ramp, then hold) before it is raised.
+    Args:
+        arm: names, and how near goals (`hold_clearance`) and the arm itself (`rest_clearance`) may come.
+        geometry: of the arm on its table.
+        held: (n,) goals that the servos hold [rad].
+        measured: (n,) where the joints are [rad]; they keep their distance from the goals on the way.
+        end: (n,) goals at the end [rad].
 
     Raises:
-        ConfigError, LimitViolation: see `plan_move`; nothing was sent.
-        BusError, ServoFault: the arm failed on the way.
+        LimitViolation: it comes too near.
     """
-    path = plan_move(arm, robot.goal_position, goals, speed)
+    workspace = arm.safety.workspace
+    _check_line(arm, geometry, held, end, workspace.hold_clearance)
+    _check_line(arm, geometry, measured, measured + (end - held), workspace.rest_clearance)
+
+
+def _check_line(arm: ArmDefinition, geometry: ArmGeometry, start: FloatArray, end: FloatArray, kept: float) -> None:
+    way = end - start
+    strides = math.ceil(float(np.max(np.abs(way))) / STRIDE)
+    before = geometry.clearance(start).distance
+    for stride in range(1, strides + 1):
+        pose = start + stride / strides * way
+        distance, pair = geometry.clearance(pose)
+        if distance < kept and not distance > before + RETREAT:
+            moved = zip(arm.joint_names, way.tolist(), pose.tolist(), strict=True)
+            where = ", ".join(f"{name} at {angle:+.3f} rad" for name, share, angle in moved if share)
+            raise LimitViolation(
+                f"{arm.name}: with {where}, {pair} would be {distance * 1e3:.1f} mm apart, {kept * 1e3:g} mm are kept: "
+                "raise the arm first, with another joint, or by hand while its torque is off"
+            )
+        before = distance
+
+
+def plan_from_here(
+    robot: Robot, arm: ArmDefinition, goals: Mapping[str, float], speed: float, geometry: ArmGeometry | None = None
+) -> FloatArray:
+    """(steps, n) goals [rad] as `plan_move` makes them, for a connected robot as it stands; nothing is sent.
+
+    Raises:
+        ConfigError, LimitViolation: see `plan_move` and, where a `geometry` is given, `check_way`.
+    """
+    held = robot.goal_position
+    path = plan_move(arm, held, goals, speed)
+    if geometry is not None:
+        check_way(arm, geometry, held, robot.read().position, path[-1])
     # A joint that rests outside its limits starts with the jump to its limit: no command may lie outside.
     limits = np.array([joint.position_limits for joint in arm.joints])
-    path = np.clip(path, limits[:, 0], limits[:, 1])
+    return np.clip(path, limits[:, 0], limits[:, 1])
+
+
+def move_joints(
+    robot: Robot,
+    arm: ArmDefinition,
+    goals: Mapping[str, float],
+    speed: float,
+    clock: Clock,
+    geometry: ArmGeometry | None = None,
+) -> MoveReport:
+    """Move joints to `goals` [rad] at up to `speed` [rad/s]. Robot connected, torque on; both stay so.
+
+    With a `geometry` the way is judged first. Whatever goes wrong on it, Ctrl-C included, stops the arm (ramp, then
+    hold) before it is raised.
+
+    Raises:
+        ConfigError, LimitViolation: see `plan_from_here`; nothing was sent.
+        BusError, ServoFault: the arm failed on the way.
+    """
+    path = plan_from_here(robot, arm, goals, speed, geometry)
     start_ns = clock.now_ns()
     start = robot.read().position
     ticker = Ticker(PERIOD, clock)

@@ -31,7 +31,7 @@ _DMA_RULE: Final = 'KERNEL=="cpu_dma_latency", GROUP="dialout", MODE="0660"'
 _ISOLATED: Final = Path("/sys/devices/system/cpu/isolated")
 
 BEST_LATENESS: Final = 100e-6
-"""Wake-up lateness [s] at the 99.9th percentile that is promised when the machine grants everything."""
+"""Wake-up lateness [s] at the 99.9th percentile that an idle machine should keep when it grants everything."""
 
 
 class RealTimeSettings(Settings):
@@ -64,7 +64,7 @@ class Step(NamedTuple):
         name: for the warning.
         take: asks for it and returns how to give it back; raises OSError when it is refused.
         remedy: what the machine's owner can do about a refusal.
-        lateness: wake-up lateness [s] at the 99.9th percentile that can be promised without it.
+        lateness: wake-up lateness [s] at the 99.9th percentile that an idle machine should keep without it.
     """
 
     name: str
@@ -85,7 +85,7 @@ class RealTime:
 
     Attributes:
         refused: the steps that were refused.
-        lateness: wake-up lateness [s] that is promised at the 99.9th percentile.
+        lateness: wake-up lateness [s] at the 99.9th percentile that an idle machine should keep with the others.
     """
 
     def __init__(self, settings: RealTimeSettings, steps: Sequence[Step] | None = None) -> None:
@@ -122,12 +122,10 @@ class RealTime:
         return MonotonicClock(self._settings.spin)
 
     def promise(self) -> str:
-        """One line: how late ticks may begin."""
-        promise = (
-            f"999 of 1000 ticks begin within {self.lateness * 1e3:g} ms of their time, as far as the kernel allows"
-        )
-        refused = len(self.refused)
-        return f"{promise} ({refused} of {len(self._steps)} real-time measures refused)" if refused else promise
+        """One line: what was granted, and how late ticks should then begin on an idle computer; nothing is measured."""
+        refused = f"{len(self.refused)} of {len(self._steps)}" if self.refused else "no"
+        expected = f"on an idle computer ticks should begin within {self.lateness * 1e3:g} ms"
+        return f"{refused} real-time measures refused: {expected}"
 
 
 def _use_fifo(settings: RealTimeSettings) -> Undo:

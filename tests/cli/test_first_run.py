@@ -22,6 +22,7 @@ from robot_mbrl.runtime.real_time import RealTimeSettings
 from robot_mbrl.runtime.settings import DeploySettings, LoopSettings, TwinSettings
 from tests.cli.deployment import FORGIVING
 from tests.cli.program import PATIENCE, PROGRAM, Standing, environment, run_here
+from tests.docs.pages import README, commands
 
 NOBODY = 65534
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
@@ -40,9 +41,14 @@ def test_alone_it_says_what_to_do_first(capsys: Capture) -> None:
     assert lines[0].startswith(f"robot-mbrl {__version__}: ")
     assert len(lines) <= 20
     shown = [line.strip() for line in lines if line.startswith("  ")]
-    assert shown == [COMMANDS[name].example for name in ("demo", *FIRST_COMMANDS)]
+    assert shown == [COMMANDS["demo"].example, *FIRST_COMMANDS]
     assert "robot-mbrl --help" in outcome.out
     assert "--install-completion" in outcome.out
+
+
+def test_what_it_says_first_is_the_readmes_order() -> None:
+    written = iter(commands(README))
+    assert all(line in written for line in FIRST_COMMANDS), "each is looked for behind the one before"
 
 
 def test_the_version_is_all_that_is_told(capsys: Capture) -> None:

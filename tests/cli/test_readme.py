@@ -5,16 +5,22 @@ What cannot be run as it stands is held to something else: a `make` target to th
 """
 
 import os
+import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from robot_mbrl.commissioning.emulated_hand import ControlledArm, EmulatedHand
 from robot_mbrl.commissioning.host_checks import PERMISSION
 from robot_mbrl.commissioning.servo_search import UNHURRIED
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.config import dump_settings
+from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.drivers.bus import open_bus
 from robot_mbrl.drivers.dialects import arm_servos
@@ -26,21 +32,33 @@ from robot_mbrl.runtime.virtual_arm import VirtualArmProcess
 from tests.cli.deployment import FORGIVING
 from tests.cli.factory_bench import await_servo, set_up
 from tests.cli.program import PATIENCE, PROGRAM, Standing, calibrate, environment, run
-from tests.docs.pages import README, ROOT, commands, python_blocks
+from tests.docs.pages import PAGES, README, ROOT, commands, python_blocks
 
 LINK = "/tmp/so101"
 HARDWARE = "/dev/ttyACM0"
 
 
+TEXT = README.read_text(encoding="utf-8")
 COMMANDS = commands(README)
 EMULATED = [line for line in COMMANDS if LINK in line]
 ON_HARDWARE = [line for line in COMMANDS if HARDWARE in line]
 ON_THE_TWIN = [line for line in COMMANDS if "--robot twin" in line]
+LEARNING = {
+    "robot-mbrl train dreamer --settings examples/dreamer_reach.yaml --run-folder runs/dreamer-reach": "--steps 32",
+    "robot-mbrl export runs/dreamer-reach bundles/first": "--newest --parity-steps 20",
+}
+"""With flags that make them end soon: what comes out is a bundle, and no policy worth the name."""
+MADE = {line for page in PAGES for line in commands(page) if line.startswith("make ")}
+TARGETS = sorted(MADE | set(re.findall("`(make [a-z]+)", TEXT)))
 
 
 def words(line: str, folder: Path) -> list[str]:
     """Arguments of a `robot-mbrl` line, with paths of this test's own."""
-    program, *arguments = line.replace(LINK, str(folder / "so101")).replace(HARDWARE, str(folder / "port")).split()
+    paths = {LINK: folder / "so101", HARDWARE: folder / "port", "examples/": ROOT / "examples"}
+    paths |= {"runs/": folder / "runs", "bundles/": folder / "bundles"}
+    for written, path in paths.items():
+        line = line.replace(written, f"{path}/" if written.endswith("/") else str(path))
+    program, *arguments = line.split()
     assert program == "robot-mbrl"
     return arguments
 
@@ -69,20 +87,34 @@ def torque_at(link: Path) -> list[bool]:
 
 
 def test_every_command_is_held_to_something() -> None:
-    run_below = [*EMULATED, *ON_HARDWARE, *ON_THE_TWIN, "robot-mbrl doctor", "robot-mbrl"]
+    run_below = [*EMULATED, *ON_HARDWARE, *ON_THE_TWIN, *LEARNING, "robot-mbrl doctor", "robot-mbrl"]
     rest = [line for line in COMMANDS if line not in run_below]
     assert set(rest) == {
         ". .venv/bin/activate",
         "sudo usermod -aG dialout $USER",
-        *(f"make {target}" for target in ("demo", "test", "lint", "docs", "crosscheck", "fuzz", "faults", "bench")),
+        "make demo",
+        "make test",
     }
 
 
-@pytest.mark.parametrize("line", sorted({line for line in COMMANDS if line.startswith("make ")}))
-def test_make_has_the_target(line: str) -> None:
-    plan = subprocess.run([*line.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=False)
+def planned(*arguments: str) -> str:
+    """What make would do."""
+    plan = subprocess.run(["make", *arguments, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert plan.returncode == 0, plan.stderr
-    assert ".venv/bin/" in plan.stdout
+    return plan.stdout
+
+
+@pytest.mark.parametrize("line", [line for line in TARGETS if line != "make setup"])
+def test_make_has_the_target(line: str) -> None:
+    assert ".venv/bin/" in planned(line.removeprefix("make "))
+
+
+def test_the_set_up_tells_first_what_it_takes() -> None:
+    told, pip, _ = planned("setup", "--always-make", "PYTHON=python3.12").partition(".venv/bin/pip install")
+    assert pip
+    (size,) = re.findall(r"[\d.]+ GB", told)
+    assert size in TEXT
+    assert "python3.12 -m venv .venv" in told
 
 
 def test_the_environment_is_where_make_puts_it() -> None:
@@ -94,7 +126,7 @@ def test_the_remedy_against_a_locked_port_is_doctors() -> None:
 
 
 def test_the_quick_start(folder: Path) -> None:
-    server, *clients = EMULATED
+    server, *clients, _, release = EMULATED
     arm = load_arm("so101_follower")
     terminal = subprocess.Popen(
         [str(PROGRAM), *words(server, folder)], env=environment(folder), stdout=subprocess.PIPE, text=True
@@ -102,7 +134,7 @@ def test_the_quick_start(folder: Path) -> None:
     try:
         assert terminal.stdout is not None
         assert str(folder / "so101") in terminal.stdout.readline()
-        for line in clients[:-1]:
+        for line in clients:
             flags = forgiving(folder) if " deploy " in line else ()
             outcome = run(folder, *words(line, folder), *flags, answers="y\n")
             assert outcome.code == 0, (line, outcome)
@@ -112,12 +144,48 @@ def test_the_quick_start(folder: Path) -> None:
             assert truth["shoulder_pan"] == pytest.approx(0.3, abs=0.1)
             assert truth["shoulder_lift"] == pytest.approx(-0.8, abs=0.15)
         assert all(torque_at(folder / "so101"))
-        assert run(folder, *words(clients[-1], folder), answers="y\n").code == 0
+        assert run(folder, *words(release, folder), answers="y\n").code == 0
         assert not any(torque_at(folder / "so101"))
     finally:
         terminal.terminate()
         terminal.communicate()
     assert not (folder / "so101").exists()
+
+
+def test_a_policy_of_ones_own(folder: Path) -> None:
+    """As far as the deployment's question: what was learned in so few steps is not worth an answer."""
+    *_, deployment, _ = EMULATED
+    with VirtualArmProcess("so101_follower", link=folder / "so101") as process:
+        calibrate(process, "so101_follower", folder / "so101.yaml")
+        for line, shorter in LEARNING.items():
+            outcome = run(folder, *words(line, folder), *shorter.split())
+            assert outcome.code == 0, (line, outcome)
+        outcome = run(folder, *words(deployment, folder))
+    assert outcome.code == ConfigError.exit_code, outcome
+    assert "standard input ended" in outcome.err
+    assert f"policy bundle:{folder}/bundles/first moves the arm, 20 actions" in outcome.out.replace("\n", "")
+
+
+@contextmanager
+def held_up(process: VirtualArmProcess, name: str) -> Iterator[None]:
+    """Somebody holds the limp arm up in the middle of its ranges, until the servos have torque."""
+    control = ControlClient(control_path(Path(process.port)))
+    hand = EmulatedHand(load_arm(name), ControlledArm(control), MonotonicClock(), print)
+    done = threading.Event()
+
+    def hold() -> None:
+        while not (done.is_set() or control.truth().torque.all()):
+            hand.hold_middle(tuple)
+
+    hand.hold_middle(tuple)
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        yield
+    finally:
+        done.set()
+        holder.join()
+        control.close()
 
 
 def test_the_python_example(folder: Path) -> None:
@@ -138,7 +206,8 @@ def test_the_python_example(folder: Path) -> None:
 
 
 def test_the_commands_for_an_arm_of_ones_own(folder: Path) -> None:
-    *lines, deployment = [line for line in ON_HARDWARE if "setup-motors" not in line and "calibrate" not in line]
+    lines = [line for line in ON_HARDWARE if "setup-motors" not in line and "calibrate" not in line]
+    *lines, first_move, second_move, deployment, release = lines
     with VirtualArmProcess("so101_follower", link=folder / "port") as process:
         default = folder / "data" / "robot_mbrl" / "calibration" / "so101_follower.yaml"
         default.parent.mkdir(parents=True)
@@ -146,12 +215,19 @@ def test_the_commands_for_an_arm_of_ones_own(folder: Path) -> None:
         for line in lines:
             outcome = run(folder, *words(line, folder), answers="y\n")
             assert outcome.code == 0, (line, outcome)
-        assert process.control.truth().position[0] == pytest.approx(0.3, abs=0.1)
+        with held_up(process, "so101_follower"):
+            outcome = run(folder, *words(first_move, folder), answers="y\n")
+            assert outcome.code == 0, (first_move, outcome)
+        assert run(folder, *words(second_move, folder), answers="y\n").code == 0
+        assert process.control.truth().position[:2] == pytest.approx([0.3, -0.8], abs=0.15)
         flags = ("--log-dir", str(folder / "own-logs"), "--session", f"test-readme-{os.getpid()}", "--seconds", "2")
         outcome = run(folder, *words(deployment, folder), *flags, *forgiving(folder), answers="y\n")
         assert outcome.code == 0, (deployment, outcome)
         assert all(standing.torque())
-        assert process.control.truth().position[0] == pytest.approx(0.0, abs=0.1), "it was told to park"
+        parked = [joint.park_position for joint in standing.arm.joints]
+        assert process.control.truth().position == pytest.approx(parked, abs=0.15)
+        assert run(folder, *words(release, folder), answers="y\n").code == 0
+        assert not any(standing.torque())
 
 
 def test_the_program_alone(folder: Path) -> None:
@@ -196,7 +272,6 @@ def test_the_example_trajectory_on_the_twin(folder: Path) -> None:
     """Its first two seconds; `tests/policies` has looked at the rest."""
     (line,) = ON_THE_TWIN
     flags = ("--log-dir", str(folder / "logs"), "--session", f"test-readme-{os.getpid()}", "--seconds", "2")
-    arguments = words(line.replace("examples/", f"{ROOT}/examples/"), folder)
-    outcome = run(folder, *arguments, *flags, *forgiving(folder), answers="y\n")
+    outcome = run(folder, *words(line, folder), *flags, *forgiving(folder), answers="y\n")
     assert outcome.code == 0, outcome
     assert "the run's 2 s are over" in outcome.out

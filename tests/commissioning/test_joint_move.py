@@ -5,14 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robot_mbrl.commissioning.joint_move import LIMIT_SLACK, PERIOD, move_joints, plan_move
+from robot_mbrl.commissioning.joint_move import LIMIT_SLACK, PERIOD, check_way, move_joints, plan_move
 from robot_mbrl.contracts.errors import ConfigError, LimitViolation, NotReady
-from robot_mbrl.contracts.types import JointState
+from robot_mbrl.contracts.geometry import Clearance
+from robot_mbrl.contracts.types import FloatArray, JointState
 from robot_mbrl.drivers.arms import load_arm
+from robot_mbrl.sim.geometry import MujocoGeometry
 from tests.drivers.emulated import EmulatedArm, emulated_arm, within_limits
 
 ARM = load_arm("so101_follower")
 HELD = np.array([joint.park_position for joint in ARM.joints])
+READY = (0.0, -0.8, 0.8, 0.3, 0.0, 0.3)
+ON_THE_TABLE = (0.0, 0.96, 0.54, -1.655, 0.0, 0.0)
+"""Where a limp SO-101 comes to rest that was let go of in the middle of its ranges [rad]."""
 
 
 @given(st.floats(-1.9, 1.9), st.floats(0.05, 4.9))
@@ -58,9 +63,52 @@ def test_what_cannot_be_is_refused(goals: dict[str, float], speed: float, error:
         plan_move(ARM, HELD, goals, speed)
 
 
-def standing(name: str = "so101_follower") -> EmulatedArm:
-    """An arm that holds a pose with room around it."""
-    emulated = emulated_arm(name, within_limits(load_arm(name), np.array([0.0, -0.8, 0.8, 0.3, 0.0, 0.3])))
+class Slope:
+    """A shape that is as far from the table as its first joint says, 1 m/rad, whatever the others do."""
+
+    def tool_position(self, position: FloatArray) -> FloatArray:
+        """Has none."""
+        raise NotImplementedError
+
+    def clearance(self, position: FloatArray) -> Clearance:
+        """Distance by the first joint."""
+        return Clearance(float(position[0]), "table - gripper")
+
+
+def pose(first: float, second: float = 0.0) -> FloatArray:
+    """Angles of all joints, the others at 0 [rad]."""
+    return np.array([first, second, 0.0, 0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("held", "measured", "end", "refused"),
+    [
+        (pose(0.5), pose(0.5), pose(0.011), False),
+        (pose(0.5), pose(0.5), pose(0.0), True),
+        # It lies on the table: it may rise, not go on, and not be dragged along.
+        (pose(-0.02), pose(-0.02), pose(0.5), False),
+        (pose(-0.02), pose(-0.02), pose(-0.5), True),
+        (pose(-0.02), pose(-0.02), pose(-0.02, 0.5), True),
+        (pose(-0.02), pose(-0.02), pose(-0.02), False),
+        # Its goals are clear of the table, and it hangs down to it.
+        (pose(0.02), pose(0.005), pose(0.02, 0.5), False),
+        (pose(0.02), pose(0.003), pose(0.02, 0.5), True),
+        (pose(0.02), pose(0.003), pose(0.05, 0.5), False),
+    ],
+)
+def test_a_way_keeps_clear_or_leads_away(
+    held: FloatArray, measured: FloatArray, end: FloatArray, *, refused: bool
+) -> None:
+    if not refused:
+        check_way(ARM, Slope(), held, measured, end)
+        return
+    with pytest.raises(LimitViolation, match=r"table - gripper would be .* mm apart, .* raise the arm first"):
+        check_way(ARM, Slope(), held, measured, end)
+
+
+def standing(name: str = "so101_follower", position: tuple[float, ...] = READY) -> EmulatedArm:
+    """An arm that holds a pose, by default with room around it."""
+    emulated = emulated_arm(name, within_limits(load_arm(name), np.array(position)))
     emulated.robot.connect()
     emulated.robot.set_torque(enabled=True)
     return emulated
@@ -97,3 +145,26 @@ def test_an_interrupted_move_stops_and_holds(monkeypatch: pytest.MonkeyPatch) ->
     assert emulated.torque() == [1] * 6
     with pytest.raises(NotReady, match="stopped"):
         emulated.robot.set_torque(enabled=True)
+
+
+@pytest.mark.parametrize(
+    ("position", "joint", "goal"),
+    [(tuple(HELD.tolist()), "shoulder_lift", -0.8), (ON_THE_TABLE, "shoulder_pan", 0.3)],
+    ids=["the shoulder of a folded arm", "an arm that lies on its gripper"],
+)
+def test_the_gripper_is_not_driven_into_the_table_or_along_it(
+    position: tuple[float, ...], joint: str, goal: float
+) -> None:
+    emulated = standing(position=position)
+    before, goals = emulated.true_position(), emulated.robot.goal_position
+    with pytest.raises(LimitViolation, match=rf"{joint} at .* rad, table - "):
+        move_joints(emulated.robot, ARM, {joint: goal}, 1.0, emulated.wire, MujocoGeometry(ARM))
+    assert np.array_equal(emulated.robot.goal_position, goals)
+    assert np.abs(emulated.true_position() - before).max() < 0.01
+
+
+def test_an_arm_that_lies_on_the_table_may_rise_and_then_turn() -> None:
+    emulated, geometry = standing(position=ON_THE_TABLE), MujocoGeometry(ARM)
+    for joint, goal in {"shoulder_lift": -0.8, "shoulder_pan": 0.3}.items():
+        move_joints(emulated.robot, ARM, {joint: goal}, 1.0, emulated.wire, geometry)
+    assert emulated.true_position()[:2] == pytest.approx([0.3, -0.8], abs=0.1)
