@@ -19,6 +19,7 @@ from robot_mbrl.demo.journal import Event
 from robot_mbrl.demo.legs import FlownLeg
 from robot_mbrl.demo.models import PlannerFit
 from robot_mbrl.learning.monitor_calibration import SCORES
+from robot_mbrl.learning.monitor_report import few_log_ticks
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072b2", "#d55e00", "#009e73", "#999999", "#333333"
 """Colours that people with colour blindness can tell apart (Okabe and Ito)."""
@@ -153,6 +154,7 @@ def draw_timing(frames: FrameArray) -> Figure:
             mark = float(np.percentile(shown, share))
             axis.axvline(mark, color=INK, linestyle=style, linewidth=1.0, label=f"{share:g} %: {mark:.0f} µs")
         axis.set_xscale("log")
+        few_log_ticks(axis.xaxis, float(shown.min()), float(shown.max()))
         axis.set_yscale("log")
         axis.legend(frameon=False, fontsize=8)
     return figure

@@ -8,8 +8,10 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from robot_mbrl.contracts.monitor_settings import Grades, UncertaintySettings
 from robot_mbrl.contracts.types import FloatArray
@@ -25,6 +27,9 @@ _INK: Final = "#333333"
 _BINS: Final = 40
 _LEAST_RATE: Final = 1e-3
 """Left end of the ROC's axis."""
+_DECADE: Final = 10.0
+_TICKS: Final = 5
+"""At most, on an axis that spans less than a decade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +183,21 @@ def draw_scores(calibration: Calibration) -> Figure:
         if grades is not None and grades.stop is not None:
             axis.axvline(grades.stop, color=_INK, linestyle="--", linewidth=1.2, label="threshold")
         axis.set_xscale("log")
+        few_log_ticks(axis.xaxis, float(values.min()), float(values.max()))
         axis.set_xlabel(f"{name}, largest of an episode that lasted for {calibration.settings.persistence:g} s")
         axis.set_ylabel("share of episodes")
         axis.legend(frameon=False, fontsize=8)
     return figure
+
+
+def few_log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Let a logarithmic axis from `low` to `high` have a few numbers, which do not overlap, for any span."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+    if high < _DECADE * low:
+        axis.set_major_locator(MaxNLocator(_TICKS))
+    elif high < _DECADE**3 * low:
+        axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
 
 
 def draw_roc(calibration: Calibration) -> Figure:
