@@ -9,6 +9,9 @@ from robot_mbrl.contracts.errors import ConfigError
 
 SizeName = Literal["1M", "12M", "25M"]
 
+MAY_CHANGE: Final = frozenset({"compiled"})
+"""Settings that may change while a run goes on: how sums are rounded, and nothing else."""
+
 _SIZES: Final[dict[str, dict[str, int]]] = {
     "1M": {"deter": 512, "hidden": 64, "classes": 4, "units": 64, "depth": 4},
     "12M": {"deter": 2048, "hidden": 256, "classes": 16, "units": 256, "depth": 16},

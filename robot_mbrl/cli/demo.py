@@ -23,9 +23,9 @@ def demo(
 
     The arm runs behind a serial port of its own, with physics in MuJoCo. It is found, calibrated and checked; explores
     under the safety monitor; what was learned on the twin is fitted to it; the monitor's thresholds of doubt are taken
-    from nominal motion. Then a planner and the trained policy that ships reach for targets in turn. At last
-    a load is hung at its tool, a joint is pushed and the wire fails: the monitor stops the arm, which is reset, goes
-    on, and parks.
+    from nominal motion. Then a planner and the trained policy that ships reach for targets in turn. At last a load is
+    hung at its tool, a joint is pushed and the wire fails: the monitor stops the arm, which is reset, goes on, and
+    parks.
 
     Driver, control process, monitor, guardian and recorder are those that a real arm gets. The folder keeps the report
     as one HTML file, its pictures, the flight logs and what was learned.

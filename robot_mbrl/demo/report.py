@@ -19,7 +19,6 @@ from robot_mbrl.data.log_folder import FLIGHT_PATTERN
 from robot_mbrl.data.page import summary_rows
 from robot_mbrl.data.plot import draw
 from robot_mbrl.data.reader import FlightRecord, read_log
-from robot_mbrl.data.story import cause, stops
 from robot_mbrl.data.summary import Summary, summarize
 from robot_mbrl.demo.arm_picture import render_arm, skeleton
 from robot_mbrl.demo.changed_limits import changed_limits
@@ -297,8 +296,8 @@ def _disturbances_part(drawing: _Drawing, story: _Story, findings: Findings) -> 
 
 def _promise(story: _Story, findings: Findings) -> str:
     pace, legs = findings.pace, story.legs
-    causes = [_end_of(leg, story.records["reach"]) for leg in legs if leg.cut_short]
-    doubted = sum(is_doubt(cause) for cause in causes)
+    causes = [_end_of(leg, story) for leg in legs if leg.cut_short]
+    doubted = sum(is_doubt(told) for told in causes)
     return (
         f"Thresholds by split-conformal prediction from {len(findings.calibration.calibrated)} nominal legs of "
         f"{pace.dwell:g} s on this arm, which no model was fitted to: of further legs like those, doubt stops at most "
@@ -308,11 +307,11 @@ def _promise(story: _Story, findings: Findings) -> str:
     )
 
 
-def _end_of(leg: FlownLeg, record: FlightRecord) -> str:
-    """What cut `leg` short, empty where the run was over."""
-    last_ns = int(leg.frames["wake_ns"][-1])
-    row = next((row for row in stops(record.frames) if int(record.frames["wake_ns"][row]) > last_ns), None)
-    return "" if row is None else cause(record.frames, row, record.header)
+def _end_of(leg: FlownLeg, story: _Story) -> str:
+    """What cut `leg` of the last flight short, empty where the run was over."""
+    begin_ns, last_ns = int(story.records["reach"].frames["wake_ns"][0]), int(leg.frames["wake_ns"][-1])
+    stops = story.summaries["reach"].stops
+    return next((stop.cause for stop in stops if begin_ns + round(stop.time * NANOSECONDS) > last_ns), "")
 
 
 def _models_part(drawing: _Drawing, findings: Findings) -> list[str]:

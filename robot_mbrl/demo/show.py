@@ -241,7 +241,7 @@ class _Show:
         policies = self._policies(self._planner("planner-from-twin.yaml", START))
         motion = exploration(self._free, self._pose, self._pace.exploring, self._random, self._folder)
         legs = [*motion, *self._in_turn(policies, self._pace.tries)]
-        self._fly("explore", legs, fly(sum(leg.seconds for leg in legs), self._journal.note, len(legs)))
+        self._fly("explore", legs, self._fly_all(legs))
         return read_episodes(self._logs("explore"), self._arm.joint_names, nominal=False)[1]
 
     def _fly_nominal(self) -> list[FlightEpisode]:
@@ -273,10 +273,14 @@ class _Show:
         )
 
     def _perform(self, legs: Sequence[Leg], payload: float) -> Script:
-        yield from fly(sum(leg.seconds for leg in legs), self._journal.note, len(legs))
+        yield from self._fly_all(legs)
         for disturbance in disturbances(self._process.control, payload):
             yield from disturb(disturbance, self._pace.patience, self._journal.note)
         yield from fly(1.0, self._journal.note)
+
+    def _fly_all(self, legs: Sequence[Leg]) -> Script:
+        """The time of `legs`, with a stop for each at most."""
+        return fly(sum(leg.seconds for leg in legs), self._journal.note, len(legs))
 
     def _policies(self, planner: str) -> list[str]:
         return [planner] if self._bundle is None else [planner, f"bundle:{self._bundle}"]

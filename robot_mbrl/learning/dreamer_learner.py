@@ -22,7 +22,7 @@ from robot_mbrl.policies.dreamer import Dreamer
 from robot_mbrl.policies.dreamer_encoding import IMAGE, VECTOR
 from robot_mbrl.policies.dreamer_losses import two_hot_mean
 from robot_mbrl.policies.dreamer_model import LatentState, choose_latent
-from robot_mbrl.policies.dreamer_settings import DreamerSettings, DreamerSpaces, dreamer_settings
+from robot_mbrl.policies.dreamer_settings import MAY_CHANGE, DreamerSettings, DreamerSpaces, dreamer_settings
 
 SETTINGS_KEY: Final = "dreamer_settings"
 SPACES_KEY: Final = "dreamer_spaces"
@@ -31,8 +31,6 @@ _SHAPING: Final = frozenset(
     {"deter", "hidden", "latents", "classes", "blocks", "units", "depth", "layers", "bins", "doubt_members"}
 )
 """Settings that give the networks their shape; some of them can differ where the numbers of weights agree."""
-_ROUNDING: Final = frozenset({"compiled"})
-"""Settings that may change while a run goes on."""
 
 
 def dreamer_spaces(spaces: EnvSpaces) -> DreamerSpaces:
@@ -164,7 +162,7 @@ class DreamerLearner:
         Raises:
             ConfigError: it is of a Dreamer with other settings or spaces, or damaged.
         """
-        self.dreamer.load_state_dict(self._state_of(path, set(DreamerSettings.model_fields) - _ROUNDING))
+        self.dreamer.load_state_dict(self._state_of(path, set(DreamerSettings.model_fields) - MAY_CHANGE))
 
     def begin_with(self, path: Path, *, behaviour: bool) -> None:
         """Take over the networks of what `save` wrote; chance and optimizer stay as they are.

@@ -36,7 +36,7 @@ from robot_mbrl.contracts.config import Settings, dump_settings, load_settings, 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.run_files import CURVE, SETTINGS, hold, read_settings, require_settings, table
 from robot_mbrl.learning.task_identity import TASK, TaskIdentity, begin_identity, named_identity, require_identity
-from robot_mbrl.policies.dreamer_settings import DreamerSettings
+from robot_mbrl.policies.dreamer_settings import MAY_CHANGE, DreamerSettings
 
 COMPUTE: Final = "compute.yaml"
 DREAMER, REPLAY, CHECKPOINTS, BEST, PREDICTIONS = (
@@ -47,9 +47,8 @@ DREAMER, REPLAY, CHECKPOINTS, BEST, PREDICTIONS = (
     "predictions",
 )
 PROGRESS, LEARNER, COLLECTOR = "progress.json", "learner.safetensors", "collector.safetensors"
-_MAY_CHANGE: Final = {"steps", "threads", "compiled"}
-"""Settings with which a run may go on although it began with others; the last two change how sums are rounded."""
-_DREAMER_MAY_CHANGE: Final = {"compiled"}
+_MAY_CHANGE: Final = MAY_CHANGE | {"steps", "threads"}
+"""Settings with which a run may go on although it began with others; all but `steps` change how sums are rounded."""
 
 
 class DreamerRunSettings(Settings):
@@ -237,7 +236,7 @@ class DreamerFolder:
             ConfigError: it began with other settings, on another arm, or computed elsewhere.
         """
         require_settings(self.path, beginning.settings, _MAY_CHANGE)
-        require_settings(self.path, beginning.dreamer, _DREAMER_MAY_CHANGE, DREAMER)
+        require_settings(self.path, beginning.dreamer, MAY_CHANGE, DREAMER)
         if (self.path / TASK).exists():
             require_identity(self.path, beginning.identity)
         if (self.path / COMPUTE).exists():

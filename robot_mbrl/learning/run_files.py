@@ -71,14 +71,14 @@ def require_settings(folder: Path, settings: Settings, may_change: Collection[st
             )
 
 
-def begin_settings(folder: Path, settings: Settings, may_change: Collection[str], file: str = SETTINGS) -> None:
-    """Write `settings` into the `file` of `folder`, unless they differ from those in it by more than `may_change`.
+def begin_settings(folder: Path, settings: Settings, may_change: Collection[str]) -> None:
+    """Write `settings` of the run in `folder`, unless they differ from those in it by more than `may_change`.
 
     Raises:
         ConfigError: see `require_settings`.
     """
-    require_settings(folder, settings, may_change, file)
-    write_atomically(folder / file, dump_settings(settings))
+    require_settings(folder, settings, may_change)
+    write_atomically(folder / SETTINGS, dump_settings(settings))
 
 
 def table(kind: type[Settings], rows: Sequence[Settings]) -> str:

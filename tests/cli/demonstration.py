@@ -7,9 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from tests.cli.deployment import command_line, session_processes, shared_memory
 from tests.cli.program import PATIENCE, PROGRAM, environment
@@ -23,7 +22,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 class Demo:
-    """A demonstration that runs, in `folder`, with temporary files in `folder`/tmp."""
+    """A demonstration that runs, in `folder`, with temporary files in `folder`/tmp; leaving its context kills it."""
 
     def __init__(self, folder: Path) -> None:
         """Start it."""
@@ -38,6 +37,12 @@ class Demo:
         }
         self._command = [str(PROGRAM), "demo", "--fast", "--folder", str(folder / "demo")]
         self.process = self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self.output.open("wb") as output:
@@ -105,29 +110,13 @@ class WindowedDemo(Demo):
             self.close_window()
         return self._seen.decode(errors="replace")
 
+    def kill(self) -> None:
+        """Kill it, and close the window."""
+        super().kill()
+        self.close_window()
+
     def close_window(self) -> None:
         """Close it, as a click or a dropped line does. Idempotent."""
         if self._window >= 0:
             os.close(self._window)
             self._window = -1
-
-
-@contextmanager
-def started(folder: Path) -> Iterator[Demo]:
-    """A demonstration, which is gone afterwards."""
-    demo = Demo(folder)
-    try:
-        yield demo
-    finally:
-        demo.kill()
-
-
-@contextmanager
-def windowed(folder: Path) -> Iterator[WindowedDemo]:
-    """One in a window; both are gone afterwards."""
-    demo = WindowedDemo(folder)
-    try:
-        yield demo
-    finally:
-        demo.kill()
-        demo.close_window()

@@ -16,7 +16,7 @@ from robot_mbrl.cli.demo_screen import BAR, SCRIPTED, TerminalScreen, bar, doubt
 from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.frame import FRAME_DTYPE, empty
 from robot_mbrl.contracts.monitor_settings import Grades, UncertaintySettings
-from tests.cli.demonstration import started, windowed
+from tests.cli.demonstration import Demo, WindowedDemo
 from tests.cli.program import PATIENCE, assert_one_line, run_here
 
 
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ctrl_c_while_the_arm_flies_leaves_nothing_behind(folder: Path) -> None:
-    with started(folder) as demo:
+    with Demo(folder) as demo:
         demo.await_word("the arm is running")
         demo.process.send_signal(signal.SIGINT)
         assert demo.process.wait(PATIENCE) == 128 + signal.SIGINT, demo.said()
@@ -39,7 +39,7 @@ def test_ctrl_c_while_the_arm_flies_leaves_nothing_behind(folder: Path) -> None:
 
 
 def test_a_closed_terminal_before_the_arm_is_calibrated_leaves_nothing_behind(folder: Path) -> None:
-    with started(folder) as demo:
+    with Demo(folder) as demo:
         demo.await_word("scan: IDs 1 to 6 answer")
         demo.process.send_signal(signal.SIGHUP)
         assert demo.process.wait(PATIENCE) == 128 + signal.SIGHUP, demo.said()
@@ -48,7 +48,7 @@ def test_a_closed_terminal_before_the_arm_is_calibrated_leaves_nothing_behind(fo
 
 def test_a_closed_window_while_the_arm_flies_ends_it_in_good_order(folder: Path) -> None:
     """The signal comes, and nothing more can be written: that must not keep the processes from being ended."""
-    with windowed(folder) as demo:
+    with WindowedDemo(folder) as demo:
         demo.await_word("the arm is running")
         assert demo.said().count(SCRIPTED) == 1
         demo.close_window()
@@ -57,7 +57,7 @@ def test_a_closed_window_while_the_arm_flies_ends_it_in_good_order(folder: Path)
 
 
 def test_the_emulated_arm_does_not_outlive_a_killed_demonstration(folder: Path) -> None:
-    with started(folder) as demo:
+    with Demo(folder) as demo:
         demo.await_word("scan: IDs 1 to 6 answer")
         demo.process.kill()
         demo.process.wait()

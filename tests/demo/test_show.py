@@ -1,6 +1,7 @@
 """What is seen to before the demonstration begins: its folder, its space, and that it is alone."""
 
 import errno
+import os
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,7 +38,10 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         prepare_folder(tmp_path / "file" / "b")
 
 
-def test_there_is_only_one_at_a_time() -> None:
+def test_there_is_only_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As somebody else, whom no demonstration on this computer can disturb.
+    somebody = 10**9 + os.getpid()
+    monkeypatch.setattr("os.getuid", lambda: somebody)
     with the_only_one(), pytest.raises(ConfigError, match="another demonstration is running"), the_only_one():
         pass
     with the_only_one():
