@@ -52,6 +52,29 @@ class Persistence:
         return now_ns - self._since_ns >= self._duration_ns
 
 
+class Accumulation:
+    """How long something has been so in all, whatever lay between, until that is forgotten."""
+
+    def __init__(self, seconds: float) -> None:
+        self._duration_ns = to_ns(seconds)
+        self._total_ns = 0
+        self._since_ns: int | None = None
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._total_ns, self._since_ns = 0, None
+
+    def reached(self, active: bool, now_ns: int) -> bool:
+        """Whether it is `active` at `now_ns` [ns] and has been for the whole duration, all its times together."""
+        if not active:
+            self._since_ns = None
+            return False
+        if self._since_ns is not None:
+            self._total_ns += now_ns - self._since_ns
+        self._since_ns = now_ns
+        return self._total_ns >= self._duration_ns
+
+
 class Grader:
     """Turns a value into a judgement by its `Grades`.
 

@@ -8,7 +8,7 @@ from robot_mbrl.contracts.clock import NANOSECONDS
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.safety.frame_view import FrameView
-from robot_mbrl.safety.judgement import PASS, Grader, JointGrader, Judgement, Persistence
+from robot_mbrl.safety.judgement import PASS, Accumulation, Grader, JointGrader, Judgement, Persistence
 from robot_mbrl.safety.rate_window import RateWindow
 
 
@@ -148,13 +148,17 @@ class Jump:
 
 
 class Frozen:
-    """A joint whose goal has left does not go on reading the same angle."""
+    """A joint whose goal has left does not go on reading the same angle.
+
+    A goal that swings past where the joint stuck is near that place for a moment, on each of its ways: what counts is
+    for how long it was away in all.
+    """
 
     name = "frozen"
 
     def __init__(self, settings: MonitorSettings) -> None:
         self._travel = settings.plausibility.frozen_travel
-        self._left = [Persistence(settings.plausibility.frozen_time) for _ in settings.joints]
+        self._left = [Accumulation(settings.plausibility.frozen_time) for _ in settings.joints]
         self._anchors: list[tuple[float, float]] | None = None
 
     def judge(self, view: FrameView) -> Judgement:
@@ -163,11 +167,12 @@ class Frozen:
             self._anchors = None
             return PASS
         if self._anchors is None:
-            self._anchors = [*zip(view.position, view.goal, strict=True)]
+            self._anchors = [(math.nan, math.nan)] * len(self._left)
         judgement = PASS
         for joint, lasting in enumerate(self._left):
             if view.position[joint] != self._anchors[joint][0]:
                 self._anchors[joint] = (view.position[joint], view.goal[joint])
+                lasting.forget()
             away = abs(view.goal[joint] - self._anchors[joint][1])
             if lasting.reached(away > self._travel, view.now_ns):
                 judgement = Judgement(VerdictLevel.STOP, 0.0, away, self._travel, joint)

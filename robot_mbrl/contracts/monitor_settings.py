@@ -156,8 +156,8 @@ class PlausibilitySettings(Settings):
 
     Attributes:
         jump: a joint's step between two readings beyond what its velocity limit allows in that time [rad].
-        frozen_time: an angle that does not change by one tick for this long [s] ...
-        frozen_travel: ... while its goal travels this far [rad] is frozen.
+        frozen_time: an angle that does not change by one tick while its goal is for this long in all [s] ...
+        frozen_travel: ... farther than this [rad] from where it was at the last change is frozen.
         velocity_mismatch: reported velocity against the difference of positions [rad/s].
         age: of the joint state when the tick judges it [s].
         bus_errors: corrupt and lost answers as a share of transactions.

@@ -60,6 +60,28 @@ def test_a_joint_that_does_not_move_with_its_goal_is_frozen() -> None:
     assert judgements[-1] == Judgement(STOP, 0.0, 0.11, 0.1, 1)
 
 
+def test_a_goal_that_swings_past_a_frozen_joint_does_not_hide_it() -> None:
+    """Away for 60 ms to one side, near for 50 ms, then away to the other: the ninth frame there makes 100 ms of it."""
+    tape = Tape()
+    frames = [tape.frame() for _ in range(10)]
+    frames += [tape.frame(goal_position=[0.2, 0]) for _ in range(13)]
+    frames += [tape.frame(goal_position=[0.05, 0]) for _ in range(10)]
+    frames += [tape.frame(goal_position=[-0.2, 0]) for _ in range(9)]
+    judgements = judge_all(plausibility.Frozen(settings()), frames)
+    assert all(judgement is PASS for judgement in judgements[:-1])
+    assert judgements[-1] == Judgement(STOP, 0.0, 0.2, 0.1, 0)
+
+
+def test_a_joint_that_moved_meanwhile_is_not_frozen() -> None:
+    """The same swing of the goal, but the angle changes by one tick while the goal is near."""
+    tape = Tape()
+    frames = [tape.frame() for _ in range(10)]
+    frames += [tape.frame(goal_position=[0.2, 0]) for _ in range(13)]
+    frames += [tape.frame(goal_position=[0.0, 0], position=[0.0015, 0]) for _ in range(10)]
+    frames += [tape.frame(goal_position=[-0.2, 0]) for _ in range(20)]
+    assert all(judgement is PASS for judgement in judge_all(plausibility.Frozen(settings()), frames))
+
+
 @pytest.mark.parametrize("case", ["goal near", "one tick of the encoder", "stopped"])
 def test_a_joint_that_rests_is_not_frozen(case: str) -> None:
     tape = Tape(ControlState.STOPPED if case == "stopped" else ControlState.RUNNING)
