@@ -57,7 +57,7 @@ def _line(run: Run) -> str:
     if run.measures is None:
         return f"{run.kind}, seed {run.seed}: NOT MADE: {run.error}"
     verdict, rest = _milliseconds(run.measures.to_verdict), _milliseconds(run.measures.to_rest)
-    told = [run.state, *violations(run.measures), *(["rode through"] if run.rode_through else [])]
+    told = [run.state, *violations(run.measures, run.settling), *(["rode through"] if run.rode_through else [])]
     return f"{run.kind}, seed {run.seed}: verdict {verdict}, rest {rest}, {', '.join(told)}"
 
 

@@ -8,15 +8,21 @@ from numpy.typing import NDArray
 
 from robot_mbrl.benchmarks.stop_proof.criteria import Violation
 from robot_mbrl.benchmarks.stop_proof.kinds import Kind, Make
-from robot_mbrl.benchmarks.stop_proof.stage import Stage
+from robot_mbrl.benchmarks.stop_proof.settling import Surroundings
+from robot_mbrl.benchmarks.stop_proof.stage import ARM, Stage
 from robot_mbrl.contracts.clock import to_ns
-from robot_mbrl.drivers.arms import RAD_PER_TICK, ArmDefinition
+from robot_mbrl.drivers.arms import RAD_PER_TICK, ArmDefinition, load_arm
 
 JOINT: Final = "elbow_flex"
 """That the faults of single servos hit: it carries forearm, wrist and gripper."""
 
+BASE: Final = "shoulder_pan"
+FRICTION: Final = 30.0
+PUSH: Final = 6.0
+"""[N·m]."""
 PUSH_DURATION: Final = 0.5
 """Of the push [s]."""
+_JOINTS: Final = load_arm(ARM).joint_names
 
 FALLS: Final = "a servo without torque falls, whatever the host does"
 WEAK: Final = "with the fifth of its torque that an overload leaves a servo it neither brakes its link nor holds it"
@@ -132,16 +138,37 @@ SERVO: Final = (
     ),
 )
 
-_SURROUNDINGS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
-    "stuck joint": (f"{JOINT} jams", {"fault": "stuck", "servo": JOINT}),
-    "stuck base": ("shoulder_pan jams", {"fault": "stuck", "servo": "shoulder_pan"}),
-    "friction": (f"{JOINT} has 30 times its friction", {"fault": "friction", "servo": JOINT, "scale": 30.0}),
-}
+
+def jammed(joint: str) -> Surroundings:
+    """Jams `joint`."""
+    index = _JOINTS.index(joint)
+    return lambda plant: plant.set_stuck(index, stuck=True)
+
 
 SURROUNDINGS: Final = (
-    *(
-        Kind(name, "surroundings", what, on_arm(**fault), visible=beyond_normal_lag)
-        for name, (what, fault) in _SURROUNDINGS.items()
+    Kind(
+        "stuck joint",
+        "surroundings",
+        f"{JOINT} jams",
+        on_arm(fault="stuck", servo=JOINT),
+        surroundings=jammed(JOINT),
+        visible=beyond_normal_lag,
+    ),
+    Kind(
+        "stuck base",
+        "surroundings",
+        f"{BASE} jams",
+        on_arm(fault="stuck", servo=BASE),
+        surroundings=jammed(BASE),
+        visible=beyond_normal_lag,
+    ),
+    Kind(
+        "friction",
+        "surroundings",
+        f"{JOINT} has {FRICTION:g} times its friction",
+        on_arm(fault="friction", servo=JOINT, scale=FRICTION),
+        surroundings=lambda plant: plant.set_friction_scale(_JOINTS.index(JOINT), FRICTION),
+        visible=beyond_normal_lag,
     ),
     Kind(
         "payload",
@@ -154,8 +181,9 @@ SURROUNDINGS: Final = (
     Kind(
         "push",
         "surroundings",
-        f"somebody turns the base with 6 N·m for {PUSH_DURATION:g} s",
-        on_arm(fault="push", servo="shoulder_pan", torque=6.0, duration=PUSH_DURATION),
+        f"somebody turns the base with {PUSH:g} N·m for {PUSH_DURATION:g} s",
+        on_arm(fault="push", servo=BASE, torque=PUSH, duration=PUSH_DURATION),
+        surroundings=lambda plant: plant.push(_JOINTS.index(BASE), PUSH, PUSH_DURATION),
         lasts=PUSH_DURATION,
         force=PUSHED,
     ),

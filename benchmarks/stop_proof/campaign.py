@@ -13,6 +13,7 @@ from robot_mbrl.benchmarks.stop_proof.measures import LATCHED, REST_SPEED, Measu
 from robot_mbrl.benchmarks.stop_proof.motion import LEG
 from robot_mbrl.benchmarks.stop_proof.motion_faults import ACTIONS, MOTIONS
 from robot_mbrl.benchmarks.stop_proof.process_faults import PERSONS, PROCESSES
+from robot_mbrl.benchmarks.stop_proof.settling import Settling, settling
 from robot_mbrl.benchmarks.stop_proof.stage import MOVING, Stage
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.errors import RobotMbrlError
@@ -38,6 +39,7 @@ class Run:
     Attributes:
         kind: name of the kind.
         seed: drew the arm and the moment of the fault.
+        settling: how long this arm takes by itself, with this fault if its surroundings have it.
         measures: None when the run could not be made.
         rode_through: whether a fault that may be harmless was: the arm went on until it was stopped by hand.
         state: of the control process at the end.
@@ -48,6 +50,7 @@ class Run:
 
     kind: str
     seed: int
+    settling: Settling
     measures: Measures | None
     rode_through: bool = False
     state: str = ""
@@ -60,14 +63,19 @@ def run_campaign(kinds: Sequence[Kind], seeds: Sequence[int], done: Callable[[Ru
     """Run each kind with each seed; all kinds with the first seed come first, so that what was done is complete."""
     runs = []
     for seed in seeds:
+        unharmed = settling(seed)
         for kind in kinds:
-            runs.append(run_kind(kind, seed))
+            needed = settling(seed, kind.surroundings, kind.lasts) if kind.surroundings else unharmed
+            runs.append(run_kind(kind, seed, needed))
             done(runs[-1])
     return runs
 
 
-def run_kind(kind: Kind, seed: int) -> Run:
-    """One run. One that does not come to its fault is begun again; the last attempt says why, and is no measurement."""
+def run_kind(kind: Kind, seed: int, needed: Settling) -> Run:
+    """One run of an arm that takes what is `needed` by itself.
+
+    One that does not come to its fault is begun again; the last attempt says why, and is no measurement.
+    """
     for attempt in range(1, ATTEMPTS + 1):
         session = f"stop-proof-{time.monotonic_ns():x}"
         try:
@@ -76,13 +84,13 @@ def run_kind(kind: Kind, seed: int) -> Run:
                 Stage(Path(folder), session, seed, kind.heartbeat) as stage,
             ):
                 stage.await_swing()
-                return dataclasses.replace(_play(kind, seed, stage), attempts=attempt)
+                return dataclasses.replace(_play(kind, seed, needed, stage), attempts=attempt)
         except RobotMbrlError as error:
-            failed = Run(kind.name, seed, None, error=str(error), attempts=attempt)
+            failed = Run(kind.name, seed, needed, None, error=str(error), attempts=attempt)
     return failed
 
 
-def _play(kind: Kind, seed: int, stage: Stage) -> Run:
+def _play(kind: Kind, seed: int, needed: Settling, stage: Stage) -> Run:
     fault_ns = time.monotonic_ns()
     go_on = kind.make(stage)
     over_ns = fault_ns + to_ns(kind.lasts)
@@ -106,6 +114,7 @@ def _play(kind: Kind, seed: int, stage: Stage) -> Run:
     return Run(
         kind=kind.name,
         seed=seed,
+        settling=needed,
         measures=measure(seen, stage.play, fault_ns, visible_ns, taken_over_ns, over_ns),
         rode_through=rode_through,
         state="silent" if state is None else state.name.lower(),

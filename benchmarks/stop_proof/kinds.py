@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from robot_mbrl.benchmarks.stop_proof.criteria import Violation
 from robot_mbrl.benchmarks.stop_proof.measures import verdict_time
 from robot_mbrl.benchmarks.stop_proof.observation import Observation
+from robot_mbrl.benchmarks.stop_proof.settling import Surroundings
 from robot_mbrl.benchmarks.stop_proof.stage import Stage
 from robot_mbrl.drivers.arms import ArmDefinition
 
@@ -42,6 +43,8 @@ class Kind:
         group: where it comes from: wire, servo, policy, process, operator, motion.
         what: one line for the table.
         make: makes it.
+        surroundings: makes it on the physics alone, if it is a fault of what surrounds the arm; how long the arm then
+            takes to come to rest by itself is what a run is compared with.
         visible: where it shows later than it is made; None for at once.
         lasts: how long it forces the arm [s]; what the arm does meanwhile says nothing of its rest, which is judged
             from then on.
@@ -55,6 +58,7 @@ class Kind:
     group: str
     what: str
     make: Make
+    surroundings: Surroundings | None = None
     visible: Visible | None = None
     lasts: float = 0.0
     force: str = ""

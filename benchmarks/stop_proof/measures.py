@@ -51,7 +51,6 @@ class Measures:
         late_way: from end to end of where that joint was after `REST_BOUND` and what forced the arm [rad].
         late_play: of that joint's gear [rad].
         forced: to the moment from which on the fault does not force the arm any more [s]; 0 if it never did.
-        way_back: farthest that a joint was then from where it is at the end [rad]; 0 if nothing forced it.
     """
 
     hidden: float
@@ -68,7 +67,6 @@ class Measures:
     late_way: float
     late_play: float
     forced: float
-    way_back: float
 
 
 def measure(
@@ -117,7 +115,6 @@ def measure(
         late_way=0.0 if last is None or not len(late) else float(np.ptp(late[:, last])),
         late_play=0.0 if last is None else float(play[last]),
         forced=forced_ns * 1e-9,
-        way_back=_way_back(position[times >= over_ns]) if forced_ns else 0.0,
     )
 
 
@@ -139,11 +136,6 @@ def _elapsed(times: IntArray, index: int, visible_ns: int) -> float | None:
     if index == 0:
         return 0.0
     return (int(times[index]) - visible_ns) * 1e-9 if index < len(times) else None
-
-
-def _way_back(position: FloatArray) -> float:
-    """From the first to the last of `position` (k, n), of the joint that has the longest way [rad]."""
-    return float(np.abs(position[-1] - position[0]).max()) if len(position) else 0.0
 
 
 def verdict_time(seen: Observation, fault_ns: int) -> int | None:

@@ -163,10 +163,14 @@ class LockstepFlight:
                 break
         return np.concatenate(frames)
 
-    def _until(self, request: Request, state: ControlState, step: Callable[[], ControlState]) -> None:
+    def ask(self, request: Request) -> None:
+        """Ask the loop for something, which it sees in its next tick."""
         record = empty(REQUEST_DTYPE)
         record["stamp_ns"], record["request"] = self.wire.now_ns(), request
         self._requests.send(record)
+
+    def _until(self, request: Request, state: ControlState, step: Callable[[], ControlState]) -> None:
+        self.ask(request)
         deadline_ns = self.wire.now_ns() + to_ns(PATIENCE)
         while step() is not state:
             if self.wire.now_ns() > deadline_ns:
