@@ -27,6 +27,7 @@ from robot_mbrl.data.log_folder import FLIGHT_PATTERN
 from robot_mbrl.data.reader import read_frames
 from robot_mbrl.data.salvage import salvage, salvaged_path
 from robot_mbrl.data.story import lost_between
+from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.child import Child
 from robot_mbrl.runtime.recorder import READY as RECORDER_READY
 from robot_mbrl.runtime.settings import DeploySettings, TwinSettings
@@ -43,12 +44,18 @@ _PATIENCE: Final = 30.0
 
 
 class Pair:
-    """A recorder and a feeder; close it."""
+    """A recorder and a feeder; close it.
+
+    Attributes:
+        session: that they share.
+        recorder: keeps the frames.
+        feeder: sends them.
+    """
 
     def __init__(self, folder: Path, number: int) -> None:
-        session = f"bench-recorder-{os.getpid()}-{number}"
-        settings = DeploySettings(session=session, robot=TwinSettings(), log=folder)
-        feeding = FeederSettings(session=session, rate=RATE)
+        self.session = f"bench-recorder-{os.getpid()}-{number}"
+        settings = DeploySettings(session=self.session, robot=TwinSettings(), log=folder)
+        feeding = FeederSettings(session=self.session, rate=RATE)
         self.recorder = Child("recorder", "robot_mbrl.runtime.recorder", settings.model_dump_json())
         self.feeder = Child("feeder", "robot_mbrl.benchmarks.frame_feeder", feeding.model_dump_json())
         self.recorder.start()
@@ -76,9 +83,10 @@ class Pair:
         return now_ns
 
     def close(self) -> None:
-        """End what still runs."""
+        """End what still runs, and take away the shared memory that killed processes leave."""
         self.feeder.close()
         self.recorder.close()
+        Session(self.session).close()
 
 
 def processor_seconds(pid: int) -> float:

@@ -27,6 +27,7 @@ def test_a_short_run_and_a_kill_give_figures(tmp_path: Path) -> None:
     assert loss >= 0.0
     kills = {"trials": 1, "lost_p50": loss, "lost_max": loss, "over_bound": 0}
     assert f"{cost['sent']} sent, 0 lost" in table({"cost": cost, "kills": kills})
+    assert not list(Path("/dev/shm").glob(f"*bench-recorder-{os.getpid()}-*"))
 
 
 def test_the_fed_frames_are_not_all_the_same() -> None:
