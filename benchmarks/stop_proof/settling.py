@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from robot_mbrl.benchmarks.doubt.flights import Passing
 from robot_mbrl.benchmarks.stop_proof.measures import measure
 from robot_mbrl.benchmarks.stop_proof.motion import LEG, MIDDLE, SWING, write_swing
 from robot_mbrl.benchmarks.stop_proof.observation import Observation
@@ -21,7 +22,7 @@ from robot_mbrl.benchmarks.stop_proof.stage import ARM, POLICY_RATE, RATE, drawn
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.frame import Record, Request
 from robot_mbrl.contracts.plant import Plant
-from robot_mbrl.contracts.types import FloatArray, Verdict, VerdictLevel
+from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.policies.scripted import ScriptedPolicy, load_trajectory
 from robot_mbrl.runtime.lockstep_flight import LockstepFlight
@@ -57,15 +58,6 @@ class Settling:
     worst: float
 
 
-class _Passing:
-    """Judges nothing: the stop is asked for."""
-
-    def judge(self, frame: Record) -> Verdict:
-        """A pass."""
-        del frame
-        return Verdict(VerdictLevel.PASS)
-
-
 def settling(seed: int, surroundings: Surroundings | None = None, lasts: float = 0.0) -> Settling:
     """What the arm that `seed` draws takes.
 
@@ -88,7 +80,7 @@ def time_to_rest(seed: int, moment: float, surroundings: Surroundings | None = N
     arm = load_arm(ARM)
     truth = drawn_truth(arm, seed)
     settings = DeploySettings(robot=TwinSettings(arm=ARM), loop=LoopSettings(rate=RATE, policy_rate=POLICY_RATE))
-    flight = LockstepFlight(arm, truth, np.array(MIDDLE) + np.array(SWING), settings, _Passing())
+    flight = LockstepFlight(arm, truth, np.array(MIDDLE) + np.array(SWING), settings, Passing())
     fault_ns: list[int] = []
     asked_ns: list[int] = []
 
