@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from robot_mbrl.benchmarks.stop_proof.criteria import Violation
 from robot_mbrl.benchmarks.stop_proof.kinds import Kind, Make
-from robot_mbrl.benchmarks.stop_proof.settling import Surroundings
 from robot_mbrl.benchmarks.stop_proof.stage import ARM, Stage
 from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.drivers.arms import RAD_PER_TICK, ArmDefinition, load_arm
@@ -139,29 +138,21 @@ SERVO: Final = (
 )
 
 
-def jammed(joint: str) -> Surroundings:
-    """Jams `joint`."""
-    index = _JOINTS.index(joint)
-    return lambda plant: plant.set_stuck(index, stuck=True)
+def jam(name: str, joint: str) -> Kind:
+    """The kind `name`: `joint` jams where it is."""
+    return Kind(
+        name,
+        "surroundings",
+        f"{joint} jams",
+        on_arm(fault="stuck", servo=joint),
+        surroundings=lambda plant: plant.set_stuck(_JOINTS.index(joint), stuck=True),
+        visible=beyond_normal_lag,
+    )
 
 
 SURROUNDINGS: Final = (
-    Kind(
-        "stuck joint",
-        "surroundings",
-        f"{JOINT} jams",
-        on_arm(fault="stuck", servo=JOINT),
-        surroundings=jammed(JOINT),
-        visible=beyond_normal_lag,
-    ),
-    Kind(
-        "stuck base",
-        "surroundings",
-        f"{BASE} jams",
-        on_arm(fault="stuck", servo=BASE),
-        surroundings=jammed(BASE),
-        visible=beyond_normal_lag,
-    ),
+    jam("stuck joint", JOINT),
+    jam("stuck base", BASE),
     Kind(
         "friction",
         "surroundings",

@@ -63,10 +63,8 @@ def run_campaign(kinds: Sequence[Kind], seeds: Sequence[int], done: Callable[[Ru
     """Run each kind with each seed; all kinds with the first seed come first, so that what was done is complete."""
     runs = []
     for seed in seeds:
-        unharmed = settling(seed)
         for kind in kinds:
-            needed = settling(seed, kind.surroundings, kind.lasts) if kind.surroundings else unharmed
-            runs.append(run_kind(kind, seed, needed))
+            runs.append(run_kind(kind, seed, settling(seed, kind.surroundings, kind.lasts)))
             done(runs[-1])
     return runs
 

@@ -32,12 +32,16 @@ APPROACH: Final = 4.0
 """By then an arm that started parked has swung once to and fro [s]."""
 
 
-def write_swing(path: Path, arm: ArmDefinition) -> None:
-    """Write the trajectory file of the swing."""
+def swing(arm: ArmDefinition) -> Trajectory:
+    """The swing, for ever."""
     ends = (
         {joint.name: middle + side * swing for joint, middle, swing in zip(arm.joints, MIDDLE, SWING, strict=True)}
         for side in (1.0, -1.0)
     )
     waypoints = tuple(Waypoint(duration=LEG, position=end) for end in ends)
-    trajectory = Trajectory(waypoints=waypoints, approach_speed=APPROACH_SPEED, repeat=True)
-    path.write_text(dump_settings(trajectory), encoding="utf-8")
+    return Trajectory(waypoints=waypoints, approach_speed=APPROACH_SPEED, repeat=True)
+
+
+def write_swing(path: Path, arm: ArmDefinition) -> None:
+    """Write the trajectory file of the swing."""
+    path.write_text(dump_settings(swing(arm)), encoding="utf-8")

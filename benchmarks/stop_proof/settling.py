@@ -6,17 +6,16 @@ joints, and of its servos and gears, which follow them. It differs up to threefo
 next, so that the stop is asked for in many.
 """
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 from typing import Final
 
 import numpy as np
 
 from robot_mbrl.benchmarks.doubt.flights import Passing
 from robot_mbrl.benchmarks.stop_proof.measures import measure
-from robot_mbrl.benchmarks.stop_proof.motion import LEG, MIDDLE, SWING, write_swing
+from robot_mbrl.benchmarks.stop_proof.motion import LEG, MIDDLE, SWING, swing
 from robot_mbrl.benchmarks.stop_proof.observation import Observation
 from robot_mbrl.benchmarks.stop_proof.stage import ARM, POLICY_RATE, RATE, drawn_truth
 from robot_mbrl.contracts.clock import to_ns
@@ -24,7 +23,8 @@ from robot_mbrl.contracts.frame import Record, Request
 from robot_mbrl.contracts.plant import Plant
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import load_arm
-from robot_mbrl.policies.scripted import ScriptedPolicy, load_trajectory
+from robot_mbrl.policies.scripted import ScriptedPolicy
+from robot_mbrl.runtime.control_loop import Judge
 from robot_mbrl.runtime.lockstep_flight import LockstepFlight
 from robot_mbrl.runtime.settings import DeploySettings, LoopSettings, TwinSettings
 
@@ -58,6 +58,15 @@ class Settling:
     worst: float
 
 
+def swinging(seed: int, monitor: Judge) -> tuple[LockstepFlight, ScriptedPolicy]:
+    """The arm that `seed` draws under `monitor`, at one end of its swing, and the policy that swings it."""
+    arm = load_arm(ARM)
+    settings = DeploySettings(robot=TwinSettings(arm=ARM), loop=LoopSettings(rate=RATE, policy_rate=POLICY_RATE))
+    flight = LockstepFlight(arm, drawn_truth(arm, seed), np.array(MIDDLE) + np.array(SWING), settings, monitor)
+    return flight, ScriptedPolicy(swing(arm), flight.space())
+
+
+@cache
 def settling(seed: int, surroundings: Surroundings | None = None, lasts: float = 0.0) -> Settling:
     """What the arm that `seed` draws takes.
 
@@ -77,10 +86,7 @@ def settling(seed: int, surroundings: Surroundings | None = None, lasts: float =
 
 def time_to_rest(seed: int, moment: float, surroundings: Surroundings | None = None, lasts: float = 0.0) -> float:
     """The same of a stop that is asked for after `moment` of swinging [s]."""
-    arm = load_arm(ARM)
-    truth = drawn_truth(arm, seed)
-    settings = DeploySettings(robot=TwinSettings(arm=ARM), loop=LoopSettings(rate=RATE, policy_rate=POLICY_RATE))
-    flight = LockstepFlight(arm, truth, np.array(MIDDLE) + np.array(SWING), settings, Passing())
+    flight, policy = swinging(seed, Passing())
     fault_ns: list[int] = []
     asked_ns: list[int] = []
 
@@ -93,13 +99,10 @@ def time_to_rest(seed: int, moment: float, surroundings: Surroundings | None = N
             asked_ns.append(flight.wire.now_ns())
             flight.ask(Request.STOP)
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "swing.yaml"
-        write_swing(path, arm)
-        flight.fly(ScriptedPolicy(load_trajectory(path), flight.space()), 2.0 * moment, stop)
+    flight.fly(policy, 2.0 * moment, stop)
     # A servo may stop the arm itself, for what its surroundings do to it.
     start_ns = asked_ns[0] if asked_ns else flight.wire.now_ns()
-    play = np.array([joint.backlash for joint in truth.joints])
+    play = np.array([joint.backlash for joint in drawn_truth(flight.arm, seed).joints])
     seen = _watch(flight, lasts + WATCHED)
     found = measure(seen, play, start_ns, start_ns, over_ns=fault_ns[0] + to_ns(lasts))
     return WATCHED if found.to_rest is None else min(max(found.to_rest - found.forced, 0.0), WATCHED)

@@ -1,6 +1,5 @@
 """The faults of the stop proof: what the emulated arm is told exists, and wrong motions are wrong in one way only."""
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -26,14 +25,14 @@ from robot_mbrl.benchmarks.stop_proof.motion_faults import (
 )
 from robot_mbrl.benchmarks.stop_proof.observation import Observation
 from robot_mbrl.benchmarks.stop_proof.process_faults import HEARTBEAT, silent_console
-from robot_mbrl.benchmarks.stop_proof.stage import ARM, POLICY_RATE, RATE, Stage, drawn_truth
+from robot_mbrl.benchmarks.stop_proof.settling import swinging
+from robot_mbrl.benchmarks.stop_proof.stage import ARM, POLICY_RATE, Stage
 from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState
 from robot_mbrl.contracts.types import FloatArray, VerdictLevel
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.drivers.virtual.faults import Fault
 from robot_mbrl.policies.scripted import ScriptedPolicy, load_trajectory
-from robot_mbrl.runtime.lockstep_flight import LockstepFlight
 from robot_mbrl.runtime.monitor_setup import build_monitor
 from robot_mbrl.runtime.policy_process import joint_space
 from robot_mbrl.runtime.settings import DeploySettings, LoopSettings, TwinSettings
@@ -130,17 +129,12 @@ def test_the_swing_is_clear_of_everything_and_within_limits(tmp_path: Any) -> No
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_swing_is_full_speed_for_every_drawn_arm_and_the_monitor_lets_it_pass(seed: int, tmp_path: Path) -> None:
+def test_the_swing_is_full_speed_for_every_drawn_arm_and_the_monitor_lets_it_pass(seed: int) -> None:
     """In simulated time, at the rates of loop and policy: as fast as the servos are, slowed and stopped by nobody."""
-    path = tmp_path / "swing.yaml"
-    write_swing(path, ARM_DEFINITION)
-    settings = DeploySettings(robot=TwinSettings(arm=ARM), loop=LoopSettings(rate=RATE, policy_rate=POLICY_RATE))
-    monitor = build_monitor(ARM_DEFINITION, MujocoGeometry(ARM_DEFINITION))
-    start = np.array(MIDDLE) + np.array(SWING)
-    flight = LockstepFlight(ARM_DEFINITION, drawn_truth(ARM_DEFINITION, seed), start, settings, monitor)
+    flight, policy = swinging(seed, build_monitor(ARM_DEFINITION, MujocoGeometry(ARM_DEFINITION)))
     speeds: list[float] = []
     frames = flight.fly(
-        ScriptedPolicy(load_trajectory(path), flight.space()),
+        policy,
         6.0 * LEG,
         lambda _time: speeds.append(float(np.abs(flight.plant.state.velocity).max())),
     )
