@@ -59,7 +59,11 @@ STALL_PERIOD: Final = 250e-6
 """At which cyclictest looks for stalls of the machine [s]."""
 START_TICKS: Final = 5000
 """In which the loop must be running, at the latest."""
-_FIRST: Final = {ControlState.STOPPED: Request.RESET, ControlState.IDLE: Request.ARM}
+_FIRST: Final = {
+    ControlState.STOPPED: Request.RESET,
+    ControlState.FAULT: Request.RESET,
+    ControlState.IDLE: Request.ARM,
+}
 """What has to be asked for before anything else, by where the loop stands."""
 QUANTILES: Final = (50.0, 99.0, 99.9, 100.0)
 

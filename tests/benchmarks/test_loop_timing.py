@@ -8,7 +8,7 @@ import pytest
 
 from robot_mbrl.benchmarks import cyclictest, loop_histogram, loop_timing
 from robot_mbrl.benchmarks.loop_timing import Floor, Pilot, Window, reach
-from robot_mbrl.contracts.clock import MonotonicClock
+from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.frame import ControlState, Request
 from robot_mbrl.drivers.arms import load_arm
@@ -89,7 +89,7 @@ def test_the_picture_is_a_png(tmp_path: Path) -> None:
 
 def test_a_loop_that_was_stopped_is_reset_before_it_is_measured() -> None:
     settings = DeploySettings(session=uuid.uuid4().hex, robot=TwinSettings(), loop=LoopSettings(rate=100.0))
-    arm, clock = load_arm(settings.robot.arm), MonotonicClock()
+    arm, clock = load_arm(settings.robot.arm), ManualClock()
     robot, _ = open_robot(settings, arm, clock)
     robot.connect()
     with Session(settings.session) as session:
@@ -98,6 +98,10 @@ def test_a_loop_that_was_stopped_is_reset_before_it_is_measured() -> None:
         reach(loop, pilot, Request.ARM, ControlState.ARMED)
         reach(loop, pilot, Request.RUN, ControlState.RUNNING)
         reach(loop, pilot, Request.STOP, ControlState.STOPPED)
+        reach(loop, pilot, Request.RUN, ControlState.RUNNING)
+        clock.advance(2.0 * settings.loop.missed_limit)
+        loop.tick()
+        assert loop.state is ControlState.FAULT
         reach(loop, pilot, Request.RUN, ControlState.RUNNING)
         loop.leave()
         loop.run()
