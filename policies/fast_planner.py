@@ -19,9 +19,10 @@ from robot_mbrl.contracts.clock import Clock
 from robot_mbrl.contracts.config import Settings
 from robot_mbrl.policies.anytime import AnytimeBudget
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.guide import Guide
 from robot_mbrl.policies.icem import Icem, IcemSettings
 from robot_mbrl.policies.mppi import Mppi, MppiSettings
-from robot_mbrl.policies.plan_parts import beginning, disagreement_along, require_match
+from robot_mbrl.policies.plan_parts import beginning, disagreement_along, followed, require_match
 from robot_mbrl.policies.rollouts import Outcome, Rollouts, RolloutSettings
 from robot_mbrl.policies.task_model import Float32Array, Plan, TaskModel
 
@@ -48,8 +49,8 @@ class SequenceOptimizer(Protocol):
         """Forget the last plan."""
         ...
 
-    def begin(self, elapsed: int) -> None:
-        """Begin a plan, `elapsed` control steps after the last one."""
+    def begin(self, elapsed: int, proposal: Tensor | None = None) -> None:
+        """Begin a plan, `elapsed` control steps after the last one: near that, or near a `proposal` (h, a)."""
         ...
 
     def propose(self, iteration: int) -> Tensor:
@@ -89,16 +90,19 @@ class FastPlanner:
         settings: FastPlannerSettings,
         generator: torch.Generator,
         clock: Clock,
+        guide: Guide | None = None,
     ) -> None:
         """Plan for `task` on the present weights of `ensemble`, drawing from `generator`, with deadlines by `clock`.
+
+        With a `guide` the search begins at its policy, and plans end with its value.
 
         Raises:
             ConfigError: the ensemble is another task's.
         """
         require_match(task, ensemble)
         self.settings = settings
-        self._task, self._ensemble = task, ensemble
-        self._rollouts = Rollouts(task, ensemble, settings.rollouts, generator)
+        self._task, self._ensemble, self._guide = task, ensemble, guide
+        self._rollouts = Rollouts(task, ensemble, settings.rollouts, generator, guide)
         self._optimizer = _optimizer(settings, task, generator)
         self._budget = AnytimeBudget(clock)
 
@@ -107,7 +111,7 @@ class FastPlanner:
         self._optimizer.reset()
 
     def refresh(self) -> None:
-        """Take over the ensemble's present weights: to be called after each fit."""
+        """Take over the present weights of ensemble and guide: to be called after each fit."""
         self._rollouts.refresh()
 
     @torch.no_grad()
@@ -123,7 +127,10 @@ class FastPlanner:
         start = beginning(self._task, self._ensemble, state, pending)
         noise = self._rollouts.draw_noise(self.settings.horizon)
         optimizer = self._optimizer
-        optimizer.begin(elapsed)
+        proposal = None
+        if self._guide is not None:
+            proposal = followed(self._task, self._ensemble, self._guide, start, self.settings.horizon)
+        optimizer.begin(elapsed, proposal)
         best: _Judged | None = None
         iterations = 0
         while iterations < optimizer.iterations and self._budget.allows(iterations):

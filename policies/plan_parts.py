@@ -9,6 +9,7 @@ from torch import Tensor
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.guide import Guide
 from robot_mbrl.policies.task_model import Float32Array, TaskModel
 
 
@@ -44,6 +45,16 @@ def beginning(
     if not start.isfinite().all():
         raise ConfigError("the state after the pending actions is not finite: train the ensemble again")
     return start
+
+
+def followed(task: TaskModel, ensemble: ProbabilisticEnsemble, guide: Guide, start: Tensor, steps: int) -> Tensor:
+    """What the guide's policy would do from `start` (d,) on, where the ensemble's mean is right: (steps, a)."""
+    state, actions = start, []
+    for _ in range(steps):
+        action = guide.action(state).clamp(task.action_low, task.action_high)
+        actions.append(action)
+        state = task.next_state(state, action, ensemble.predict(task.model_inputs(state, action)[None]).mean[0])
+    return torch.stack(actions)
 
 
 def disagreement_along(

@@ -4,14 +4,15 @@ Trajectory sampling as TS∞ in PETS (Chua et al. 2018, section 5): e nets carry
 through every candidate. The noise is drawn once a plan and is the same for all candidates and all nets: differences
 between candidates are then the candidates', and differences between nets the nets'. The cost of a candidate is
 
-    J = - Σ_t mean_{k,j} reward_t^{kj}  +  w_e Σ_t E_t  +  w_v Σ_t max(0, P_t - δ)
+    J = - Σ_t mean_{k,j} reward_t^{kj}  -  mean_{k,j} V(s_h^{kj})  +  w_e Σ_t E_t  +  w_v Σ_t max(0, P_t - δ)
     E_t = sqrt( mean_o( variance over nets k of mean_j μ_t^{kj} / (typical change of o)² ) )
     P_t = share of the particles that violate a limit after step t
 
 with μ what net k expects where its particle j is, before noise is drawn. Net by net mean and the variance between these
 is how PETS tells what more data would cure from noise: E_0 is the ensemble's disagreement on the first step, later ones
-also count that the nets' states have moved apart. P_t <= δ is the chance constraint, on the particles. Wherever a
-state, a reward or a sum is not finite, J is infinity, the worst there is.
+also count that the nets' states have moved apart. P_t <= δ is the chance constraint, on the particles. V is what the
+last state is worth (see `policies.guide`), 0 without one. Wherever a state, a reward or a sum is not finite, J
+is infinity, the worst there is.
 
 Shapes: n candidates, e nets, r particles a net, h steps, d states, a actions, o outputs.
 """
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from robot_mbrl.contracts.config import Settings
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.guide import Guide
 from robot_mbrl.policies.packed_ensemble import Kernel, PackedEnsemble
 from robot_mbrl.policies.task_model import LinearInputTask, TaskModel
 
@@ -58,7 +60,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         costs: (n,) J; infinity where a number was not finite.
-        values: (n,) sum of rewards, mean over the particles; -infinity where J is infinite.
+        values: (n,) sum of rewards and of V, mean over the particles; -infinity where J is infinite.
         states: (h + 1, n, d) mean over the particles.
     """
 
@@ -71,18 +73,26 @@ class Rollouts:
     """Rolls candidates out for one task on one ensemble."""
 
     def __init__(
-        self, task: TaskModel, ensemble: ProbabilisticEnsemble, settings: RolloutSettings, generator: torch.Generator
+        self,
+        task: TaskModel,
+        ensemble: ProbabilisticEnsemble,
+        settings: RolloutSettings,
+        generator: torch.Generator,
+        guide: Guide | None = None,
     ) -> None:
-        """Take over the ensemble's present weights and draw noise from `generator`."""
+        """Take over the ensemble's present weights, draw noise from `generator`, end plans with `guide`'s value."""
         self._task, self._ensemble, self._settings, self._generator = task, ensemble, settings, generator
+        self._guide = guide
         self._linear = task if isinstance(task, LinearInputTask) else None
         # torch's own threads wait for each other in every operation; blocks wait only at the end of an iteration.
         self._pool = ThreadPoolExecutor(settings.threads, "rollout", initializer=torch.set_num_threads, initargs=(1,))
         self.refresh()
 
     def refresh(self) -> None:
-        """Take over the ensemble's present weights."""
+        """Take over the present weights of the ensemble and of the guide."""
         self._nets = PackedEnsemble(self._ensemble, self._settings.kernel)
+        if self._guide is not None:
+            self._guide.refresh()
         self._typical_change = self._ensemble.target_deviation.clone()
 
     def draw_noise(self, horizon: int) -> Tensor:
@@ -150,6 +160,8 @@ class Rollouts:
         """Costs of states (h + 1, e, r, n, d) and actions (h, n, a); `means` as in `_risk`."""
         repeated = actions[:, None, None].expand(*states[1:].shape[:-1], -1)
         values = self._task.reward(states[:-1], repeated, states[1:]).mean(dim=(1, 2)).sum(dim=0)
+        if self._guide is not None:
+            values += self._guide.value(states[-1]).mean(dim=(0, 1))
         costs = self._risk(means, states[1:]) - values
         # A reward may be a number where the state is none, such as one for being somewhere.
         usable = costs.isfinite() & states.isfinite().all(dim=-1).flatten(0, 2).all(dim=0)

@@ -118,7 +118,8 @@ class Plan:
 
     Attributes:
         actions: (h, a); the first is to be executed when the plan begins.
-        value: predicted sum of rewards over the h steps, mean over the particles; -inf when no finite one was found.
+        value: predicted sum of rewards over the h steps and of its guide's value where it has one, mean over
+            the particles; -inf when no finite one was found.
         disagreement: (h,) of the members on each step, without unit; 1 means by a typical step, infinity that one
             predicted a number that is not finite. The same measure as `policies.onnx_ensemble`.
         states: (h + 1, d) predicted, mean over the particles; states[0] is where the plan begins.

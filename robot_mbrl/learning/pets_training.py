@@ -17,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from robot_mbrl.learning.episodes import (
     COLLECT,
     FIT,
+    GUIDE,
     Actor,
     Outcome,
     RandomActor,
@@ -27,6 +28,7 @@ from robot_mbrl.learning.episodes import (
     torch_generator,
 )
 from robot_mbrl.learning.evaluation import evaluate
+from robot_mbrl.learning.guidance import GuideTrainers, make_guide, new_guide, policy_data, value_data
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.planning import PlannerActors
 from robot_mbrl.learning.run_files import BOARD
@@ -35,6 +37,7 @@ from robot_mbrl.learning.task_identity import identity_of
 from robot_mbrl.learning.tasks import LearningTask, make_learning_task
 from robot_mbrl.learning.transitions import TransitionFile, Transitions
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.ensemble_data import FloatRows
 from robot_mbrl.policies.ensemble_store import load_training
 from robot_mbrl.policies.ensemble_training import EnsembleTrainer, FitReport
 from robot_mbrl.policies.task_model import Float32Array
@@ -57,20 +60,20 @@ def train_pets(settings: PetsTrainingSettings, path: Path, told: Told | None = N
     _require_fit(settings, task)
     with folder.held():
         progress = folder.begin(settings, identity_of(task))
-        trainer = _trainer(settings, task, folder, progress)
+        ensemble, guide = _trainers(settings, task, folder, progress)
         with (
             TransitionFile(path / TRANSITIONS, task.model.states, task.model.actions) as file,
             SummaryWriter(str(path / BOARD), purge_step=progress.steps + 1) as board,
         ):
             transitions = file.read(progress.transitions, settings.capacity)
-            training = _Training(settings, task, trainer, transitions, board)
+            training = _Training(settings, task, ensemble, guide, transitions, board)
             if told is not None:
                 told(progress)
             while progress.steps < settings.steps:
                 known = transitions.total
                 progress = training.advance(progress)
                 file.append(transitions, known)
-                progress = folder.commit(progress, trainer if training.fitted else None)
+                progress = folder.commit(progress, *((ensemble, guide) if training.fitted else (None, None)))
                 if told is not None:
                     told(progress)
     return progress
@@ -95,14 +98,21 @@ class _Training:
         self,
         settings: PetsTrainingSettings,
         task: LearningTask,
-        trainer: EnsembleTrainer,
+        ensemble: EnsembleTrainer,
+        guide: GuideTrainers | None,
         transitions: Transitions,
         board: SummaryWriter,
     ) -> None:
-        self._settings, self._task, self._trainer = settings, task, trainer
+        self._settings, self._task, self._ensemble, self._guide = settings, task, ensemble, guide
         self._transitions, self._board = transitions, board
         self._evaluation_task = make_learning_task(settings.task, settings.arm, settings.repeat)
-        self._actors = PlannerActors(settings.planner_settings, task.model, trainer.ensemble, settings.actions_per_plan)
+        self._actors = PlannerActors(
+            settings.planner_settings,
+            task.model,
+            ensemble.ensemble,
+            settings.actions_per_plan,
+            make_guide(task.model, guide, settings.guide),
+        )
         self.fitted = False
 
     def advance(self, progress: Progress) -> Progress:
@@ -115,7 +125,8 @@ class _Training:
         results = [_result(phase, number, steps, outcome)]
         self._board.add_scalar("time/episode [s]", time.monotonic() - started, steps)
         if number + 1 >= settings.first_episodes:
-            self._fit(number, steps)
+            random = [result.steps for result in progress.results if result.phase == "random"]
+            self._fit(number, steps, shown_steps=steps - random[-1] if random else 0)
         if self.fitted and (_is_due(progress.steps, steps, settings.evaluate_every) or steps >= settings.steps):
             results += self._evaluate(steps)
         for result in results:
@@ -144,17 +155,32 @@ class _Training:
     def _keep(self, transition: Transition) -> None:
         self._transitions.add(transition.state, transition.action, transition.next_state, transition.reward)
 
-    def _fit(self, number: int, steps: int) -> None:
-        """Fit with a fresh optimizer at first and every `fit_every` episodes, else go on where the last fit ended."""
+    def _fit(self, number: int, steps: int, shown_steps: int) -> None:
+        """Fit with a fresh optimizer at first and every `fit_every` episodes, else go on where the last fit ended.
+
+        At the first fit the last `shown_steps` were shown, and a guide's policy learns them.
+        """
         started, since = time.monotonic(), number + 1 - self._settings.first_episodes
         # A refit wants the rows of the last one in front, but a full memory has dropped some of those.
         dropped = self._transitions.total > self._transitions.capacity
-        fit = self._trainer.fit if dropped or since % self._settings.fit_every == 0 else self._trainer.refit
-        report: FitReport = fit(*fitting_data(self._task, self._transitions))
+        afresh = dropped or since % self._settings.fit_every == 0
+        self._fit_one("fit", self._ensemble, fitting_data(self._task, self._transitions), steps, afresh=afresh)
+        if self._guide is not None and self._settings.guide is not None:
+            data = value_data(self._task.model, self._transitions, self._settings.guide.discount)
+            self._fit_one("value", self._guide.value, data, steps, afresh=afresh)
+            if since == 0:
+                shown = slice(-shown_steps, None)
+                data = policy_data(self._task.model, self._transitions, shown, self._settings.shown_noise)
+                self._fit_one("policy", self._guide.policy, data, steps, afresh=True)
         self.fitted = True
-        self._board.add_scalar("fit/held-out error", float(np.mean(report.held_out_error)), steps)
-        self._board.add_scalar("fit/epochs", report.epochs, steps)
         self._board.add_scalar("time/fit [s]", time.monotonic() - started, steps)
+
+    def _fit_one(
+        self, name: str, trainer: EnsembleTrainer, data: tuple[FloatRows, FloatRows], steps: int, *, afresh: bool
+    ) -> None:
+        report: FitReport = (trainer.fit if afresh else trainer.refit)(*data)
+        self._board.add_scalar(f"{name}/held-out error", float(np.mean(report.held_out_error)), steps)
+        self._board.add_scalar(f"{name}/epochs", report.epochs, steps)
 
     def _evaluate(self, steps: int) -> list[Result]:
         settings = self._settings
@@ -182,15 +208,19 @@ def _require_fit(settings: PetsTrainingSettings, task: LearningTask) -> None:
         ScriptedActor(task, RandomActor(task, settings.random_exponent, random), settings.shown_noise, random)
 
 
-def _trainer(
+def _trainers(
     settings: PetsTrainingSettings, task: LearningTask, folder: RunFolder, progress: Progress
-) -> EnsembleTrainer:
-    """The run's trainer as it was, or a new one."""
+) -> tuple[EnsembleTrainer, GuideTrainers | None]:
+    """The run's trainers as they were, or new ones; None where there is no guide."""
     if progress.ensemble is not None:
-        return load_training(folder.path / progress.ensemble)
+        return load_training(folder.path / progress.ensemble), folder.guide(progress)
     generator = torch_generator(seed_for(settings.seed, FIT, 0))
     ensemble = ProbabilisticEnsemble(task.model.inputs, task.model.outputs, settings.ensemble, generator)
-    return EnsembleTrainer(ensemble, settings.ensemble, generator)
+    trainer = EnsembleTrainer(ensemble, settings.ensemble, generator)
+    if settings.guide is None:
+        return trainer, None
+    for_value, for_policy = (torch_generator(seed_for(settings.seed, GUIDE, index)) for index in range(2))
+    return trainer, new_guide(task.model, settings.guide, (for_value, for_policy))
 
 
 def _result(phase: Phase, episode: int, steps: int, outcome: Outcome) -> Result:

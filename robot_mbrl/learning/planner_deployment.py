@@ -137,5 +137,6 @@ def build(path: Path | None, space: JointSpace) -> PlannerPolicy:
     if wanted is None:
         trained = run.settings.planner_settings
         wanted = trained if isinstance(trained, FastPlannerSettings) else FastPlannerSettings()
-    planner = FastPlanner(model, run.ensemble, wanted, torch.Generator().manual_seed(settings.seed), space.clock)
+    generator = torch.Generator().manual_seed(settings.seed)
+    planner = FastPlanner(model, run.ensemble, wanted, generator, space.clock, run.guide)
     return PlannerPolicy(planner, ReachOnArm(model, run.ensemble, settings.speed), settings, space)

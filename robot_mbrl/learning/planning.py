@@ -9,6 +9,7 @@ from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.episodes import PlannerActor
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
 from robot_mbrl.policies.fast_planner import FastPlanner, FastPlannerSettings
+from robot_mbrl.policies.guide import Guide
 from robot_mbrl.policies.pets import PetsPlanner, PetsSettings
 from robot_mbrl.policies.task_model import Planner, TaskModel
 
@@ -24,8 +25,11 @@ class PlannerActors:
         model: TaskModel,
         ensemble: ProbabilisticEnsemble,
         actions_per_plan: int = 1,
+        guide: Guide | None = None,
     ) -> None:
         """Plan for the task `model` on `ensemble`, without deadlines, anew after so many actions.
+
+        The fast planner has a `guide` where there is one.
 
         Raises:
             ConfigError: the ensemble is another task's, or the planner's settings do not fit it.
@@ -38,7 +42,7 @@ class PlannerActors:
         if isinstance(settings, PetsSettings):
             self._planner = PetsPlanner(model, ensemble, settings, self._generator, clock)
         else:
-            self._planner = FastPlanner(model, ensemble, settings, self._generator, clock)
+            self._planner = FastPlanner(model, ensemble, settings, self._generator, clock, guide)
 
     def make(self, seed: int) -> PlannerActor:
         """An actor for one episode: the ensemble's present weights, random numbers that start from `seed`."""

@@ -7,6 +7,8 @@ settings.yaml               resolved settings of the run
 task.json                   what its numbers mean, see `learning.task_identity`
 transitions.bin             every transition, see `learning.transitions`
 ensemble-STEPS.safetensors  the ensemble and its training state, see `policies.ensemble_store`
+value-STEPS.safetensors     the same of a guide's value, see `policies.guide`
+policy-STEPS.safetensors    and of its policy
 progress.json               how far the run is, and its results: the file whose rename makes an episode count
 curve.csv                   the results for people and plots, made from progress.json
 tensorboard/                scalars
@@ -17,7 +19,7 @@ Everything else is written before progress.json names it. Whatever moment a proc
 last complete episode, cuts off what follows it, and goes on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -27,10 +29,11 @@ from pydantic import ConfigDict, Field, ValidationError
 from robot_mbrl.contracts.atomic_file import write_atomically
 from robot_mbrl.contracts.config import Settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.guidance import GuideTrainers
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.run_files import CURVE, begin_settings, hold, read_settings, table
 from robot_mbrl.learning.task_identity import TaskIdentity, begin_identity
-from robot_mbrl.policies.ensemble_store import save_training
+from robot_mbrl.policies.ensemble_store import load_training, save_training
 from robot_mbrl.policies.ensemble_training import EnsembleTrainer
 
 TRANSITIONS, PROGRESS = "transitions.bin", "progress.json"
@@ -71,6 +74,8 @@ class Progress(Settings):
         episodes: of training, random ones included.
         transitions: of them.
         ensemble: name of the file with the ensemble; None before the first fit.
+        value: name of the file with the guide's value; None before the first fit, and without a guide.
+        policy: the same of its policy.
         results: of all episodes, in order.
     """
 
@@ -78,6 +83,8 @@ class Progress(Settings):
     episodes: int = Field(default=0, ge=0)
     transitions: int = Field(default=0, ge=0)
     ensemble: str | None = None
+    value: str | None = None
+    policy: str | None = None
     results: tuple[Result, ...] = ()
 
 
@@ -142,22 +149,37 @@ class RunFolder:
             raise ConfigError(f"{self.path}: the run has no ensemble yet: let it train longer")
         return self.path / name
 
-    def commit(self, progress: Progress, trainer: EnsembleTrainer | None) -> Progress:
-        """Make the run go on from `progress` and, where the ensemble was fitted since, from the state of `trainer`.
+    def commit(
+        self, progress: Progress, ensemble: EnsembleTrainer | None, guide: GuideTrainers | None = None
+    ) -> Progress:
+        """Make the run go on from `progress` and, where `ensemble` and `guide` were fitted since, from their state.
 
         Returns:
-            `progress` with the name of the ensemble's file.
+            `progress` with the names of their files.
         """
-        if trainer is not None:
-            name = f"ensemble-{progress.steps:08d}.safetensors"
-            save_training(self.path / name, trainer)
-            progress = progress.model_copy(update={"ensemble": name})
+        fitted = {"ensemble": ensemble} | (guide._asdict() if guide is not None else {})
+        for kind, trainer in fitted.items():
+            if trainer is not None:
+                name = f"{kind}-{progress.steps:08d}.safetensors"
+                save_training(self.path / name, trainer)
+                progress = progress.model_copy(update={kind: name})
         write_atomically(self.path / PROGRESS, progress.model_dump_json())
         write_atomically(self.path / CURVE, table(Result, progress.results))
-        self._remove_ensembles(but=progress.ensemble)
+        self._remove_trainers(but=(progress.ensemble, progress.value, progress.policy))
         return progress
 
-    def _remove_ensembles(self, but: str | None) -> None:
-        for path in self.path.glob("ensemble-*.safetensors"):
-            if path.name != but:
-                path.unlink(missing_ok=True)
+    def guide(self, progress: Progress) -> GuideTrainers | None:
+        """The newest trainers of the run's guide, None where it has none.
+
+        Raises:
+            ConfigError: a file is damaged.
+        """
+        if progress.value is None or progress.policy is None:
+            return None
+        return GuideTrainers(load_training(self.path / progress.value), load_training(self.path / progress.policy))
+
+    def _remove_trainers(self, but: Collection[str | None]) -> None:
+        for kind in ("ensemble", *GuideTrainers._fields):
+            for path in self.path.glob(f"{kind}-*.safetensors"):
+                if path.name not in but:
+                    path.unlink(missing_ok=True)

@@ -66,6 +66,10 @@ class ObservedTaskModel(ABC):
     def reward(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
         """Reward of a transition as the environment counts it, (..., d), (..., a) and (..., d) -> (...)."""
 
+    def guide_inputs(self, state: Tensor) -> Tensor:
+        """What a guide sees of states, (..., d) -> (..., x)."""
+        return state
+
     def violation(self, state: Tensor) -> Tensor:
         """Signed distances past limits, positive where one is violated, (..., d) -> (..., c); c is 0 without limits."""
         return state[..., :0]

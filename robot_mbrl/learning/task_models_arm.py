@@ -5,6 +5,8 @@ object's in the table's plane; joint targets follow from the action, the tool's 
 the object's height stay.
 """
 
+from typing import Final
+
 import gymnasium
 import numpy as np
 import torch
@@ -22,6 +24,12 @@ from robot_mbrl.sim.tasks.reach import ReachTask
 from robot_mbrl.sim.tasks.task import EFFORT_WEIGHT, REWARD_SCALE, Task
 from robot_mbrl.sim.truth import nominal_truth
 
+GRIPPER_POINTS: Final = ((0.05, 0.0, 0.0), (0.0, 0.0, 0.05))
+"""Points of the tool frame beside its origin, which tell how the gripper is turned [m]."""
+
+SMALL_WAY: Final = 0.01
+"""Nearer than this to the goal [m] the way there fades, instead of turning about."""
+
 
 class ArmModel(ObservedTaskModel):
     """What reach and push share.
@@ -31,15 +39,16 @@ class ArmModel(ObservedTaskModel):
 
     Attributes:
         task: rewards, layout and limits.
+        arm_model: MuJoCo's, of the arm alone.
         kinematics: of the tool.
     """
 
     def __init__(self, task: Task) -> None:
         layout, n = task.layout, task.layout.joints
         super().__init__(gymnasium.spaces.Box(-1.0, 1.0, (n,), np.float64))
-        model = build_model(task.arm, nominal_truth(task.arm).without_backlash())
+        self.arm_model = build_model(task.arm, nominal_truth(task.arm).without_backlash())
         self.task = task
-        self.kinematics = ToolKinematics(model, task.arm.joint_names)
+        self.kinematics = ToolKinematics(self.arm_model, task.arm.joint_names)
         self.states, self.inputs, self.outputs = layout.size, 4 * n, 2 * n
         self._scale = torch.as_tensor(task.action_scale, dtype=torch.float32)
         self._low, self._high = torch.as_tensor(task.position_limits.T.copy(), dtype=torch.float32)
@@ -146,27 +155,47 @@ class ReachModel(ArmModel):
 class PushModel(ArmModel):
     """`sim.tasks.push`: `reward = 0.8 closeness(|object - goal|) + 0.2 closeness(|tool - object|) - effort(action)`.
 
-    The networks also see the object's velocity, and tool and next targets' tool place as seen from the object: how it
-    slides does not depend on where on the table it lies.
+    The networks also see the object's velocity, and the gripper and next targets' tool place as seen from the object:
+    how it slides does not depend on where on the table it lies.
     """
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.inputs += 8
+        self.inputs += 8 + 3 * len(GRIPPER_POINTS)
         self.outputs += 4
+        self._gripper = [ToolKinematics(self.arm_model, task.arm.joint_names, point) for point in GRIPPER_POINTS]
 
     def model_inputs(self, state: Tensor, action: Tensor) -> Tensor:
         """What the networks see, (..., d) and (..., n) -> (..., i)."""
         shared = super().model_inputs(state, action)
         cube = self.part(state, "object")
         ahead = self.kinematics.place(self.next_targets(state, action))
-        around = (self.part(state, "object_velocity")[..., :2], self.part(state, "tool") - cube, ahead - cube)
+        seen = (self.part(state, "object_velocity")[..., :2], self.part(state, "tool") - cube, ahead - cube)
+        around = (*seen, *self._around(state))
         return torch.cat((shared, *(part.expand(*shared.shape[:-1], -1) for part in around)), dim=-1)
+
+    def _around(self, state: Tensor) -> list[Tensor]:
+        """Where `GRIPPER_POINTS` are, as seen from the object, (..., 3) each: with the tool's place, how it is held."""
+        joints, cube = self.part(state, "joints"), self.part(state, "object")
+        return [point.place(joints) - cube for point in self._gripper]
 
     def learned(self, state: Tensor) -> Tensor:
         """The coordinates whose change is learned, (..., d) -> (..., o)."""
         cube, rate = self.part(state, "object")[..., :2], self.part(state, "object_velocity")[..., :2]
         return torch.cat((super().learned(state), cube, rate), dim=-1)
+
+    def guide_inputs(self, state: Tensor) -> Tensor:
+        """Pose and targets, and where tool, object and goal are as seen from each other, (..., d) -> (..., x)."""
+        joints, cube = self.part(state, "joints"), self.part(state, "object")
+        way = self.part(state, "goal")[..., :2] - cube[..., :2]
+        offset = self.part(state, "tool") - cube
+        distance = torch.linalg.vector_norm(way, dim=-1, keepdim=True)
+        ahead = way / (distance + SMALL_WAY)
+        along = (offset[..., :2] * ahead).sum(dim=-1, keepdim=True)
+        across = offset[..., :1] * ahead[..., 1:] - offset[..., 1:2] * ahead[..., :1]
+        near = torch.linalg.vector_norm(offset, dim=-1, keepdim=True)
+        seen = (offset, *self._around(state), way, distance, along, across, across.abs(), near, cube[..., :2])
+        return torch.cat((joints, self.part(state, "targets") - joints, *seen), dim=-1)
 
     def _next_object(self, state: Tensor, moved: Tensor) -> tuple[Tensor, ...]:
         """Place and velocity (..., 3) of the object; it stays at its height."""

@@ -22,29 +22,32 @@ from robot_mbrl.sim.names import TOOL_SITE
 
 
 class ToolKinematics:
-    """Forward kinematics of the tool frame's origin, taken from an arm's MuJoCo model.
+    """Forward kinematics of a point of the tool frame, by default its origin, taken from an arm's MuJoCo model.
 
     Attributes:
         joints: n, length of a pose.
     """
 
-    def __init__(self, model: mujoco.MjModel, joint_names: tuple[str, ...]) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, joint_names: tuple[str, ...], point: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    ) -> None:
         """Read the chain from the tool site to the world.
 
         Args:
             model: of an arm with rigid gears.
             joint_names: the joints that a pose gives, in its order.
+            point: in the tool frame [m].
 
         Raises:
             ConfigError: a joint on the way to the tool is not among them, is no hinge, or misses its body's origin.
         """
         self.joints = len(joint_names)
         site = model.site(TOOL_SITE)
-        body, point = int(site.bodyid[0]), np.array(site.pos)
+        body, rotation, offset = int(site.bodyid[0]), np.eye(3), site.pos + _matrix(site.quat) @ np.array(point)
         # (joint, W, d) from the tool inwards; rotation and offset of bodies that do not move are folded in.
         self._steps: list[tuple[int, Tensor, Tensor]] = []
         self._tool = torch.zeros(3, 1, dtype=torch.float64)
-        joint, rotation, offset = -1, np.eye(3), point
+        joint = -1
         while body > 0:
             place, turn = np.array(model.body_pos[body]), _matrix(model.body_quat[body])
             if model.body_jntnum[body]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from robot_mbrl.learning.guidance import make_guide
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.planning import PlannerActors
 from robot_mbrl.learning.run_folder import Progress, Result, RunFolder
@@ -10,6 +11,7 @@ from robot_mbrl.learning.task_identity import identity_of, require_identity
 from robot_mbrl.learning.tasks import LearningTask, make_learning_task
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
 from robot_mbrl.policies.ensemble_store import load_training
+from robot_mbrl.policies.guide import Guide
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class TrainedRun:
         settings: it was trained with.
         task: an environment of its own, and the model of the task.
         ensemble: the newest.
+        guide: of its planner; None where it has none.
         actors: its planner on its ensemble.
         steps: environment steps of training.
         recorded: episodes of its last evaluation while it was trained.
@@ -28,6 +31,7 @@ class TrainedRun:
     settings: PetsTrainingSettings
     task: LearningTask
     ensemble: ProbabilisticEnsemble
+    guide: Guide | None
     actors: PlannerActors
     steps: int
     recorded: tuple[Result, ...]
@@ -45,8 +49,9 @@ def load_run(path: Path) -> TrainedRun:
     ensemble = load_training(folder.ensemble()).ensemble
     task = make_learning_task(settings.task, settings.arm, settings.repeat)
     require_identity(path, identity_of(task))
-    actors = PlannerActors(settings.planner_settings, task.model, ensemble, settings.actions_per_plan)
-    return TrainedRun(settings, task, ensemble, actors, progress.steps, _last_evaluation(progress))
+    guide = make_guide(task.model, folder.guide(progress), settings.guide)
+    actors = PlannerActors(settings.planner_settings, task.model, ensemble, settings.actions_per_plan, guide)
+    return TrainedRun(settings, task, ensemble, guide, actors, progress.steps, _last_evaluation(progress))
 
 
 def _last_evaluation(progress: Progress) -> tuple[Result, ...]:

@@ -1,0 +1,71 @@
+"""`Guide`: what was learned of a task besides its dynamics. Plans begin at its policy and end with its value.
+
+A plan of h steps knows nothing of what comes after them. Where a task takes longer, the sum of its rewards is continued
+by the value of its last state, as in POLO (Lowrey et al. 2019, arXiv:1811.01848, equation 3):
+
+    V(s) = mean_k v_k(x(s)) - c sqrt( variance_k v_k(x(s)) )
+
+over the members k, with the task's inputs x. They agree where data were; elsewhere a planner would soon find the states
+of which they promise too much, hence the deviations that are taken off. And where nothing near promises more than to
+stay, the search begins with what the policy would do, as POPLIN-A (Wang and Ba 2020, arXiv:1906.08649, section 3.2):
+
+    a_t = mean_k π_k(x(s_t)),   s_{t+1} as the dynamics' mean expects it
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.packed_ensemble import PackedEnsemble
+
+
+class Guide:
+    """The guide of one task, by the weights that its ensembles had when they were last taken over."""
+
+    def __init__(
+        self,
+        inputs: Callable[[Tensor], Tensor],
+        value: ProbabilisticEnsemble,
+        policy: ProbabilisticEnsemble,
+        caution: float,
+    ) -> None:
+        """Take over the present weights.
+
+        Args:
+            inputs: x, of states (..., d).
+            value: predicts returns.
+            policy: predicts actions.
+            caution: c, deviations between the value's members.
+
+        Raises:
+            ConfigError: what shall be the value predicts something else.
+        """
+        if value.outputs != 1:
+            raise ConfigError(f"a value of {value.outputs} outputs: it has one, give an ensemble fitted to returns")
+        self._inputs, self._value, self._policy, self._caution = inputs, value, policy, caution
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the present weights."""
+        self._values, self._actions = PackedEnsemble(self._value), PackedEnsemble(self._policy)
+
+    @torch.no_grad()
+    def value(self, state: Tensor) -> Tensor:
+        """V of states (..., d) -> (...)."""
+        values = self._told(self._values, state).squeeze(-1)
+        return values.mean(dim=0) - self._caution * values.std(dim=0, correction=0)
+
+    @torch.no_grad()
+    def action(self, state: Tensor) -> Tensor:
+        """The policy's actions in states (..., d) -> (..., a)."""
+        return self._told(self._actions, state).mean(dim=0)
+
+    def _told(self, nets: PackedEnsemble, state: Tensor) -> Tensor:
+        """What each member of `nets` expects, (e, ..., outputs)."""
+        inputs = self._inputs(state)
+        rows = inputs.reshape(-1, inputs.shape[-1])
+        mean, _ = nets(rows.expand(nets.members, *rows.shape))
+        return mean.view(nets.members, *inputs.shape[:-1], -1)

@@ -1,0 +1,113 @@
+"""What a guide is told: a value from the run's own returns, a policy from what was shown (`policies.guide`).
+
+The return of a state is what the run itself got from there on, discounted; demonstrations are part of the run:
+
+    G_t = r_t + g G_{t+1},   G_T = r_T / (1 - g),   g the discount
+
+An episode of these tasks is cut off, not over: its last reward counts as if it went on for ever. Shown actions are
+mixed with noise of mean 0, which a fit to them, scaled up by what the noise took away, leaves out again.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from robot_mbrl.contracts.config import Settings
+from robot_mbrl.learning.task_models import ObservedTaskModel
+from robot_mbrl.learning.transitions import Transitions
+from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
+from robot_mbrl.policies.ensemble_data import FloatRows
+from robot_mbrl.policies.ensemble_training import EnsembleTrainer
+from robot_mbrl.policies.guide import Guide
+from robot_mbrl.policies.task_model import Float32Array
+
+
+def _nets(weight_decay: float, epochs: int) -> EnsembleSettings:
+    """Few episodes hold many rows that are nearly the same: without decay the nets know them by heart."""
+    return EnsembleSettings(
+        hidden=(128, 128, 128),
+        weight_decay=(weight_decay,) * 4,
+        learning_rate=1e-3,
+        batch_size=128,
+        epochs=epochs,
+        refit_epochs=3,
+        beta=1.0,
+    )
+
+
+class GuideSettings(Settings):
+    """How a guide is learned and used.
+
+    Attributes:
+        discount: of the next step.
+        caution: deviations between the value's nets that are taken off what they promise.
+        value: the value's nets and how they are fitted.
+        policy: the policy's nets and how they are fitted.
+    """
+
+    discount: float = Field(default=0.97, ge=0.0, lt=1.0)
+    caution: float = Field(default=1.0, ge=0.0)
+    value: EnsembleSettings = _nets(0.03, 15)
+    policy: EnsembleSettings = _nets(0.001, 30)
+
+
+class GuideTrainers(NamedTuple):
+    """What fits the two ensembles of a guide."""
+
+    value: EnsembleTrainer
+    policy: EnsembleTrainer
+
+
+def new_guide(
+    model: ObservedTaskModel, settings: GuideSettings, generators: tuple[torch.Generator, torch.Generator]
+) -> GuideTrainers:
+    """Trainers that have seen no data; weights and fits of each draw from a generator of its own."""
+    inputs = model.guide_inputs(torch.zeros(model.states)).shape[-1]
+
+    def trainer(outputs: int, nets: EnsembleSettings, generator: torch.Generator) -> EnsembleTrainer:
+        return EnsembleTrainer(ProbabilisticEnsemble(inputs, outputs, nets, generator), nets, generator)
+
+    for_value, for_policy = generators
+    return GuideTrainers(trainer(1, settings.value, for_value), trainer(model.actions, settings.policy, for_policy))
+
+
+def make_guide(
+    model: ObservedTaskModel, trainers: GuideTrainers | None, settings: GuideSettings | None
+) -> Guide | None:
+    """The guide that `trainers` fit; None without one."""
+    if trainers is None or settings is None:
+        return None
+    return Guide(model.guide_inputs, trainers.value.ensemble, trainers.policy.ensemble, settings.caution)
+
+
+def value_data(model: ObservedTaskModel, transitions: Transitions, discount: float) -> tuple[FloatRows, FloatRows]:
+    """What the value's nets see and should predict, (N, x) and (N, 1)."""
+    return _seen(model, transitions.states), discounted_returns(transitions, discount)[:, None]
+
+
+def policy_data(
+    model: ObservedTaskModel, transitions: Transitions, rows: slice, noise: float
+) -> tuple[FloatRows, FloatRows]:
+    """What the policy's nets see and should predict, (k, x) and (k, a).
+
+    Shown were the `rows` of the transitions, with a share `noise` < 1 of random actions.
+    """
+    return _seen(model, transitions.states[rows]), np.ascontiguousarray(transitions.actions[rows] / (1.0 - noise))
+
+
+def discounted_returns(transitions: Transitions, discount: float) -> Float32Array:
+    """(N,) G of each transition; an episode ends where the next state is not the state that follows in the memory."""
+    rewards = transitions.rewards.astype(np.float64)
+    ends = np.append((transitions.next_states[:-1] != transitions.states[1:]).any(axis=1), True)
+    returns = np.empty(len(rewards))
+    following = 0.0
+    for index in reversed(range(len(rewards))):
+        following = rewards[index] / (1.0 - discount) if ends[index] else rewards[index] + discount * following
+        returns[index] = following
+    return returns.astype(np.float32)
+
+
+def _seen(model: ObservedTaskModel, states: Float32Array) -> FloatRows:
+    return np.ascontiguousarray(model.guide_inputs(torch.from_numpy(states)).numpy())

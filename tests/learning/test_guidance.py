@@ -1,0 +1,93 @@
+"""Returns by hand, across episodes that lie one behind the other in the memory; and a policy without the noise."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from robot_mbrl.learning.guidance import GuideSettings, discounted_returns, new_guide, policy_data, value_data
+from robot_mbrl.learning.pets_settings import PetsTrainingSettings
+from robot_mbrl.learning.pets_training import train_pets
+from robot_mbrl.learning.run_files import CURVE
+from robot_mbrl.learning.run_folder import Progress, RunFolder
+from robot_mbrl.learning.tasks import make_learning_task
+from robot_mbrl.learning.trained_run import load_run
+from robot_mbrl.learning.transitions import Transitions
+from tests.learning.tiny_pets import TINY, tiny
+
+
+def two_episodes() -> Transitions:
+    """Rewards 1, 2, 4 and then, in another episode, 8, 16."""
+    found = Transitions(1, 1, 10)
+    for state, after, reward in ((0, 1, 1), (1, 2, 2), (2, 3, 4), (10, 11, 8), (11, 12, 16)):
+        before, action, then = (np.array([number], np.float32) for number in (state, 0, after))
+        found.add(before, action, then, float(reward))
+    return found
+
+
+def test_a_return_goes_on_with_the_last_reward_and_ends_with_its_episode() -> None:
+    """With a discount of 0.5 the last reward is worth twice itself: 8 and 32, then 2 + 4 = 6 and 1 + 3 = 4."""
+    np.testing.assert_allclose(discounted_returns(two_episodes(), 0.5), [4.0, 6.0, 8.0, 24.0, 32.0])
+
+
+def test_without_a_future_a_return_is_the_reward() -> None:
+    np.testing.assert_allclose(discounted_returns(two_episodes(), 0.0), [1.0, 2.0, 4.0, 8.0, 16.0])
+
+
+@pytest.mark.parametrize("name", ["push", "reach", "gymnasium:Pendulum-v1"])
+def test_a_new_guide_takes_what_the_task_shows_it(name: str) -> None:
+    model = make_learning_task(name).model
+    random = np.random.default_rng(0)
+    transitions = Transitions(model.states, model.actions, 20)
+    for _ in range(20):
+        sizes = (model.states, model.actions, model.states)
+        state, action, after = (random.normal(size=n).astype(np.float32) for n in sizes)
+        transitions.add(state, action, after, 0.5)
+    trainers = new_guide(model, GuideSettings(), (torch.Generator(), torch.Generator()))
+    inputs, returns = value_data(model, transitions, 0.9)
+    shown, actions = policy_data(model, transitions, slice(-5, None), 0.25)
+    assert (inputs.shape, returns.shape) == ((20, trainers.value.ensemble.inputs), (20, 1))
+    assert (shown.shape, actions.shape) == ((5, trainers.policy.ensemble.inputs), (5, model.actions))
+    assert (trainers.value.ensemble.outputs, trainers.policy.ensemble.outputs) == (1, model.actions)
+    np.testing.assert_array_equal(shown, inputs[-5:])
+    np.testing.assert_allclose(0.75 * actions, transitions.actions[-5:], rtol=1e-6)
+
+
+def guided() -> PetsTrainingSettings:
+    """A guided run of four episodes, of which two are planned."""
+    nets = TINY["ensemble"]
+    changes = {"task": "push", "repeat": 1, "steps": 800, "evaluate_every": 800, "evaluation_episodes": 1}
+    return tiny(**changes, shown_episodes=1, guide={"value": nets, "policy": nets})
+
+
+def test_a_guided_run_goes_on_to_the_same_guide(tmp_path: Path) -> None:
+    whole = train_pets(guided(), tmp_path / "whole")
+    assert [result.phase for result in whole.results] == ["random", "shown", "training", "training", "evaluation"]
+
+    def cut(progress: Progress) -> None:
+        if progress.steps == 600:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train_pets(guided(), tmp_path / "cut", cut)
+    assert RunFolder(tmp_path / "cut").progress().steps == 600
+    assert train_pets(guided(), tmp_path / "cut") == whole
+    assert (tmp_path / "cut" / CURVE).read_bytes() == (tmp_path / "whole" / CURVE).read_bytes()
+    for name in (whole.ensemble, whole.value, whole.policy):
+        assert name is not None
+        expected, found = (load_file(tmp_path / run / name) for run in ("whole", "cut"))
+        assert all(torch.equal(expected[key], found[key]) for key in expected)
+    run = load_run(tmp_path / "cut")
+    assert run.guide is not None
+    assert run.guide.action(torch.zeros(1, run.task.model.states)).shape == (1, 6)
+
+
+@pytest.mark.parametrize("changes", [{"shown_episodes": 0}, {"planner": "pets"}, {"shown_noise": 1.0}])
+def test_a_guide_needs_to_be_shown_something_and_a_planner_that_follows(changes: dict[str, object]) -> None:
+    settings = {"task": "push", "steps": 100, "evaluate_every": 100, "shown_episodes": 1, "guide": {}}
+    assert PetsTrainingSettings.model_validate(settings).guide == GuideSettings()
+    with pytest.raises(ValidationError, match="a guide for planner"):
+        PetsTrainingSettings.model_validate({**settings, **changes})
