@@ -40,6 +40,9 @@ def run(
     recorded: Annotated[
         bool, typer.Option("--recorded", help="Run nothing: take each run's own last evaluation.")
     ] = False,
+    scripted: Annotated[
+        bool, typer.Option("--scripted", help="Let the arm's hand-written controller play the same episodes, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run episodes apart from training with what the runs have learned.
@@ -48,7 +51,7 @@ def run(
     with a 95 % bootstrap interval (Agarwal et al. 2021). Touches no hardware.
     """
     module = needs_training("eval", "eval_run")
-    module.evaluate_runs(folders, episodes, seed, threads, recorded=recorded, as_json=as_json)
+    module.evaluate_runs(folders, episodes, seed, threads, recorded=recorded, scripted=scripted, as_json=as_json)
 
 
 @app.command("model", epilog="\b\nExample:\n  robot-mbrl eval model runs/reach-0 --plot model.png")

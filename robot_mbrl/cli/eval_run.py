@@ -15,22 +15,25 @@ from rich.table import Column, Table
 
 from robot_mbrl.cli.terminal import console
 from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.episodes import ScriptedActors
 from robot_mbrl.learning.evaluation import Judged, Summary, evaluate, summarize
 from robot_mbrl.learning.statistics import Interval
 from robot_mbrl.learning.trained_run import TrainedRun, load_run
 
 
 def evaluate_runs(
-    folders: Sequence[Path], episodes: int, seed: int, threads: int, *, recorded: bool, as_json: bool
+    folders: Sequence[Path], episodes: int, seed: int, threads: int, *, recorded: bool, scripted: bool, as_json: bool
 ) -> None:
     """Evaluate the runs in `folders` on the same episodes, or take those they recorded, and print what came of it.
 
     Raises:
-        ConfigError: a folder holds no trained run, or one that has recorded no evaluation.
+        ConfigError: a folder holds no trained run, or one that has recorded no evaluation; or the hand-written
+            controller is wanted for a task that has none.
     """
     torch.set_num_threads(threads)
     runs = {folder: load_run(folder) for folder in folders}
     outcomes: dict[Path, Sequence[Judged]] = {}
+    by_hand = {run.settings.task: ScriptedActors(run.task) for run in runs.values()} if scripted else {}
     if recorded:
         outcomes = {folder: _recorded(folder, run) for folder, run in runs.items()}
     else:
@@ -39,10 +42,11 @@ def evaluate_runs(
             for folder, run in runs.items():
                 outcomes[folder] = evaluate(run.task, run.actors, seed, episodes, lambda _: bar.advance(row))
     summaries = _summaries(runs, outcomes, seed)
+    yardsticks = {task: evaluate(actors.task, actors, seed, episodes) for task, actors in by_hand.items()}
     if as_json:
-        typer.echo(json.dumps(_figures(runs, outcomes, summaries), indent=2))
+        typer.echo(json.dumps(_figures(runs, outcomes, summaries, yardsticks), indent=2))
     else:
-        console().print(_table(runs, outcomes, summaries), markup=False)
+        console().print(_table(runs, outcomes, summaries, yardsticks), markup=False)
 
 
 def _recorded(folder: Path, run: TrainedRun) -> Sequence[Judged]:
@@ -62,7 +66,10 @@ def _summaries(
 
 
 def _figures(
-    runs: dict[Path, TrainedRun], outcomes: Mapping[Path, Sequence[Judged]], summaries: dict[str, Summary]
+    runs: dict[Path, TrainedRun],
+    outcomes: Mapping[Path, Sequence[Judged]],
+    summaries: dict[str, Summary],
+    yardsticks: Mapping[str, Sequence[Judged]],
 ) -> dict[str, Any]:
     return {
         "runs": {
@@ -70,12 +77,11 @@ def _figures(
                 "task": run.settings.task,
                 "seed": run.settings.seed,
                 "steps": run.steps,
-                "returns": [outcome.total_reward for outcome in outcomes[folder]],
-                "distances": [outcome.distance for outcome in outcomes[folder]],
-                "successes": [outcome.success for outcome in outcomes[folder]],
+                **_episodes(outcomes[folder]),
             }
             for folder, run in runs.items()
         },
+        "scripted": {task: _episodes(outcomes) for task, outcomes in yardsticks.items()},
         "tasks": {
             task: {
                 "runs": summary.runs,
@@ -89,19 +95,35 @@ def _figures(
     }
 
 
+def _episodes(outcomes: Sequence[Judged]) -> dict[str, Any]:
+    return {
+        "returns": [outcome.total_reward for outcome in outcomes],
+        "distances": [outcome.distance for outcome in outcomes],
+        "successes": [outcome.success for outcome in outcomes],
+    }
+
+
 def _table(
-    runs: dict[Path, TrainedRun], outcomes: Mapping[Path, Sequence[Judged]], summaries: dict[str, Summary]
+    runs: dict[Path, TrainedRun],
+    outcomes: Mapping[Path, Sequence[Judged]],
+    summaries: dict[str, Summary],
+    yardsticks: Mapping[str, Sequence[Judged]],
 ) -> Table:
     names = (Column("run", overflow="fold"), Column("task", overflow="fold"))
     table = Table(*names, "steps", "return", "final distance [mm]", "success [%]", box=SIMPLE)
     for folder, run in runs.items():
-        summary = summarize([outcomes[folder]], np.random.default_rng(0))
-        cells = (_number(summary.total_reward), _number(summary.distance, 1000.0), _number(summary.success, 100.0))
-        table.add_row(str(folder), run.settings.task, str(run.steps), *cells)
+        table.add_row(str(folder), run.settings.task, str(run.steps), *_means(outcomes[folder]))
+    for task, by_hand in yardsticks.items():
+        table.add_row("scripted", task, "", *_means(by_hand))
     for task, summary in summaries.items():
         cells = (_range(summary.total_reward), _range(summary.distance, 1000.0), _range(summary.success, 100.0))
         table.add_row(f"IQM of {summary.runs}", task, "", *cells)
     return table
+
+
+def _means(outcomes: Sequence[Judged]) -> tuple[str, str, str]:
+    summary = summarize([outcomes], np.random.default_rng(0))
+    return _number(summary.total_reward), _number(summary.distance, 1000.0), _number(summary.success, 100.0)
 
 
 def _number(interval: Interval | None, unit: float = 1.0) -> str:

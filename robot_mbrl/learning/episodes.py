@@ -88,7 +88,7 @@ class ScriptedActor:
             ConfigError: the task is none of the arm's.
         """
         if not isinstance(task.environment, TaskEnv):
-            raise ConfigError(f"{task.name}: has no scripted controller to show it: begin with random episodes")
+            raise ConfigError(f"{task.name}: has no scripted controller: only reach and push have one")
         self._controller = scripted_controller(task.environment.task, random)
         self._noise, self._share = noise, share
 
@@ -97,6 +97,28 @@ class ScriptedActor:
         shown = self._controller.act(state.astype(np.float64))
         action: Float32Array = ((1.0 - self._share) * shown + self._share * self._noise.act(state)).astype(np.float32)
         return action
+
+
+class ScriptedActors:
+    """Makes actors for episodes: the arm's hand-written controller as it is.
+
+    Attributes:
+        task: where they act.
+    """
+
+    def __init__(self, task: LearningTask) -> None:
+        """Take `task`.
+
+        Raises:
+            ConfigError: the task is none of the arm's.
+        """
+        self.task = task
+        self.make(0)
+
+    def make(self, seed: int) -> ScriptedActor:
+        """An actor whose random numbers start from `seed`."""
+        random = np.random.default_rng(seed)
+        return ScriptedActor(self.task, RandomActor(self.task, 0.0, random), 0.0, random)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from robot_mbrl.contracts.config import dump_settings
+from robot_mbrl.learning.pets_training import train_pets
 from robot_mbrl.learning.run_folder import RunFolder
 from tests.cli.program import Outcome, assert_one_line, run_here
 from tests.learning.tiny_pets import tiny
@@ -40,6 +41,18 @@ def test_a_run_is_trained_goes_on_and_is_evaluated(tmp_path: Path, capsys: Captu
     again = run_here(capsys, "eval", "run", str(folder), "--episodes", "2")
     assert again.code == 0
     assert f"{mean:.1f}" in again.out
+    assert_one_line(run_here(capsys, "eval", str(folder), "--scripted"), 3, "reacher-easy", "no scripted controller")
+
+
+def test_the_hand_written_controller_plays_the_same_episodes(tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "run"
+    train_pets(tiny(task="reach", repeat=1, steps=100, evaluation_episodes=1), folder)
+    command = ("eval", "run", str(folder), "--episodes", "2", "--scripted")
+    scripted = json.loads(run_here(capsys, *command, "--json").out)["scripted"]["reach"]
+    assert scripted["successes"] == [True, True]
+    assert max(scripted["distances"]) < 0.02
+    outcome = run_here(capsys, *command)
+    assert any(line.split()[:2] == ["scripted", "reach"] for line in outcome.out.splitlines())
 
 
 @pytest.mark.parametrize(
