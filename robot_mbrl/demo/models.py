@@ -100,7 +100,8 @@ def fit_planner(flights: Sequence[FlightEpisode], path: Path, seed: int, screen:
     path.mkdir()
     target = RunFolder(path)
     target.begin(start.settings, identity_of(start.task))
-    target.commit(source.progress(), fitted if kept else load_training(source.ensemble()))
+    progress = source.progress()
+    target.commit(progress, fitted if kept else load_training(source.ensemble()), source.guide(progress))
     persistence = _root_mean_square(persistence_errors(model, windows)[0], model, windows)
     return PlannerFit(before, after, persistence, rows, kept)
 

@@ -32,7 +32,7 @@ def keep_start(run: Path, target: Path) -> None:
     folder.begin(source.settings(), read_identity(run))
     # A trainer that has not begun has no optimizer's moments, which are two thirds of the file.
     fresh = EnsembleTrainer(trained.ensemble, trained.settings, torch.Generator().manual_seed(0))
-    folder.commit(progress.model_copy(update={"results": evaluated}), fresh)
+    folder.commit(progress.model_copy(update={"results": evaluated}), fresh, source.guide(progress))
     (target / CURVE).unlink()
 
 

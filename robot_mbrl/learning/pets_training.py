@@ -73,7 +73,9 @@ def train_pets(settings: PetsTrainingSettings, path: Path, told: Told | None = N
                 known = transitions.total
                 progress = training.advance(progress)
                 file.append(transitions, known)
-                progress = folder.commit(progress, *((ensemble, guide) if training.fitted else (None, None)))
+                progress = (
+                    folder.commit(progress, ensemble, guide) if training.fitted else folder.commit(progress, None)
+                )
                 if told is not None:
                     told(progress)
     return progress
@@ -132,12 +134,13 @@ class _Training:
         for result in results:
             self._show(result)
         self._board.flush()
-        return Progress(
-            steps=steps,
-            episodes=number + 1,
-            transitions=self._transitions.total,
-            ensemble=progress.ensemble,
-            results=(*progress.results, *results),
+        return progress.model_copy(
+            update={
+                "steps": steps,
+                "episodes": number + 1,
+                "transitions": self._transitions.total,
+                "results": (*progress.results, *results),
+            }
         )
 
     def _collector(self, number: int) -> tuple[Phase, Actor]:
