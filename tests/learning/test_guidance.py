@@ -57,23 +57,25 @@ def test_a_new_guide_takes_what_the_task_shows_it(name: str) -> None:
 
 
 def guided() -> PetsTrainingSettings:
-    """A guided run of four episodes, of which two are planned."""
+    """A guided run of three episodes, of which one is planned."""
     nets = TINY["ensemble"]
-    changes = {"task": "push", "repeat": 1, "steps": 800, "evaluate_every": 800, "evaluation_episodes": 1}
-    return tiny(**changes, shown_episodes=1, guide={"value": nets, "policy": nets})
+    changes = {"task": "push", "repeat": 1, "steps": 600, "evaluate_every": 600, "evaluation_episodes": 1}
+    return tiny(
+        **changes, actions_per_plan=3, random_episodes=1, shown_episodes=1, guide={"value": nets, "policy": nets}
+    )
 
 
 def test_a_guided_run_goes_on_to_the_same_guide(tmp_path: Path) -> None:
     whole = train_pets(guided(), tmp_path / "whole")
-    assert [result.phase for result in whole.results] == ["random", "shown", "training", "training", "evaluation"]
+    assert [result.phase for result in whole.results] == ["random", "shown", "training", "evaluation"]
 
     def cut(progress: Progress) -> None:
-        if progress.steps == 600:
+        if progress.steps == 400:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
         train_pets(guided(), tmp_path / "cut", cut)
-    assert RunFolder(tmp_path / "cut").progress().steps == 600
+    assert RunFolder(tmp_path / "cut").progress().steps == 400
     assert train_pets(guided(), tmp_path / "cut") == whole
     assert (tmp_path / "cut" / CURVE).read_bytes() == (tmp_path / "whole" / CURVE).read_bytes()
     for name in (whole.ensemble, whole.value, whole.policy):
