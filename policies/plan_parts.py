@@ -40,8 +40,7 @@ def beginning(
         return start
     _require(f"pending actions (k, {task.actions})", pending, (len(pending), task.actions))
     for action in torch.as_tensor(pending, dtype=torch.float32):
-        mean = ensemble.predict(task.model_inputs(start, action)[None]).mean[0]
-        start = task.next_state(start, action, mean)
+        start = _expected(task, ensemble, start, action)
     if not start.isfinite().all():
         raise ConfigError("the state after the pending actions is not finite: train the ensemble again")
     return start
@@ -53,7 +52,7 @@ def followed(task: TaskModel, ensemble: ProbabilisticEnsemble, guide: Guide, sta
     for _ in range(steps):
         action = guide.action(state).clamp(task.action_low, task.action_high)
         actions.append(action)
-        state = task.next_state(state, action, ensemble.predict(task.model_inputs(state, action)[None]).mean[0])
+        state = _expected(task, ensemble, state, action)
     return torch.stack(actions)
 
 
@@ -64,6 +63,12 @@ def disagreement_along(
     prediction = ensemble.predict(task.model_inputs(states[:-1], actions))
     told: Float32Array = ensemble.disagreement(prediction).nan_to_num(nan=torch.inf).numpy()
     return told
+
+
+def _expected(task: TaskModel, ensemble: ProbabilisticEnsemble, state: Tensor, action: Tensor) -> Tensor:
+    """State (d,) after `action` (a,) in `state` (d,), by the ensemble's mean."""
+    mean = ensemble.predict(task.model_inputs(state, action)[None]).mean[0]
+    return task.next_state(state, action, mean)
 
 
 def _require(name: str, values: Float32Array, shape: tuple[int, ...]) -> None:

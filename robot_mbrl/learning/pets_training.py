@@ -127,8 +127,7 @@ class _Training:
         results = [_result(phase, number, steps, outcome)]
         self._board.add_scalar("time/episode [s]", time.monotonic() - started, steps)
         if number + 1 >= settings.first_episodes:
-            random = [result.steps for result in progress.results if result.phase == "random"]
-            self._fit(number, steps, shown_steps=steps - random[-1] if random else 0)
+            self._fit(progress, steps)
         if self.fitted and (_is_due(progress.steps, steps, settings.evaluate_every) or steps >= settings.steps):
             results += self._evaluate(steps)
         for result in results:
@@ -158,12 +157,12 @@ class _Training:
     def _keep(self, transition: Transition) -> None:
         self._transitions.add(transition.state, transition.action, transition.next_state, transition.reward)
 
-    def _fit(self, number: int, steps: int, shown_steps: int) -> None:
+    def _fit(self, progress: Progress, steps: int) -> None:
         """Fit with a fresh optimizer at first and every `fit_every` episodes, else go on where the last fit ended.
 
-        At the first fit the last `shown_steps` were shown, and a guide's policy learns them.
+        An episode has followed `progress` and ended after `steps`. At the first fit a guide's policy learns all shown.
         """
-        started, since = time.monotonic(), number + 1 - self._settings.first_episodes
+        started, since = time.monotonic(), progress.episodes + 1 - self._settings.first_episodes
         # A refit wants the rows of the last one in front, but a full memory has dropped some of those.
         dropped = self._transitions.total > self._transitions.capacity
         afresh = dropped or since % self._settings.fit_every == 0
@@ -172,7 +171,8 @@ class _Training:
             data = value_data(self._task.model, self._transitions, self._settings.guide.discount)
             self._fit_one("value", self._guide.value, data, steps, afresh=afresh)
             if since == 0:
-                shown = slice(-shown_steps, None)
+                before = max(result.steps for result in progress.results if result.phase == "random")
+                shown = slice(before - steps, None)
                 data = policy_data(self._task.model, self._transitions, shown, self._settings.shown_noise)
                 self._fit_one("policy", self._guide.policy, data, steps, afresh=True)
         self.fitted = True

@@ -22,7 +22,7 @@ def twice(state: torch.Tensor) -> torch.Tensor:
 
 
 def opposite() -> ProbabilisticEnsemble:
-    """A policy `a = -2 s` of two inputs that are both s."""
+    """What answers -2 s to two inputs that are both s."""
     return linear_members([np.array([[-1.0], [-1.0]])])
 
 
@@ -60,7 +60,7 @@ def test_an_ensemble_of_states_is_no_value() -> None:
 
 def test_a_plan_is_worth_its_rewards_and_its_last_state() -> None:
     """Nets that move by 1 and 3 end at 2 and 6: rewards -1 - 4 and -9 - 36, values -2 · 2 and -2 · 6, mean of both."""
-    guide = Guide(twice, linear_members([np.array([[-1.0], [-1.0]])]), opposite(), 1.0)
+    guide = Guide(twice, opposite(), opposite(), 1.0)
     settings = RolloutSettings(kernel="float32", violation_weight=0.0)
     task = QuadraticTask(states=1, actions=1)
     rollouts = Rollouts(task, drifting_members(1.0, 3.0), settings, torch.Generator().manual_seed(0), guide)
