@@ -28,21 +28,25 @@ def evaluate_runs(
 
     Raises:
         ConfigError: a folder holds no trained run, or one that has recorded no evaluation; or the hand-written
-            controller is wanted for a task that has none.
+            controller is wanted for a task that has none, or on episodes that are not run.
     """
+    if recorded and scripted:
+        raise ConfigError("--recorded with --scripted: episodes that a run recorded are not played, leave one out")
     torch.set_num_threads(threads)
     runs = {folder: load_run(folder) for folder in folders}
-    outcomes: dict[Path, Sequence[Judged]] = {}
     by_hand = {run.settings.task: ScriptedActors(run.task) for run in runs.values()} if scripted else {}
+    outcomes: dict[Path, Sequence[Judged]] = {}
+    yardsticks: dict[str, Sequence[Judged]] = {}
     if recorded:
         outcomes = {folder: _recorded(folder, run) for folder, run in runs.items()}
     else:
         with Progress(console=Console(stderr=True), transient=True) as bar:
-            row = bar.add_task("evaluating", total=len(runs) * episodes)
+            row = bar.add_task("evaluating", total=(len(runs) + len(by_hand)) * episodes)
             for folder, run in runs.items():
                 outcomes[folder] = evaluate(run.task, run.actors, seed, episodes, lambda _: bar.advance(row))
+            for task, actors in by_hand.items():
+                yardsticks[task] = evaluate(actors.task, actors, seed, episodes, lambda _: bar.advance(row))
     summaries = _summaries(runs, outcomes, seed)
-    yardsticks = {task: evaluate(actors.task, actors, seed, episodes) for task, actors in by_hand.items()}
     if as_json:
         typer.echo(json.dumps(_figures(runs, outcomes, summaries, yardsticks), indent=2))
     else:

@@ -14,7 +14,7 @@ from robot_mbrl.policies.task_model import Float32Array, Plan, Planner
 from robot_mbrl.sim.tasks import TaskEnv
 from robot_mbrl.sim.tasks.scripted import scripted_controller
 
-COLLECT, EVALUATE, FIT, GUIDE = range(4)
+COLLECT, EVALUATE, FIT, GUIDE, TEACH = range(5)
 """What a seed is for, so that no two things share random numbers."""
 
 _LONGEST_COLOURED: Final = 1024

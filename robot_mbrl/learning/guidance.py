@@ -1,11 +1,14 @@
-"""What a guide is told: a value from the run's own returns, a policy from what was shown (`policies.guide`).
+"""What a guide is told: a value from the run's own returns, a policy from a teacher's lessons (`policies.guide`).
 
 The return of a state is what the run itself got from there on, discounted; demonstrations are part of the run:
 
     G_t = r_t + g G_{t+1},   G_T = r_T / (1 - g),   g the discount
 
-An episode of these tasks is cut off, not over: its last reward counts as if it went on for ever. Shown actions are
-mixed with noise of mean 0, which a fit to them, scaled up by what the noise took away, leaves out again.
+An episode of these tasks is cut off, not over: its last reward counts as if it went on for ever.
+
+A lesson is what the teacher, the arm's hand-written controller, would do in a state, whoever acts there. A policy that
+was fitted to the teacher's own episodes alone would not know what to do where only its own mistakes lead: DAgger (Ross
+et al. 2011, arXiv:1011.0686, algorithm 3.1).
 """
 
 from typing import NamedTuple
@@ -24,14 +27,14 @@ from robot_mbrl.policies.guide import Guide
 from robot_mbrl.policies.task_model import Float32Array
 
 
-def _nets(weight_decay: float, epochs: int) -> EnsembleSettings:
+def _nets(width: int, weight_decay: float) -> EnsembleSettings:
     """Few episodes hold many rows that are nearly the same: without decay the nets know them by heart."""
     return EnsembleSettings(
-        hidden=(128, 128, 128),
+        hidden=(width, width, width),
         weight_decay=(weight_decay,) * 4,
         learning_rate=1e-3,
         batch_size=128,
-        epochs=epochs,
+        epochs=15,
         refit_epochs=3,
         beta=1.0,
     )
@@ -49,8 +52,8 @@ class GuideSettings(Settings):
 
     discount: float = Field(default=0.97, ge=0.0, lt=1.0)
     caution: float = Field(default=1.0, ge=0.0)
-    value: EnsembleSettings = _nets(0.03, 15)
-    policy: EnsembleSettings = _nets(0.001, 30)
+    value: EnsembleSettings = _nets(128, 0.03)
+    policy: EnsembleSettings = _nets(256, 1e-4)
 
 
 class GuideTrainers(NamedTuple):
@@ -87,14 +90,9 @@ def value_data(model: ObservedTaskModel, transitions: Transitions, discount: flo
     return _seen(model, transitions.states), discounted_returns(transitions, discount)[:, None]
 
 
-def policy_data(
-    model: ObservedTaskModel, transitions: Transitions, rows: slice, noise: float
-) -> tuple[FloatRows, FloatRows]:
-    """What the policy's nets see and should predict, (k, x) and (k, a).
-
-    Shown were the `rows` of the transitions, with a share `noise` < 1 of random actions.
-    """
-    return _seen(model, transitions.states[rows]), np.ascontiguousarray(transitions.actions[rows] / (1.0 - noise))
+def policy_data(model: ObservedTaskModel, transitions: Transitions) -> tuple[FloatRows, FloatRows]:
+    """What the policy's nets see and should predict, (N, x) and (N, a)."""
+    return _seen(model, transitions.states), np.ascontiguousarray(transitions.lessons)
 
 
 def discounted_returns(transitions: Transitions, discount: float) -> Float32Array:

@@ -34,7 +34,8 @@ class PetsTrainingSettings(Settings):
         evaluate_every: environment steps from one evaluation to the next; one more comes at the end.
         evaluation_episodes: of each.
         ensemble: the nets and how they are fitted.
-        guide: of the fast planner, learned from what is shown and from the run's returns; None plans without one.
+        guide: of the fast planner, learned from the hand-written controller's lessons and from the run's returns; None
+            plans without one.
         planner: which one acts: the fast one or the published one.
         actions_per_plan: how many actions of a plan are executed before the next.
         fast: settings of the fast planner.
@@ -63,12 +64,8 @@ class PetsTrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.guide is not None and (self.planner == "pets" or not self.shown_episodes or self.shown_noise == 1.0):
-            raise ValueError(
-                f"a guide for planner {self.planner}, with {self.shown_episodes} shown episodes of "
-                f"{self.shown_noise:.0%} noise: it is the fast planner's and learns from shown episodes, give those or "
-                "guide: null"
-            )
+        if self.guide is not None and self.planner != "fast":
+            raise ValueError(f"a guide for planner {self.planner}: only the fast one follows it, give guide: null")
         return self
 
     @property

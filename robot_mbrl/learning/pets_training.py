@@ -8,6 +8,7 @@ one machine with one number of threads.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,12 @@ from robot_mbrl.learning.episodes import (
     COLLECT,
     FIT,
     GUIDE,
+    TEACH,
     Actor,
     Outcome,
     RandomActor,
     ScriptedActor,
+    ScriptedActors,
     Transition,
     run_episode,
     seed_for,
@@ -62,7 +65,7 @@ def train_pets(settings: PetsTrainingSettings, path: Path, told: Told | None = N
         progress = folder.begin(settings, identity_of(task))
         ensemble, guide = _trainers(settings, task, folder, progress)
         with (
-            TransitionFile(path / TRANSITIONS, task.model.states, task.model.actions) as file,
+            TransitionFile(path / TRANSITIONS, task.model.states, task.model.actions, taught=guide is not None) as file,
             SummaryWriter(str(path / BOARD), purge_step=progress.steps + 1) as board,
         ):
             transitions = file.read(progress.transitions, settings.capacity)
@@ -107,6 +110,7 @@ class _Training:
     ) -> None:
         self._settings, self._task, self._ensemble, self._guide = settings, task, ensemble, guide
         self._transitions, self._board = transitions, board
+        self._teachers = None if guide is None else ScriptedActors(task)
         self._evaluation_task = make_learning_task(settings.task, settings.arm, settings.repeat)
         self._actors = PlannerActors(
             settings.planner_settings,
@@ -122,12 +126,14 @@ class _Training:
         settings, number = self._settings, progress.episodes
         started = time.monotonic()
         phase, actor = self._collector(number)
-        outcome = run_episode(self._task, actor, seed_for(settings.seed, COLLECT, number), self._keep)
+        teacher = None if self._teachers is None else self._teachers.make(seed_for(settings.seed, TEACH, number))
+        keep = partial(self._keep, teacher)
+        outcome = run_episode(self._task, actor, seed_for(settings.seed, COLLECT, number), keep)
         steps = progress.steps + outcome.steps
         results = [_result(phase, number, steps, outcome)]
         self._board.add_scalar("time/episode [s]", time.monotonic() - started, steps)
         if number + 1 >= settings.first_episodes:
-            self._fit(progress, steps)
+            self._fit(number, steps)
         if self.fitted and (_is_due(progress.steps, steps, settings.evaluate_every) or steps >= settings.steps):
             results += self._evaluate(steps)
         for result in results:
@@ -154,27 +160,23 @@ class _Training:
             return "random", noise
         return "shown", ScriptedActor(self._task, noise, settings.shown_noise, random)
 
-    def _keep(self, transition: Transition) -> None:
-        self._transitions.add(transition.state, transition.action, transition.next_state, transition.reward)
+    def _keep(self, teacher: Actor | None, transition: Transition) -> None:
+        """Keep a transition, and with it what the `teacher` would have done."""
+        lesson = () if teacher is None else (teacher.act(transition.state),)
+        self._transitions.add(transition.state, transition.action, transition.next_state, transition.reward, *lesson)
 
-    def _fit(self, progress: Progress, steps: int) -> None:
-        """Fit with a fresh optimizer at first and every `fit_every` episodes, else go on where the last fit ended.
-
-        An episode has followed `progress` and ended after `steps`. At the first fit a guide's policy learns all shown.
-        """
-        started, since = time.monotonic(), progress.episodes + 1 - self._settings.first_episodes
+    def _fit(self, number: int, steps: int) -> None:
+        """Fit with a fresh optimizer at first and every `fit_every` episodes, else go on where the last fit ended."""
+        started, since = time.monotonic(), number + 1 - self._settings.first_episodes
         # A refit wants the rows of the last one in front, but a full memory has dropped some of those.
         dropped = self._transitions.total > self._transitions.capacity
         afresh = dropped or since % self._settings.fit_every == 0
-        self._fit_one("fit", self._ensemble, fitting_data(self._task, self._transitions), steps, afresh=afresh)
+        model, transitions = self._task.model, self._transitions
+        self._fit_one("fit", self._ensemble, fitting_data(self._task, transitions), steps, afresh=afresh)
         if self._guide is not None and self._settings.guide is not None:
-            data = value_data(self._task.model, self._transitions, self._settings.guide.discount)
-            self._fit_one("value", self._guide.value, data, steps, afresh=afresh)
-            if since == 0:
-                before = max(result.steps for result in progress.results if result.phase == "random")
-                shown = slice(before - steps, None)
-                data = policy_data(self._task.model, self._transitions, shown, self._settings.shown_noise)
-                self._fit_one("policy", self._guide.policy, data, steps, afresh=True)
+            returns = value_data(model, transitions, self._settings.guide.discount)
+            self._fit_one("value", self._guide.value, returns, steps, afresh=afresh)
+            self._fit_one("policy", self._guide.policy, policy_data(model, transitions), steps, afresh=afresh)
         self.fitted = True
         self._board.add_scalar("time/fit [s]", time.monotonic() - started, steps)
 
@@ -201,14 +203,13 @@ def _require_fit(settings: PetsTrainingSettings, task: LearningTask) -> None:
     """Refuse settings that do not fit the task before a folder is theirs.
 
     Raises:
-        ConfigError: see `PlannerActors` and `ScriptedActor`.
+        ConfigError: see `PlannerActors` and `ScriptedActors`.
     """
     generator = torch_generator(0)
     ensemble = ProbabilisticEnsemble(task.model.inputs, task.model.outputs, settings.ensemble, generator)
     PlannerActors(settings.planner_settings, task.model, ensemble, settings.actions_per_plan)
-    if settings.shown_episodes:
-        random = np.random.default_rng(0)
-        ScriptedActor(task, RandomActor(task, settings.random_exponent, random), settings.shown_noise, random)
+    if settings.shown_episodes or settings.guide is not None:
+        ScriptedActors(task)
 
 
 def _trainers(

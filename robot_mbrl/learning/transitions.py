@@ -7,7 +7,7 @@ they come: whatever a killed process had written up to its last whole record is 
 import json
 import os
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +17,41 @@ from robot_mbrl.policies.task_model import Float32Array
 
 FORMAT: Final = "robot_mbrl.transitions.1"
 _HEADER_LIMIT: Final = 4096
-_PARTS: Final = ("state", "action", "next_state", "reward")
+_NOTHING: Final = np.empty(0, np.float32)
+
+
+class _Sizes(NamedTuple):
+    """How many numbers a transition has of each, and whether it holds a lesson."""
+
+    states: int
+    actions: int
+    taught: bool
+
+    @property
+    def record(self) -> np.dtype[np.void]:
+        """What one transition is in memory and on disk."""
+        state, action, lesson = (self.states,), (self.actions,), (self.actions * self.taught,)
+        parts = {"state": state, "action": action, "next_state": state, "reward": (), "lesson": lesson}
+        return np.dtype([(name, "<f4", shape) for name, shape in parts.items()])
+
+    @property
+    def header(self) -> bytes:
+        """The first line of a file."""
+        told = {"format": FORMAT, "states": self.states, "actions": self.actions}
+        return json.dumps(told | ({"taught": True} if self.taught else {})).encode() + b"\n"
 
 
 class Transitions:
     """The newest `capacity` transitions (state, action, next state, reward) in the order they came.
+
+    Where somebody teaches, each holds a lesson besides: the teacher's action in its state.
 
     Attributes:
         capacity: most transitions that are kept in memory; the file keeps them all.
         total: how many were ever added.
     """
 
-    def __init__(self, states: int, actions: int, capacity: int) -> None:
+    def __init__(self, states: int, actions: int, capacity: int, *, taught: bool = False) -> None:
         """Make room for `capacity` transitions of `states` state and `actions` action variables.
 
         Raises:
@@ -37,22 +60,29 @@ class Transitions:
         if min(states, actions, capacity) < 1:
             raise ConfigError(f"transitions of {states} states, {actions} actions, capacity {capacity}: give 1 or more")
         self.capacity, self.total = capacity, 0
-        self._sizes = (states, actions)
-        self._rows = np.zeros(capacity, _record(states, actions))
+        self._rows = np.zeros(capacity, _Sizes(states, actions, taught).record)
 
     def __len__(self) -> int:
         """Return how many transitions are in memory."""
         return min(self.total, self.capacity)
 
-    def add(self, state: Float32Array, action: Float32Array, next_state: Float32Array, reward: float) -> None:
-        """Keep one transition, in place of the oldest when the memory is full.
+    def add(
+        self,
+        state: Float32Array,
+        action: Float32Array,
+        next_state: Float32Array,
+        reward: float,
+        lesson: Float32Array = _NOTHING,
+    ) -> None:
+        """Keep one transition, in place of the oldest when the memory is full; with its `lesson` (a,) where taught.
 
         Raises:
             ConfigError: it holds a number that is not finite.
         """
         row = self._rows[self.total % self.capacity]
         row["state"], row["action"], row["next_state"], row["reward"] = state, action, next_state, reward
-        if not all(np.isfinite(row[name]).all() for name in _PARTS):
+        row["lesson"] = lesson
+        if not all(np.isfinite(part).all() for part in row.item()):
             raise ConfigError(
                 f"transition {self.total} holds a number that is not finite: state {np.asarray(state).tolist()}, "
                 f"action {np.asarray(action).tolist()}, reward {reward}: look at the environment"
@@ -79,6 +109,11 @@ class Transitions:
         """(N,) rewards, oldest first."""
         return self._column("reward")
 
+    @property
+    def lessons(self) -> Float32Array:
+        """(N, a) the teacher's actions in the states, oldest first; (N, 0) where nobody teaches."""
+        return self._column("lesson")
+
     def rows(self, start: int) -> NDArray[np.void]:
         """Records `start` to `total`, counted since the beginning, oldest first.
 
@@ -100,24 +135,21 @@ class Transitions:
 class TransitionFile:
     """Appends transitions to a file and reads them back."""
 
-    def __init__(self, path: Path, states: int, actions: int) -> None:
+    def __init__(self, path: Path, states: int, actions: int, *, taught: bool = False) -> None:
         """Open `path` for transitions of these sizes, made when it is not there yet.
 
         Raises:
             ConfigError: the file holds something else.
         """
-        self._path, self._record, self._sizes = path, _record(states, actions), (states, actions)
-        self._header = json.dumps({"format": FORMAT, "states": states, "actions": actions}).encode() + b"\n"
+        self._path, self._sizes = path, _Sizes(states, actions, taught)
+        self._record, self._header = self._sizes.record, self._sizes.header
         if not path.exists() or path.stat().st_size == 0:
             path.write_bytes(self._header)
         self._file = path.open("r+b")
         found = self._file.readline(_HEADER_LIMIT)
         if found != self._header:
             self._file.close()
-            raise ConfigError(
-                f"{path}: begins with {found[:80]!r}, not with transitions of {states} states and {actions} actions: "
-                "give another run folder"
-            )
+            raise ConfigError(f"{path}: begins with {found[:80]!r}, not with {self._header!r}: give another run folder")
 
     def __enter__(self) -> Self:
         """Return the file itself."""
@@ -137,12 +169,11 @@ class TransitionFile:
         if whole < count:
             raise ConfigError(f"{self._path}: holds {whole} transitions, not {count}: it was cut short, start anew")
         self._file.truncate(len(self._header) + count * self._record.itemsize)
-        result = Transitions(*self._sizes, capacity)
+        result = _empty(self._sizes, capacity)
         kept = min(count, capacity)
         self._file.seek(len(self._header) + (count - kept) * self._record.itemsize)
         result.total = count - kept
-        for row in np.frombuffer(self._file.read(), self._record):
-            result.add(row["state"], row["action"], row["next_state"], float(row["reward"]))
+        _add(np.frombuffer(self._file.read(), self._record), result)
         return result
 
     def append(self, transitions: Transitions, start: int) -> None:
@@ -175,22 +206,23 @@ def read_transitions(path: Path, capacity: int = 10**7) -> Transitions:
     sizes = _sizes(header) if newline else None
     if sizes is None:
         raise ConfigError(f"{path}: does not begin with {FORMAT!r}: give the transitions of a run")
-    record = _record(*sizes)
-    whole = np.frombuffer(body, record, count=len(body) // record.itemsize)
-    result = Transitions(*sizes, capacity=max(1, min(capacity, len(whole))))
-    for row in whole[-result.capacity :]:
-        result.add(row["state"], row["action"], row["next_state"], float(row["reward"]))
+    whole = np.frombuffer(body, sizes.record, count=len(body) // sizes.record.itemsize)
+    result = _empty(sizes, max(1, min(capacity, len(whole))))
+    _add(whole[-result.capacity :], result)
     return result
 
 
-def _record(states: int, actions: int) -> np.dtype[np.void]:
-    """What one transition is in memory and on disk."""
-    shapes = ((states,), (actions,), (states,), ())
-    return np.dtype([(name, "<f4", shape) for name, shape in zip(_PARTS, shapes, strict=True)])
+def _empty(sizes: _Sizes, capacity: int) -> Transitions:
+    return Transitions(sizes.states, sizes.actions, capacity, taught=sizes.taught)
 
 
-def _sizes(header: bytes) -> tuple[int, int] | None:
-    """States and actions of a header; None when it is none of ours."""
+def _add(rows: NDArray[np.void], transitions: Transitions) -> None:
+    for row in rows:
+        transitions.add(row["state"], row["action"], row["next_state"], float(row["reward"]), row["lesson"])
+
+
+def _sizes(header: bytes) -> _Sizes | None:
+    """What a header says; None when it is none of ours."""
     try:
         found: Any = json.loads(header[:_HEADER_LIMIT])
     except ValueError:
@@ -198,4 +230,6 @@ def _sizes(header: bytes) -> tuple[int, int] | None:
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         return None
     states, actions = found.get("states"), found.get("actions")
-    return (states, actions) if isinstance(states, int) and isinstance(actions, int) else None
+    if not isinstance(states, int) or not isinstance(actions, int):
+        return None
+    return _Sizes(states, actions, found.get("taught") is True)

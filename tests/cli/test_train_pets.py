@@ -53,6 +53,7 @@ def test_the_hand_written_controller_plays_the_same_episodes(tmp_path: Path, cap
     assert max(scripted["distances"]) < 0.02
     outcome = run_here(capsys, *command)
     assert any(line.split()[:2] == ["scripted", "reach"] for line in outcome.out.splitlines())
+    assert_one_line(run_here(capsys, *command, "--recorded"), 3, "--recorded with --scripted", "leave one out")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Returns by hand, across episodes that lie one behind the other in the memory; and a policy without the noise."""
+"""Returns by hand, across episodes that lie one behind the other in the memory; and lessons for whoever acts."""
 
 from pathlib import Path
 
@@ -8,14 +8,16 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.learning.episodes import TEACH, ScriptedActors, seed_for
 from robot_mbrl.learning.guidance import GuideSettings, discounted_returns, new_guide, policy_data, value_data
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.pets_training import train_pets
 from robot_mbrl.learning.run_files import CURVE
-from robot_mbrl.learning.run_folder import Progress, RunFolder
+from robot_mbrl.learning.run_folder import TRANSITIONS, Progress, RunFolder
 from robot_mbrl.learning.tasks import make_learning_task
 from robot_mbrl.learning.trained_run import load_run
-from robot_mbrl.learning.transitions import Transitions
+from robot_mbrl.learning.transitions import Transitions, read_transitions
 from tests.learning.tiny_pets import TINY, tiny
 
 
@@ -41,19 +43,20 @@ def test_without_a_future_a_return_is_the_reward() -> None:
 def test_a_new_guide_takes_what_the_task_shows_it(name: str) -> None:
     model = make_learning_task(name).model
     random = np.random.default_rng(0)
-    transitions = Transitions(model.states, model.actions, 20)
+    transitions = Transitions(model.states, model.actions, 20, taught=True)
     for _ in range(20):
-        sizes = (model.states, model.actions, model.states)
-        state, action, after = (random.normal(size=n).astype(np.float32) for n in sizes)
-        transitions.add(state, action, after, 0.5)
+        sizes = (model.states, model.actions, model.states, model.actions)
+        state, action, after, lesson = (random.normal(size=n).astype(np.float32) for n in sizes)
+        transitions.add(state, action, after, 0.5, lesson)
     trainers = new_guide(model, GuideSettings(), (torch.Generator(), torch.Generator()))
     inputs, returns = value_data(model, transitions, 0.9)
-    shown, actions = policy_data(model, transitions, slice(-5, None), 0.25)
+    taught, lessons = policy_data(model, transitions)
     assert (inputs.shape, returns.shape) == ((20, trainers.value.ensemble.inputs), (20, 1))
-    assert (shown.shape, actions.shape) == ((5, trainers.policy.ensemble.inputs), (5, model.actions))
+    assert (taught.shape, lessons.shape) == ((20, trainers.policy.ensemble.inputs), (20, model.actions))
     assert (trainers.value.ensemble.outputs, trainers.policy.ensemble.outputs) == (1, model.actions)
-    np.testing.assert_array_equal(shown, inputs[-5:])
-    np.testing.assert_allclose(0.75 * actions, transitions.actions[-5:], rtol=1e-6)
+    np.testing.assert_array_equal(taught, inputs)
+    np.testing.assert_array_equal(lessons, transitions.lessons)
+    assert not np.array_equal(lessons, transitions.actions)
 
 
 def guided() -> PetsTrainingSettings:
@@ -63,6 +66,15 @@ def guided() -> PetsTrainingSettings:
     return tiny(
         **changes, actions_per_plan=3, random_episodes=1, shown_episodes=1, guide={"value": nets, "policy": nets}
     )
+
+
+def assert_taught(folder: Path, episodes: int) -> None:
+    """Check that each of the run's episodes of 200 steps has the lessons of a teacher of its own."""
+    transitions, teachers = read_transitions(folder / TRANSITIONS), ScriptedActors(make_learning_task("push"))
+    for number, states in enumerate(np.split(transitions.states, episodes)):
+        teacher = teachers.make(seed_for(guided().seed, TEACH, number))
+        expected = np.array([teacher.act(state) for state in states])
+        np.testing.assert_array_equal(transitions.lessons[200 * number : 200 * (number + 1)], expected)
 
 
 def test_a_guided_run_goes_on_to_the_same_guide(tmp_path: Path) -> None:
@@ -82,14 +94,20 @@ def test_a_guided_run_goes_on_to_the_same_guide(tmp_path: Path) -> None:
         assert name is not None
         expected, found = (load_file(tmp_path / run / name) for run in ("whole", "cut"))
         assert all(torch.equal(expected[key], found[key]) for key in expected)
+    assert_taught(tmp_path / "cut", episodes=3)
     run = load_run(tmp_path / "cut")
     assert run.guide is not None
     assert run.guide.action(torch.zeros(1, run.task.model.states)).shape == (1, 6)
 
 
-@pytest.mark.parametrize("changes", [{"shown_episodes": 0}, {"planner": "pets"}, {"shown_noise": 1.0}])
-def test_a_guide_needs_to_be_shown_something_and_a_planner_that_follows(changes: dict[str, object]) -> None:
-    settings = {"task": "push", "steps": 100, "evaluate_every": 100, "shown_episodes": 1, "guide": {}}
+def test_a_guide_needs_a_planner_that_follows() -> None:
+    settings = {"task": "push", "steps": 100, "evaluate_every": 100, "guide": {}}
     assert PetsTrainingSettings.model_validate(settings).guide == GuideSettings()
-    with pytest.raises(ValidationError, match="a guide for planner"):
-        PetsTrainingSettings.model_validate({**settings, **changes})
+    with pytest.raises(ValidationError, match="a guide for planner pets"):
+        PetsTrainingSettings.model_validate({**settings, "planner": "pets"})
+
+
+def test_a_guide_needs_a_teacher(tmp_path: Path) -> None:
+    settings = guided().model_copy(update={"task": "gymnasium:Pendulum-v1", "shown_episodes": 0})
+    with pytest.raises(ConfigError, match="has no scripted controller"):
+        train_pets(settings, tmp_path)

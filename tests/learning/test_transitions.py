@@ -26,6 +26,37 @@ def test_the_newest_are_kept_in_order() -> None:
     np.testing.assert_array_equal(transitions.rewards, [1.5, 2.0, 2.5, 3.0])
 
 
+def taught(count: int) -> Transitions:
+    """Transitions of one number each; the lesson is to do the opposite."""
+    found = Transitions(1, 1, 100, taught=True)
+    for index in range(count):
+        number = np.full(1, index + 1, np.float32)
+        found.add(number, number, number, 0.0, -number)
+    return found
+
+
+def test_lessons_are_kept_in_memory_and_in_the_file(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(taught(3).lessons[:, 0], [-1.0, -2.0, -3.0])
+    assert filled(3).lessons.shape == (3, 0)
+    with TransitionFile(tmp_path / "taught.bin", 1, 1, taught=True) as file:
+        file.append(taught(4), 0)
+        again = file.read(3, capacity=2)
+    np.testing.assert_array_equal(again.lessons[:, 0], [-2.0, -3.0])
+    np.testing.assert_array_equal(read_transitions(tmp_path / "taught.bin").lessons, taught(3).lessons)
+
+
+def test_a_file_without_lessons_is_not_gone_on_with_where_somebody_teaches(tmp_path: Path) -> None:
+    TransitionFile(tmp_path / "untaught.bin", 1, 1).close()
+    with pytest.raises(ConfigError, match="begins with"):
+        TransitionFile(tmp_path / "untaught.bin", 1, 1, taught=True)
+
+
+def test_a_transition_needs_its_lesson_where_somebody_teaches() -> None:
+    number = np.ones(1, np.float32)
+    with pytest.raises(ValueError, match="could not broadcast"):
+        taught(1).add(number, number, number, 0.0)
+
+
 def test_a_number_that_is_not_finite_is_refused_and_not_kept() -> None:
     transitions = filled(2)
     with pytest.raises(ConfigError, match=r"transition 2 .*nan"):
@@ -78,7 +109,7 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_transitions_of_another_task_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "transitions.bin"
     TransitionFile(path, 3, 2).close()
-    with pytest.raises(ConfigError, match="4 states"):
+    with pytest.raises(ConfigError, match=r"\"states\": 4"):
         TransitionFile(path, 4, 2)
 
 
