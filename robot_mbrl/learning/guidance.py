@@ -27,12 +27,12 @@ from robot_mbrl.policies.guide import Guide
 from robot_mbrl.policies.task_model import Float32Array
 
 
-def _nets(width: int, weight_decay: float) -> EnsembleSettings:
+def _nets(width: int, weight_decay: float, learning_rate: float) -> EnsembleSettings:
     """Few episodes hold many rows that are nearly the same: without decay the nets know them by heart."""
     return EnsembleSettings(
         hidden=(width, width, width),
         weight_decay=(weight_decay,) * 4,
-        learning_rate=1e-3,
+        learning_rate=learning_rate,
         batch_size=128,
         epochs=15,
         refit_epochs=3,
@@ -52,8 +52,8 @@ class GuideSettings(Settings):
 
     discount: float = Field(default=0.97, ge=0.0, lt=1.0)
     caution: float = Field(default=1.0, ge=0.0)
-    value: EnsembleSettings = _nets(128, 0.03)
-    policy: EnsembleSettings = _nets(256, 1e-4)
+    value: EnsembleSettings = _nets(128, 0.03, 1e-3)
+    policy: EnsembleSettings = _nets(256, 1e-4, 3e-3)
 
 
 class GuideTrainers(NamedTuple):

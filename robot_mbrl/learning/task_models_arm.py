@@ -27,8 +27,11 @@ from robot_mbrl.sim.truth import nominal_truth
 GRIPPER_POINTS: Final = ((0.05, 0.0, 0.0), (0.0, 0.0, 0.05))
 """Points of the tool frame beside its origin, which tell how the gripper is turned [m]."""
 
-SMALL_WAY: Final = 0.01
+SMALL_WAY: Final = 0.001
 """Nearer than this to the goal [m] the way there fades, instead of turning about."""
+
+NEARNESS: Final = (0.01, 0.02, 0.04)
+"""Lengths [m] by which it is told how near to zero another is: at a few millimetres it changes what to do."""
 
 
 class ArmModel(ObservedTaskModel):
@@ -163,7 +166,7 @@ class PushModel(ArmModel):
         super().__init__(task)
         self.inputs += 8 + 3 * len(GRIPPER_POINTS)
         self.outputs += 4
-        self._gripper = [ToolKinematics(self.arm_model, task.arm.joint_names, point) for point in GRIPPER_POINTS]
+        self._gripper = ToolKinematics(self.arm_model, task.arm.joint_names, GRIPPER_POINTS)
 
     def model_inputs(self, state: Tensor, action: Tensor) -> Tensor:
         """What the networks see, (..., d) and (..., n) -> (..., i)."""
@@ -171,13 +174,13 @@ class PushModel(ArmModel):
         cube = self.part(state, "object")
         ahead = self.kinematics.place(self.next_targets(state, action))
         seen = (self.part(state, "object_velocity")[..., :2], self.part(state, "tool") - cube, ahead - cube)
-        around = (*seen, *self._around(state))
+        around = (*seen, self._around(state))
         return torch.cat((shared, *(part.expand(*shared.shape[:-1], -1) for part in around)), dim=-1)
 
-    def _around(self, state: Tensor) -> list[Tensor]:
-        """Where `GRIPPER_POINTS` are, as seen from the object, (..., 3) each: with the tool's place, how it is held."""
+    def _around(self, state: Tensor) -> Tensor:
+        """Where `GRIPPER_POINTS` are, as seen from the object, (..., 3 p): with the tool's place, how it is held."""
         joints, cube = self.part(state, "joints"), self.part(state, "object")
-        return [point.place(joints) - cube for point in self._gripper]
+        return (self._gripper.places(joints) - cube[..., None, :]).flatten(-2)
 
     def learned(self, state: Tensor) -> Tensor:
         """The coordinates whose change is learned, (..., d) -> (..., o)."""
@@ -185,7 +188,11 @@ class PushModel(ArmModel):
         return torch.cat((super().learned(state), cube, rate), dim=-1)
 
     def guide_inputs(self, state: Tensor) -> Tensor:
-        """Pose and targets, and where tool, object and goal are as seen from each other, (..., d) -> (..., x)."""
+        """Pose and targets, and where tool, object and goal are as seen from each other, (..., d) -> (..., x).
+
+        The tool's height, the object's way to the goal, and the tool's place along and across that also come as
+        `exp(-(length / c)²)` for each c of `NEARNESS`.
+        """
         joints, cube = self.part(state, "joints"), self.part(state, "object")
         way = self.part(state, "goal")[..., :2] - cube[..., :2]
         offset = self.part(state, "tool") - cube
@@ -194,8 +201,10 @@ class PushModel(ArmModel):
         along = (offset[..., :2] * ahead).sum(dim=-1, keepdim=True)
         across = offset[..., :1] * ahead[..., 1:] - offset[..., 1:2] * ahead[..., :1]
         near = torch.linalg.vector_norm(offset, dim=-1, keepdim=True)
-        seen = (offset, *self._around(state), way, distance, along, across, across.abs(), near, cube[..., :2])
-        return torch.cat((joints, self.part(state, "targets") - joints, *seen), dim=-1)
+        seen = (offset, self._around(state), way, distance, along, across, across.abs(), near, cube[..., :2], ahead)
+        lengths = torch.cat((distance, along, across, self.part(state, "tool")[..., 2:]), dim=-1)
+        close = [torch.exp(-(lengths / length).square()) for length in NEARNESS]
+        return torch.cat((joints, self.part(state, "targets") - joints, *seen, *close), dim=-1)
 
     def _next_object(self, state: Tensor, moved: Tensor) -> tuple[Tensor, ...]:
         """Place and velocity (..., 3) of the object; it stays at its height."""

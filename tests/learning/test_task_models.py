@@ -166,15 +166,20 @@ def test_what_does_not_exist_is_refused(name: str, repeat: int, parts: str) -> N
 
 
 def test_a_guide_sees_how_far_the_tool_is_along_and_across_the_way_of_the_object() -> None:
-    """Object at (0.2, 0), goal 0.09 m ahead of it, tool 0.05 m behind and 0.02 m to the left; 0.09 / (0.09 + 0.01)."""
+    """Object at (0.2, 0), goal 0.099 m ahead, tool 0.05 m behind and 0.02 m to the left; 0.099 / (0.099 + 0.001)."""
     task = make_learning_task("push")
     slices = make_task("push").layout.slices
     state = np.zeros(task.model.states, np.float32)
-    state[slices["object"]], state[slices["goal"]] = (0.2, 0.0, 0.0125), (0.29, 0.0, 0.0125)
+    state[slices["object"]], state[slices["goal"]] = (0.2, 0.0, 0.0125), (0.299, 0.0, 0.0125)
     state[slices["tool"]] = (0.15, 0.02, 0.0125)
     seen = task.model.guide_inputs(torch.from_numpy(state)).numpy()
-    way, distance, along, across, away, near, place = np.split(seen[-9:], [2, 3, 4, 5, 6, 7])
-    np.testing.assert_allclose(way, [0.09, 0.0], atol=1e-6)
+    way, distance, along, across, away, near, place, ahead = np.split(seen[-23:-12], [2, 3, 4, 5, 6, 7, 9])
+    np.testing.assert_allclose(way, [0.099, 0.0], atol=1e-6)
     np.testing.assert_allclose(place, [0.2, 0.0], atol=1e-6)
-    found = [*distance, *along, *across, *away, *near]
-    np.testing.assert_allclose(found, [0.09, -0.05 * 0.9, -0.02 * 0.9, 0.02 * 0.9, np.hypot(0.05, 0.02)], atol=1e-6)
+    np.testing.assert_allclose(ahead, [0.99, 0.0], atol=1e-6)
+    lengths = np.array([0.099, -0.05 * 0.99, -0.02 * 0.99])
+    np.testing.assert_allclose([*distance, *along, *across, *away], [*lengths, 0.02 * 0.99], atol=1e-6)
+    np.testing.assert_allclose(near, np.hypot(0.05, 0.02), atol=1e-6)
+    close = seen[-12:].reshape(3, 4)
+    expected = [[np.exp(-((x / c) ** 2)) for x in (*lengths, 0.0125)] for c in (0.01, 0.02, 0.04)]
+    np.testing.assert_allclose(close, expected, atol=1e-6)
