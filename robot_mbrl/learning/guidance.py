@@ -8,7 +8,8 @@ An episode of these tasks is cut off, not over: its last reward counts as if it 
 
 A lesson is what the teacher, the arm's hand-written controller, would do in a state, whoever acts there. A policy that
 was fitted to the teacher's own episodes alone would not know what to do where only its own mistakes lead: DAgger (Ross
-et al. 2011, arXiv:1011.0686, algorithm 3.1).
+et al. 2011, arXiv:1011.0686, algorithm 3.1). The teacher is asked about other goals, too, which takes no step of the
+arm: each state is as good as several, as in hindsight experience replay (Andrychowicz et al. 2017, arXiv:1707.01495).
 """
 
 from typing import NamedTuple
@@ -27,15 +28,15 @@ from robot_mbrl.policies.guide import Guide
 from robot_mbrl.policies.task_model import Float32Array
 
 
-def _nets(width: int, weight_decay: float, learning_rate: float) -> EnsembleSettings:
+def _nets(width: int, weight_decay: float, learning_rate: float, epochs: int, refit_epochs: int) -> EnsembleSettings:
     """Few episodes hold many rows that are nearly the same: without decay the nets know them by heart."""
     return EnsembleSettings(
         hidden=(width, width, width),
         weight_decay=(weight_decay,) * 4,
         learning_rate=learning_rate,
         batch_size=128,
-        epochs=15,
-        refit_epochs=3,
+        epochs=epochs,
+        refit_epochs=refit_epochs,
         beta=1.0,
     )
 
@@ -46,14 +47,16 @@ class GuideSettings(Settings):
     Attributes:
         discount: of the next step.
         caution: deviations between the value's nets that are taken off what they promise.
+        imagined: other goals that the teacher is asked about in each state.
         value: the value's nets and how they are fitted.
         policy: the policy's nets and how they are fitted.
     """
 
     discount: float = Field(default=0.97, ge=0.0, lt=1.0)
     caution: float = Field(default=1.0, ge=0.0)
-    value: EnsembleSettings = _nets(128, 0.03, 1e-3)
-    policy: EnsembleSettings = _nets(256, 1e-4, 3e-3)
+    imagined: int = Field(default=2, ge=0)
+    value: EnsembleSettings = _nets(128, 0.03, 1e-3, 15, 3)
+    policy: EnsembleSettings = _nets(256, 1e-4, 3e-3, 8, 1)
 
 
 class GuideTrainers(NamedTuple):
@@ -91,8 +94,9 @@ def value_data(model: ObservedTaskModel, transitions: Transitions, discount: flo
 
 
 def policy_data(model: ObservedTaskModel, transitions: Transitions) -> tuple[FloatRows, FloatRows]:
-    """What the policy's nets see and should predict, (N, x) and (N, a)."""
-    return _seen(model, transitions.states), np.ascontiguousarray(transitions.lessons)
+    """What the policy's nets see and should predict, (l, x) and (l, a) of l lessons."""
+    states, actions = transitions.lessons
+    return _seen(model, states), actions
 
 
 def discounted_returns(transitions: Transitions, discount: float) -> Float32Array:

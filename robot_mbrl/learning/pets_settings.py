@@ -74,6 +74,11 @@ class PetsTrainingSettings(Settings):
         return self.random_episodes + self.shown_episodes
 
     @property
+    def lessons(self) -> int:
+        """How many each state of training has."""
+        return 0 if self.guide is None else 1 + self.guide.imagined
+
+    @property
     def planner_settings(self) -> FastPlannerSettings | PetsSettings:
         """Those of the planner that acts."""
         return self.fast if self.planner == "fast" else self.pets

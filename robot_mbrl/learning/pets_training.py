@@ -38,6 +38,7 @@ from robot_mbrl.learning.run_files import BOARD
 from robot_mbrl.learning.run_folder import TRANSITIONS, Phase, Progress, Result, RunFolder
 from robot_mbrl.learning.task_identity import identity_of
 from robot_mbrl.learning.tasks import LearningTask, make_learning_task
+from robot_mbrl.learning.teacher import Teacher
 from robot_mbrl.learning.transitions import TransitionFile, Transitions
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
 from robot_mbrl.policies.ensemble_data import FloatRows
@@ -65,7 +66,7 @@ def train_pets(settings: PetsTrainingSettings, path: Path, told: Told | None = N
         progress = folder.begin(settings, identity_of(task))
         ensemble, guide = _trainers(settings, task, folder, progress)
         with (
-            TransitionFile(path / TRANSITIONS, task.model.states, task.model.actions, taught=guide is not None) as file,
+            TransitionFile(path / TRANSITIONS, task.model.states, task.model.actions, settings.lessons) as file,
             SummaryWriter(str(path / BOARD), purge_step=progress.steps + 1) as board,
         ):
             transitions = file.read(progress.transitions, settings.capacity)
@@ -110,7 +111,6 @@ class _Training:
     ) -> None:
         self._settings, self._task, self._ensemble, self._guide = settings, task, ensemble, guide
         self._transitions, self._board = transitions, board
-        self._teachers = None if guide is None else ScriptedActors(task)
         self._evaluation_task = make_learning_task(settings.task, settings.arm, settings.repeat)
         self._actors = PlannerActors(
             settings.planner_settings,
@@ -126,8 +126,7 @@ class _Training:
         settings, number = self._settings, progress.episodes
         started = time.monotonic()
         phase, actor = self._collector(number)
-        teacher = None if self._teachers is None else self._teachers.make(seed_for(settings.seed, TEACH, number))
-        keep = partial(self._keep, teacher)
+        keep = partial(self._keep, self._teacher(number))
         outcome = run_episode(self._task, actor, seed_for(settings.seed, COLLECT, number), keep)
         steps = progress.steps + outcome.steps
         results = [_result(phase, number, steps, outcome)]
@@ -160,10 +159,16 @@ class _Training:
             return "random", noise
         return "shown", ScriptedActor(self._task, noise, settings.shown_noise, random)
 
-    def _keep(self, teacher: Actor | None, transition: Transition) -> None:
-        """Keep a transition, and with it what the `teacher` would have done."""
-        lesson = () if teacher is None else (teacher.act(transition.state),)
-        self._transitions.add(transition.state, transition.action, transition.next_state, transition.reward, *lesson)
+    def _teacher(self, number: int) -> Teacher | None:
+        """Who teaches in episode `number`; None without a guide."""
+        guide = self._settings.guide
+        return (
+            None if guide is None else Teacher(self._task, guide.imagined, seed_for(self._settings.seed, TEACH, number))
+        )
+
+    def _keep(self, teacher: Teacher | None, transition: Transition) -> None:
+        lessons = None if teacher is None else teacher.lessons(transition.state)
+        self._transitions.add(transition.state, transition.action, transition.next_state, transition.reward, lessons)
 
     def _fit(self, number: int, steps: int) -> None:
         """Fit with a fresh optimizer at first and every `fit_every` episodes, else go on where the last fit ended."""
@@ -203,13 +208,15 @@ def _require_fit(settings: PetsTrainingSettings, task: LearningTask) -> None:
     """Refuse settings that do not fit the task before a folder is theirs.
 
     Raises:
-        ConfigError: see `PlannerActors` and `ScriptedActors`.
+        ConfigError: see `PlannerActors`, `ScriptedActors` and `Teacher`.
     """
     generator = torch_generator(0)
     ensemble = ProbabilisticEnsemble(task.model.inputs, task.model.outputs, settings.ensemble, generator)
     PlannerActors(settings.planner_settings, task.model, ensemble, settings.actions_per_plan)
-    if settings.shown_episodes or settings.guide is not None:
+    if settings.shown_episodes:
         ScriptedActors(task)
+    if settings.guide is not None:
+        Teacher(task, settings.guide.imagined, 0)
 
 
 def _trainers(

@@ -5,6 +5,7 @@ object's in the table's plane; joint targets follow from the action, the tool's 
 the object's height stay.
 """
 
+from abc import abstractmethod
 from typing import Final
 
 import gymnasium
@@ -29,6 +30,9 @@ GRIPPER_POINTS: Final = ((0.05, 0.0, 0.0), (0.0, 0.0, 0.05))
 
 SMALL_WAY: Final = 0.001
 """Nearer than this to the goal [m] the way there fades, instead of turning about."""
+
+AIM: Final = 0.35
+"""Deviation of the direction of an imagined push [rad]."""
 
 NEARNESS: Final = (0.01, 0.02, 0.04)
 """Lengths [m] by which it is told how near to zero another is: at a few millimetres it changes what to do."""
@@ -106,6 +110,10 @@ class ArmModel(ObservedTaskModel):
         inside = [torch.minimum(tool - near, far - tool).amin(dim=-1, keepdim=True) for near, far in self._keep_outs]
         return torch.cat((self._low - joints, joints - self._high, low - tool, tool - high, floor, *inside), dim=-1)
 
+    @abstractmethod
+    def imagined_goal(self, state: Float32Array, random: np.random.Generator) -> Float32Array:
+        """Another goal (3,) [m] that the task could have in a state (d,)."""
+
     def _within_limits(self, targets: Tensor) -> Tensor:
         return targets.clamp(self._low, self._high)
 
@@ -130,6 +138,12 @@ class ReachModel(ArmModel):
         super().__init__(task)
         of_joints = torch.tensor([[1.0, 0.0, -1.0, -1.0], [0.0, 1.0, 0.0, 0.0]])
         self.input_matrix = torch.kron(of_joints, torch.eye(task.layout.joints))
+
+    def imagined_goal(self, state: Float32Array, random: np.random.Generator) -> Float32Array:
+        """Where the tool would be in another pose, drawn from all that the joints' limits allow."""
+        del state
+        pose = random.uniform(self._low.numpy(), self._high.numpy()).astype(np.float32)
+        return self.kinematics.place(torch.from_numpy(pose)).numpy()
 
     def known_inputs(self, start: Tensor, actions: Tensor) -> Tensor:
         """(0, 0, targets, next targets) along `actions` (h, k, n) from `start` (d,), (h, k, i)."""
@@ -205,6 +219,19 @@ class PushModel(ArmModel):
         lengths = torch.cat((distance, along, across, self.part(state, "tool")[..., 2:]), dim=-1)
         close = [torch.exp(-(lengths / length).square()) for length in NEARNESS]
         return torch.cat((joints, self.part(state, "targets") - joints, *seen, *close), dim=-1)
+
+    def imagined_goal(self, state: Float32Array, random: np.random.Generator) -> Float32Array:
+        """A place on the table as far from the object as a goal may be, half of them where the tool would push it to.
+
+        Such a push has an `AIM` that is normally distributed about the line from the tool through the object.
+        """
+        slices = self.task.layout.slices
+        cube = state[slices["object"]]
+        from_tool = cube - state[slices["tool"]]
+        aimed = np.arctan2(from_tool[1], from_tool[0]) + random.normal(0.0, AIM)
+        angle = aimed if random.random() < 0.5 else random.uniform(-np.pi, np.pi)
+        way = random.uniform(0.0, PushTask.TRAVEL[1]) * np.array([np.cos(angle), np.sin(angle), 0.0])
+        return (cube + way).astype(np.float32)
 
     def _next_object(self, state: Tensor, moved: Tensor) -> tuple[Tensor, ...]:
         """Place and velocity (..., 3) of the object; it stays at its height."""

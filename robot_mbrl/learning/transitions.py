@@ -17,42 +17,49 @@ from robot_mbrl.policies.task_model import Float32Array
 
 FORMAT: Final = "robot_mbrl.transitions.1"
 _HEADER_LIMIT: Final = 4096
-_NOTHING: Final = np.empty(0, np.float32)
+
+
+class Lessons(NamedTuple):
+    """What a teacher was asked and would do: states (l, d), actions (l, a)."""
+
+    states: Float32Array
+    actions: Float32Array
 
 
 class _Sizes(NamedTuple):
-    """How many numbers a transition has of each, and whether it holds a lesson."""
+    """How many numbers a state and an action have, and how many lessons each transition holds."""
 
     states: int
     actions: int
-    taught: bool
+    lessons: int
 
     @property
     def record(self) -> np.dtype[np.void]:
         """What one transition is in memory and on disk."""
-        state, action, lesson = (self.states,), (self.actions,), (self.actions * self.taught,)
-        parts = {"state": state, "action": action, "next_state": state, "reward": (), "lesson": lesson}
+        state, action, lessons = (self.states,), (self.actions,), (self.lessons,)
+        parts = {"state": state, "action": action, "next_state": state, "reward": ()}
+        parts |= {"asked": lessons + state, "lesson": lessons + action}
         return np.dtype([(name, "<f4", shape) for name, shape in parts.items()])
 
     @property
     def header(self) -> bytes:
         """The first line of a file."""
         told = {"format": FORMAT, "states": self.states, "actions": self.actions}
-        return json.dumps(told | ({"taught": True} if self.taught else {})).encode() + b"\n"
+        return json.dumps(told | ({"lessons": self.lessons} if self.lessons else {})).encode() + b"\n"
 
 
 class Transitions:
     """The newest `capacity` transitions (state, action, next state, reward) in the order they came.
 
-    Where somebody teaches, each holds a lesson besides: the teacher's action in its state.
+    Where somebody teaches, each holds lessons besides, always as many.
 
     Attributes:
         capacity: most transitions that are kept in memory; the file keeps them all.
         total: how many were ever added.
     """
 
-    def __init__(self, states: int, actions: int, capacity: int, *, taught: bool = False) -> None:
-        """Make room for `capacity` transitions of `states` state and `actions` action variables.
+    def __init__(self, states: int, actions: int, capacity: int, lessons: int = 0) -> None:
+        """Make room for `capacity` transitions of `states` state and `actions` action variables, `lessons` each.
 
         Raises:
             ConfigError: a size is below 1.
@@ -60,7 +67,7 @@ class Transitions:
         if min(states, actions, capacity) < 1:
             raise ConfigError(f"transitions of {states} states, {actions} actions, capacity {capacity}: give 1 or more")
         self.capacity, self.total = capacity, 0
-        self._rows = np.zeros(capacity, _Sizes(states, actions, taught).record)
+        self._rows = np.zeros(capacity, _Sizes(states, actions, lessons).record)
 
     def __len__(self) -> int:
         """Return how many transitions are in memory."""
@@ -72,16 +79,17 @@ class Transitions:
         action: Float32Array,
         next_state: Float32Array,
         reward: float,
-        lesson: Float32Array = _NOTHING,
+        lessons: Lessons | None = None,
     ) -> None:
-        """Keep one transition, in place of the oldest when the memory is full; with its `lesson` (a,) where taught.
+        """Keep one transition, in place of the oldest when the memory is full; with its `lessons` where taught.
 
         Raises:
             ConfigError: it holds a number that is not finite.
         """
         row = self._rows[self.total % self.capacity]
         row["state"], row["action"], row["next_state"], row["reward"] = state, action, next_state, reward
-        row["lesson"] = lesson
+        if lessons is not None:
+            row["asked"], row["lesson"] = lessons
         if not all(np.isfinite(part).all() for part in row.item()):
             raise ConfigError(
                 f"transition {self.total} holds a number that is not finite: state {np.asarray(state).tolist()}, "
@@ -110,9 +118,10 @@ class Transitions:
         return self._column("reward")
 
     @property
-    def lessons(self) -> Float32Array:
-        """(N, a) the teacher's actions in the states, oldest first; (N, 0) where nobody teaches."""
-        return self._column("lesson")
+    def lessons(self) -> Lessons:
+        """All l = N times as many as each holds, oldest first."""
+        asked, lesson = self._column("asked"), self._column("lesson")
+        return Lessons(asked.reshape(-1, asked.shape[-1]), lesson.reshape(-1, lesson.shape[-1]))
 
     def rows(self, start: int) -> NDArray[np.void]:
         """Records `start` to `total`, counted since the beginning, oldest first.
@@ -135,13 +144,13 @@ class Transitions:
 class TransitionFile:
     """Appends transitions to a file and reads them back."""
 
-    def __init__(self, path: Path, states: int, actions: int, *, taught: bool = False) -> None:
+    def __init__(self, path: Path, states: int, actions: int, lessons: int = 0) -> None:
         """Open `path` for transitions of these sizes, made when it is not there yet.
 
         Raises:
             ConfigError: the file holds something else.
         """
-        self._path, self._sizes = path, _Sizes(states, actions, taught)
+        self._path, self._sizes = path, _Sizes(states, actions, lessons)
         self._record, self._header = self._sizes.record, self._sizes.header
         if not path.exists() or path.stat().st_size == 0:
             path.write_bytes(self._header)
@@ -169,7 +178,7 @@ class TransitionFile:
         if whole < count:
             raise ConfigError(f"{self._path}: holds {whole} transitions, not {count}: it was cut short, start anew")
         self._file.truncate(len(self._header) + count * self._record.itemsize)
-        result = _empty(self._sizes, capacity)
+        result = Transitions(self._sizes.states, self._sizes.actions, capacity, self._sizes.lessons)
         kept = min(count, capacity)
         self._file.seek(len(self._header) + (count - kept) * self._record.itemsize)
         result.total = count - kept
@@ -207,18 +216,15 @@ def read_transitions(path: Path, capacity: int = 10**7) -> Transitions:
     if sizes is None:
         raise ConfigError(f"{path}: does not begin with {FORMAT!r}: give the transitions of a run")
     whole = np.frombuffer(body, sizes.record, count=len(body) // sizes.record.itemsize)
-    result = _empty(sizes, max(1, min(capacity, len(whole))))
+    result = Transitions(sizes.states, sizes.actions, max(1, min(capacity, len(whole))), sizes.lessons)
     _add(whole[-result.capacity :], result)
     return result
 
 
-def _empty(sizes: _Sizes, capacity: int) -> Transitions:
-    return Transitions(sizes.states, sizes.actions, capacity, taught=sizes.taught)
-
-
 def _add(rows: NDArray[np.void], transitions: Transitions) -> None:
     for row in rows:
-        transitions.add(row["state"], row["action"], row["next_state"], float(row["reward"]), row["lesson"])
+        lessons = Lessons(row["asked"], row["lesson"])
+        transitions.add(row["state"], row["action"], row["next_state"], float(row["reward"]), lessons)
 
 
 def _sizes(header: bytes) -> _Sizes | None:
@@ -229,7 +235,7 @@ def _sizes(header: bytes) -> _Sizes | None:
         return None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         return None
-    states, actions = found.get("states"), found.get("actions")
-    if not isinstance(states, int) or not isinstance(actions, int):
+    states, actions, lessons = found.get("states"), found.get("actions"), found.get("lessons", 0)
+    if not (isinstance(states, int) and isinstance(actions, int) and isinstance(lessons, int)):
         return None
-    return _Sizes(states, actions, found.get("taught") is True)
+    return _Sizes(states, actions, lessons)

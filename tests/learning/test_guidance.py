@@ -9,15 +9,16 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.learning.episodes import TEACH, ScriptedActors, seed_for
+from robot_mbrl.learning.episodes import TEACH, seed_for
 from robot_mbrl.learning.guidance import GuideSettings, discounted_returns, new_guide, policy_data, value_data
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.pets_training import train_pets
 from robot_mbrl.learning.run_files import CURVE
 from robot_mbrl.learning.run_folder import TRANSITIONS, Progress, RunFolder
 from robot_mbrl.learning.tasks import make_learning_task
+from robot_mbrl.learning.teacher import Teacher
 from robot_mbrl.learning.trained_run import load_run
-from robot_mbrl.learning.transitions import Transitions, read_transitions
+from robot_mbrl.learning.transitions import Lessons, Transitions, read_transitions
 from tests.learning.tiny_pets import TINY, tiny
 
 
@@ -43,20 +44,19 @@ def test_without_a_future_a_return_is_the_reward() -> None:
 def test_a_new_guide_takes_what_the_task_shows_it(name: str) -> None:
     model = make_learning_task(name).model
     random = np.random.default_rng(0)
-    transitions = Transitions(model.states, model.actions, 20, taught=True)
+    transitions = Transitions(model.states, model.actions, 20, lessons=2)
     for _ in range(20):
-        sizes = (model.states, model.actions, model.states, model.actions)
-        state, action, after, lesson = (random.normal(size=n).astype(np.float32) for n in sizes)
-        transitions.add(state, action, after, 0.5, lesson)
+        sizes = (model.states, model.actions, model.states)
+        state, action, after = (random.normal(size=n).astype(np.float32) for n in sizes)
+        transitions.add(state, action, after, 0.5, Lessons(np.stack((state, after)), np.stack((-action, action))))
     trainers = new_guide(model, GuideSettings(), (torch.Generator(), torch.Generator()))
     inputs, returns = value_data(model, transitions, 0.9)
     taught, lessons = policy_data(model, transitions)
     assert (inputs.shape, returns.shape) == ((20, trainers.value.ensemble.inputs), (20, 1))
-    assert (taught.shape, lessons.shape) == ((20, trainers.policy.ensemble.inputs), (20, model.actions))
+    assert (taught.shape, lessons.shape) == ((40, trainers.policy.ensemble.inputs), (40, model.actions))
     assert (trainers.value.ensemble.outputs, trainers.policy.ensemble.outputs) == (1, model.actions)
-    np.testing.assert_array_equal(taught, inputs)
-    np.testing.assert_array_equal(lessons, transitions.lessons)
-    assert not np.array_equal(lessons, transitions.actions)
+    np.testing.assert_allclose(taught[::2], inputs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(lessons[::2], -transitions.actions)
 
 
 def guided() -> PetsTrainingSettings:
@@ -64,17 +64,23 @@ def guided() -> PetsTrainingSettings:
     nets = TINY["ensemble"]
     changes = {"task": "push", "repeat": 1, "steps": 600, "evaluate_every": 600, "evaluation_episodes": 1}
     return tiny(
-        **changes, actions_per_plan=3, random_episodes=1, shown_episodes=1, guide={"value": nets, "policy": nets}
+        **changes,
+        actions_per_plan=3,
+        random_episodes=1,
+        shown_episodes=1,
+        guide={"value": nets, "policy": nets, "imagined": 1},
     )
 
 
 def assert_taught(folder: Path, episodes: int) -> None:
-    """Check that each of the run's episodes of 200 steps has the lessons of a teacher of its own."""
-    transitions, teachers = read_transitions(folder / TRANSITIONS), ScriptedActors(make_learning_task("push"))
+    """Check that each of the run's episodes of 200 steps has the lessons of a teacher of its own, two a state."""
+    transitions, task = read_transitions(folder / TRANSITIONS), make_learning_task("push")
+    asked, acted = (np.split(part, episodes) for part in transitions.lessons)
     for number, states in enumerate(np.split(transitions.states, episodes)):
-        teacher = teachers.make(seed_for(guided().seed, TEACH, number))
-        expected = np.array([teacher.act(state) for state in states])
-        np.testing.assert_array_equal(transitions.lessons[200 * number : 200 * (number + 1)], expected)
+        teacher = Teacher(task, 1, seed_for(guided().seed, TEACH, number))
+        lessons = [teacher.lessons(state) for state in states]
+        np.testing.assert_array_equal(asked[number], np.concatenate([lesson.states for lesson in lessons]))
+        np.testing.assert_array_equal(acted[number], np.concatenate([lesson.actions for lesson in lessons]))
 
 
 def test_a_guided_run_goes_on_to_the_same_guide(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.learning.transitions import TransitionFile, Transitions, read_transitions
+from robot_mbrl.learning.transitions import Lessons, TransitionFile, Transitions, read_transitions
 
 
 def filled(count: int, capacity: int = 100) -> Transitions:
@@ -27,34 +27,32 @@ def test_the_newest_are_kept_in_order() -> None:
 
 
 def taught(count: int) -> Transitions:
-    """Transitions of one number each; the lesson is to do the opposite."""
-    found = Transitions(1, 1, 100, taught=True)
+    """Transitions of one number each; the lessons are to do the opposite, there and in a state ten times as large."""
+    found = Transitions(1, 1, 100, lessons=2)
     for index in range(count):
         number = np.full(1, index + 1, np.float32)
-        found.add(number, number, number, 0.0, -number)
+        asked = np.stack((number, 10.0 * number))
+        found.add(number, number, number, 0.0, Lessons(asked, -asked))
     return found
 
 
 def test_lessons_are_kept_in_memory_and_in_the_file(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(taught(3).lessons[:, 0], [-1.0, -2.0, -3.0])
-    assert filled(3).lessons.shape == (3, 0)
-    with TransitionFile(tmp_path / "taught.bin", 1, 1, taught=True) as file:
+    np.testing.assert_array_equal(taught(3).lessons.states[:, 0], [1, 10, 2, 20, 3, 30])
+    np.testing.assert_array_equal(taught(3).lessons.actions[:, 0], [-1, -10, -2, -20, -3, -30])
+    assert filled(3).lessons.states.shape == (0, 3)
+    with TransitionFile(tmp_path / "taught.bin", 1, 1, lessons=2) as file:
         file.append(taught(4), 0)
         again = file.read(3, capacity=2)
-    np.testing.assert_array_equal(again.lessons[:, 0], [-2.0, -3.0])
-    np.testing.assert_array_equal(read_transitions(tmp_path / "taught.bin").lessons, taught(3).lessons)
+    np.testing.assert_array_equal(again.lessons.actions[:, 0], [-2, -20, -3, -30])
+    kept = read_transitions(tmp_path / "taught.bin").lessons
+    np.testing.assert_array_equal(kept.states, taught(3).lessons.states)
+    np.testing.assert_array_equal(kept.actions, taught(3).lessons.actions)
 
 
 def test_a_file_without_lessons_is_not_gone_on_with_where_somebody_teaches(tmp_path: Path) -> None:
     TransitionFile(tmp_path / "untaught.bin", 1, 1).close()
     with pytest.raises(ConfigError, match="begins with"):
-        TransitionFile(tmp_path / "untaught.bin", 1, 1, taught=True)
-
-
-def test_a_transition_needs_its_lesson_where_somebody_teaches() -> None:
-    number = np.ones(1, np.float32)
-    with pytest.raises(ValueError, match="could not broadcast"):
-        taught(1).add(number, number, number, 0.0)
+        TransitionFile(tmp_path / "untaught.bin", 1, 1, lessons=1)
 
 
 def test_a_number_that_is_not_finite_is_refused_and_not_kept() -> None:
