@@ -1,10 +1,11 @@
 """What a guide is told: a value from the run's own returns, a policy from a teacher's lessons (`policies.guide`).
 
-The return of a state is what the run itself got from there on, discounted; demonstrations are part of the run:
+The return of a state is what the run itself got from there on, discounted:
 
     G_t = r_t + g G_{t+1},   G_T = r_T / (1 - g),   g the discount
 
-An episode of these tasks is cut off, not over: its last reward counts as if it went on for ever.
+An episode of these tasks is cut off, not over: its last reward counts as if it went on for ever. Random and shown
+episodes, and planned ones of long ago, got less from the same states than the run would now: the value is of the newer.
 
 A lesson is what the teacher, the arm's hand-written controller, would do in a state, whoever acts there. A policy that
 was fitted to the teacher's own episodes alone would not know what to do where only its own mistakes lead: DAgger (Ross
@@ -12,6 +13,7 @@ et al. 2011, arXiv:1011.0686, algorithm 3.1). The teacher is asked about other g
 arm: each state is as good as several, as in hindsight experience replay (Andrychowicz et al. 2017, arXiv:1707.01495).
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +48,7 @@ class GuideSettings(Settings):
 
     Attributes:
         discount: of the next step.
+        recent: share of the transitions that the value is fitted to, the newest.
         caution: deviations between the value's nets that are taken off what they promise.
         imagined: other goals that the teacher is asked about in each state.
         value: the value's nets and how they are fitted.
@@ -53,6 +56,7 @@ class GuideSettings(Settings):
     """
 
     discount: float = Field(default=0.97, ge=0.0, lt=1.0)
+    recent: float = Field(default=0.5, gt=0.0, le=1.0)
     caution: float = Field(default=1.0, ge=0.0)
     imagined: int = Field(default=2, ge=0)
     value: EnsembleSettings = _nets(128, 0.03, 1e-3, 15, 3)
@@ -88,9 +92,13 @@ def make_guide(
     return Guide(model.guide_inputs, trainers.value.ensemble, trainers.policy.ensemble, settings.caution)
 
 
-def value_data(model: ObservedTaskModel, transitions: Transitions, discount: float) -> tuple[FloatRows, FloatRows]:
-    """What the value's nets see and should predict, (N, x) and (N, 1)."""
-    return _seen(model, transitions.states), discounted_returns(transitions, discount)[:, None]
+def value_data(
+    model: ObservedTaskModel, transitions: Transitions, settings: GuideSettings
+) -> tuple[FloatRows, FloatRows]:
+    """What the value's nets see and should predict, (k, x) and (k, 1) of the k newest transitions."""
+    newest = slice(-math.ceil(settings.recent * len(transitions)), None)
+    returns = discounted_returns(transitions, settings.discount)
+    return _seen(model, transitions.states[newest]), returns[newest, None]
 
 
 def policy_data(model: ObservedTaskModel, transitions: Transitions) -> tuple[FloatRows, FloatRows]:

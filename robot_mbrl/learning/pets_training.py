@@ -171,7 +171,10 @@ class _Training:
         self._transitions.add(transition.state, transition.action, transition.next_state, transition.reward, lessons)
 
     def _fit(self, number: int, steps: int) -> None:
-        """Fit with a fresh optimizer at first and every `fit_every` episodes, else go on where the last fit ended."""
+        """Fit with a fresh optimizer at first and every `fit_every` episodes, else go on where the last fit ended.
+
+        The rows of a value are always others: there is nothing to go on with.
+        """
         started, since = time.monotonic(), number + 1 - self._settings.first_episodes
         # A refit wants the rows of the last one in front, but a full memory has dropped some of those.
         dropped = self._transitions.total > self._transitions.capacity
@@ -179,8 +182,8 @@ class _Training:
         model, transitions = self._task.model, self._transitions
         self._fit_one("fit", self._ensemble, fitting_data(self._task, transitions), steps, afresh=afresh)
         if self._guide is not None and self._settings.guide is not None:
-            returns = value_data(model, transitions, self._settings.guide.discount)
-            self._fit_one("value", self._guide.value, returns, steps, afresh=afresh)
+            returns = value_data(model, transitions, self._settings.guide)
+            self._fit_one("value", self._guide.value, returns, steps, afresh=True)
             self._fit_one("policy", self._guide.policy, policy_data(model, transitions), steps, afresh=afresh)
         self.fitted = True
         self._board.add_scalar("time/fit [s]", time.monotonic() - started, steps)
