@@ -30,7 +30,7 @@ from robot_mbrl.policies.guide import Guide
 from robot_mbrl.policies.task_model import Float32Array
 
 
-def _nets(width: int, weight_decay: float, learning_rate: float, epochs: int, refit_epochs: int) -> EnsembleSettings:
+def _nets(width: int, weight_decay: float, learning_rate: float, epochs: int) -> EnsembleSettings:
     """Few episodes hold many rows that are nearly the same: without decay the nets know them by heart."""
     return EnsembleSettings(
         hidden=(width, width, width),
@@ -38,7 +38,7 @@ def _nets(width: int, weight_decay: float, learning_rate: float, epochs: int, re
         learning_rate=learning_rate,
         batch_size=128,
         epochs=epochs,
-        refit_epochs=refit_epochs,
+        refit_epochs=1,
         beta=1.0,
     )
 
@@ -59,8 +59,8 @@ class GuideSettings(Settings):
     recent: float = Field(default=0.5, gt=0.0, le=1.0)
     caution: float = Field(default=1.0, ge=0.0)
     imagined: int = Field(default=2, ge=0)
-    value: EnsembleSettings = _nets(128, 0.03, 1e-3, 15, 3)
-    policy: EnsembleSettings = _nets(256, 1e-4, 3e-3, 8, 1)
+    value: EnsembleSettings = _nets(128, 0.03, 1e-3, 15)
+    policy: EnsembleSettings = _nets(256, 1e-4, 3e-3, 8)
 
 
 class GuideTrainers(NamedTuple):

@@ -162,9 +162,9 @@ class _Training:
     def _teacher(self, number: int) -> Teacher | None:
         """Who teaches in episode `number`; None without a guide."""
         guide = self._settings.guide
-        return (
-            None if guide is None else Teacher(self._task, guide.imagined, seed_for(self._settings.seed, TEACH, number))
-        )
+        if guide is None:
+            return None
+        return Teacher(self._task, guide.imagined, seed_for(self._settings.seed, TEACH, number))
 
     def _keep(self, teacher: Teacher | None, transition: Transition) -> None:
         lessons = None if teacher is None else teacher.lessons(transition.state)

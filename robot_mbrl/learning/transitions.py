@@ -67,6 +67,7 @@ class Transitions:
         if min(states, actions, capacity) < 1:
             raise ConfigError(f"transitions of {states} states, {actions} actions, capacity {capacity}: give 1 or more")
         self.capacity, self.total = capacity, 0
+        self._lessons = lessons
         self._rows = np.zeros(capacity, _Sizes(states, actions, lessons).record)
 
     def __len__(self) -> int:
@@ -84,8 +85,11 @@ class Transitions:
         """Keep one transition, in place of the oldest when the memory is full; with its `lessons` where taught.
 
         Raises:
-            ConfigError: it holds a number that is not finite.
+            ConfigError: it holds a number that is not finite, or has not as many lessons as all others.
         """
+        given = 0 if lessons is None else len(lessons.states)
+        if given != self._lessons:
+            raise ConfigError(f"transition {self.total} has {given} lessons: each has {self._lessons}, give as many")
         row = self._rows[self.total % self.capacity]
         row["state"], row["action"], row["next_state"], row["reward"] = state, action, next_state, reward
         if lessons is not None:
@@ -120,7 +124,8 @@ class Transitions:
     @property
     def lessons(self) -> Lessons:
         """All l = N times as many as each holds, oldest first."""
-        asked, lesson = self._column("asked"), self._column("lesson")
+        rows = self.rows(self.total - len(self))
+        asked, lesson = rows["asked"], rows["lesson"]
         return Lessons(asked.reshape(-1, asked.shape[-1]), lesson.reshape(-1, lesson.shape[-1]))
 
     def rows(self, start: int) -> NDArray[np.void]:

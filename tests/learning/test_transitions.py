@@ -55,6 +55,17 @@ def test_a_file_without_lessons_is_not_gone_on_with_where_somebody_teaches(tmp_p
         TransitionFile(tmp_path / "untaught.bin", 1, 1, lessons=1)
 
 
+@pytest.mark.parametrize("given", [None, 1, 3])
+def test_each_transition_has_as_many_lessons(given: int | None) -> None:
+    number = np.ones(1, np.float32)
+    asked = np.ones((given or 0, 1), np.float32)
+    lessons = None if given is None else Lessons(asked, asked)
+    transitions = taught(2)
+    with pytest.raises(ConfigError, match=f"transition 2 has {given or 0} lessons: each has 2"):
+        transitions.add(number, number, number, 0.0, lessons)
+    assert len(transitions) == 2
+
+
 def test_a_number_that_is_not_finite_is_refused_and_not_kept() -> None:
     transitions = filled(2)
     with pytest.raises(ConfigError, match=r"transition 2 .*nan"):
