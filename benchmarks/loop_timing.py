@@ -13,6 +13,7 @@ would not stall.
 import argparse
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from robot_mbrl.benchmarks.imposed_ticks import imposed_ticks
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, MonotonicClock, to_ns
 from robot_mbrl.contracts.config import BusSettings, RobotSettings
 from robot_mbrl.contracts.errors import ProcessFailed
-from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Request, empty
+from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Record, Request, empty
 from robot_mbrl.contracts.robot import Robot
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arm_checks import install_calibration
@@ -65,6 +66,8 @@ _FIRST: Final = {
     ControlState.IDLE: Request.ARM,
 }
 """What has to be asked for before anything else, by where the loop stands."""
+SWING: Final = 0.3
+"""Of the first joint, from its start to the other end [rad]."""
 QUANTILES: Final = (50.0, 99.0, 99.9, 100.0)
 
 Announce = Callable[[str], None]
@@ -86,11 +89,20 @@ class Window(NamedTuple):
     running: int
 
 
+def swing(start: float, time: float) -> float:
+    """Angle [rad] `time` [s] after a swing began at `start` [rad].
+
+    It swings past zero's side of `start`: windows follow each other from wherever the one before has ended, and a swing
+    to the same side each time would walk the joint to its limit, where the loop holds and no longer runs.
+    """
+    return start - math.copysign(SWING, start) * 0.5 * (1.0 - math.cos(0.5 * math.pi * time))
+
+
 class Pilot:
     """Asks and steers by the session's channels, as the supervisor and a policy do."""
 
     def __init__(self, session: Session, start: FloatArray, rate: float, clock: Clock) -> None:
-        """Swing the first joint about `start` (n,) [rad], with `rate` actions a second [Hz]."""
+        """Swing the first joint from `start` (n,) [rad], with `rate` actions a second [Hz]."""
         self._requests, self._actions = session.publisher("request"), session.publisher("action")
         self._request, self._action = empty(REQUEST_DTYPE), empty(ACTION_DTYPE)
         self._action["position"][0, : len(start)] = start
@@ -108,8 +120,7 @@ class Pilot:
         if now_ns < self._next_ns:
             return
         self._next_ns += self._period_ns
-        phase = 0.5 * np.pi * (now_ns - self._begun_ns) / NANOSECONDS
-        self._action["position"][0, 0] = self._start[0] + 0.15 * (1.0 - np.cos(phase))
+        self._action["position"][0, 0] = swing(self._start[0], (now_ns - self._begun_ns) / NANOSECONDS)
         self._action["stamp_ns"], self._action["expires_ns"] = now_ns, now_ns + 4 * self._period_ns
         self._actions.send(self._action)
 
@@ -135,21 +146,25 @@ def reach(loop: ControlLoop, pilot: Pilot, request: Request, state: ControlState
     for tick in range(START_TICKS):
         if loop.state is state:
             return
-        if tick % 50 == 10:
-            pilot.ask(_FIRST.get(loop.state, request))
-        pilot.steer()
-        loop.tick()
+        _tick(loop, pilot, tick, request)
     raise ProcessFailed(
         f"the loop is {loop.state.name} and not {state.name} after {START_TICKS} ticks: see its reports"
     )
+
+
+def _tick(loop: ControlLoop, pilot: Pilot, tick: int, request: Request) -> Record:
+    """One tick; every 50th also asks for what leads to `request` from where the loop stands."""
+    if tick % 50 == 10:
+        pilot.ask(_FIRST.get(loop.state, request))
+    pilot.steer()
+    return loop.tick()
 
 
 def _measure(loop: ControlLoop, pilot: Pilot, ticks: int, clock: Clock) -> Window:
     lateness, work = np.zeros(ticks), np.zeros(ticks)
     missed, before, running = 0, -1, 0
     for index in range(ticks):
-        pilot.steer()
-        frame = loop.tick()
+        frame = _tick(loop, pilot, index, Request.RUN)
         wake_ns = frame["wake_ns"].item()
         lateness[index] = wake_ns - frame["deadline_ns"].item()
         missed = frame["missed_ticks"].item()

@@ -54,6 +54,15 @@ def test_what_may_be_missed_is_what_the_machine_imposes_and_one_in_a_hundred_tho
     assert found["missed_allowed"] == pytest.approx(10.0 + 0.01, abs=0.2)
 
 
+def test_windows_that_follow_each_other_do_not_walk_the_joint_to_its_limit() -> None:
+    start = 0.0
+    for seconds in np.random.default_rng(0).uniform(0.5, 20.0, 100):
+        angles = [loop_timing.swing(start, time) for time in np.linspace(0.0, seconds, 200)]
+        assert angles[0] == start
+        assert max(map(abs, angles)) <= loop_timing.SWING
+        start = angles[-1]
+
+
 def test_without_cyclictest_there_is_nothing_to_compare_with() -> None:
     found = loop_timing.figures([Window(np.ones(10), np.ones(10), 0, 10)], [], 200.0)
     assert found["cyclictest"] is None
