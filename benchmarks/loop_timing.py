@@ -92,7 +92,7 @@ class Window(NamedTuple):
 def swing(start: float, time: float) -> float:
     """Angle [rad] `time` [s] after a swing began at `start` [rad].
 
-    It swings past zero's side of `start`: windows follow each other from wherever the one before has ended, and a swing
+    It swings to zero's side of `start`: windows follow each other from wherever the one before has ended, and a swing
     to the same side each time would walk the joint to its limit, where the loop holds and no longer runs.
     """
     return start - math.copysign(SWING, start) * 0.5 * (1.0 - math.cos(0.5 * math.pi * time))
