@@ -22,7 +22,7 @@ from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
 from robot_mbrl.policies.guide import Guide
 from robot_mbrl.policies.icem import Icem, IcemSettings
 from robot_mbrl.policies.mppi import Mppi, MppiSettings
-from robot_mbrl.policies.plan_parts import beginning, disagreement_along, followed, require_match
+from robot_mbrl.policies.plan_parts import beginning, disagreement_along, require_match
 from robot_mbrl.policies.rollouts import Outcome, Rollouts, RolloutSettings
 from robot_mbrl.policies.task_model import Float32Array, Plan, TaskModel
 
@@ -49,8 +49,8 @@ class SequenceOptimizer(Protocol):
         """Forget the last plan."""
         ...
 
-    def begin(self, elapsed: int, proposal: Tensor | None = None) -> None:
-        """Begin a plan, `elapsed` control steps after the last one: near that, or near a `proposal` (h, a)."""
+    def begin(self, elapsed: int) -> None:
+        """Begin a plan near the last one, `elapsed` control steps after it."""
         ...
 
     def propose(self, iteration: int) -> Tensor:
@@ -94,16 +94,16 @@ class FastPlanner:
     ) -> None:
         """Plan for `task` on the present weights of `ensemble`, drawing from `generator`, with deadlines by `clock`.
 
-        With a `guide` the search begins at its policy, and plans end with its value.
+        With a `guide` candidates are what is added to its policy, and plans end with its value.
 
         Raises:
             ConfigError: the ensemble is another task's.
         """
         require_match(task, ensemble)
         self.settings = settings
-        self._task, self._ensemble, self._guide = task, ensemble, guide
+        self._task, self._ensemble, self._guided = task, ensemble, guide is not None
         self._rollouts = Rollouts(task, ensemble, settings.rollouts, generator, guide)
-        self._optimizer = _optimizer(settings, task, generator)
+        self._optimizer = _optimizer(settings, task, generator, self._guided)
         self._budget = AnytimeBudget(clock)
 
     def reset(self) -> None:
@@ -127,23 +127,25 @@ class FastPlanner:
         start = beginning(self._task, self._ensemble, state, pending)
         noise = self._rollouts.draw_noise(self.settings.horizon)
         optimizer = self._optimizer
-        proposal = None
-        if self._guide is not None:
-            proposal = followed(self._task, self._ensemble, self._guide, start, self.settings.horizon)
-        optimizer.begin(elapsed, proposal)
+        if self._guided:
+            optimizer.reset()  # what was added to the policy in other states says nothing of these
+        optimizer.begin(elapsed)
         best: _Judged | None = None
         iterations = 0
         while iterations < optimizer.iterations and self._budget.allows(iterations):
             candidates = optimizer.propose(iterations)
-            outcome = self._rollouts(start, candidates, noise)
+            if self._guided and iterations == 0:
+                candidates[0] = 0.0  # the policy itself
+            actions = self._rollouts.actions(start, candidates)
+            outcome = self._rollouts(start, actions, noise)
             optimizer.update(candidates, outcome.costs)
-            leader = _Judged(candidates, outcome, int(outcome.costs.argmin()))
+            leader = _Judged(actions, outcome, int(outcome.costs.argmin()))
             best = leader if best is None or leader.cost < best.cost else best
             self._budget.count(iterations)
             iterations += 1
         # Where every candidate is as bad as the other, the best is any: the last plan goes on.
         if best is None or not optimizer.answers_best or not math.isfinite(best.cost):
-            mean = optimizer.mean[None]
+            mean = self._rollouts.actions(start, optimizer.mean[None])
             best = _Judged(mean, self._rollouts(start, mean, noise), 0)
         plan = Plan(
             actions=best.actions.numpy().copy(),
@@ -166,8 +168,12 @@ class _Judged:
         self.states = outcome.states[:, index]
 
 
-def _optimizer(settings: FastPlannerSettings, task: TaskModel, generator: torch.Generator) -> SequenceOptimizer:
-    limits = settings.horizon, task.action_low, task.action_high
+def _optimizer(
+    settings: FastPlannerSettings, task: TaskModel, generator: torch.Generator, guided: bool
+) -> SequenceOptimizer:
+    """Searches actions or, `guided`, what is added to them: up to half of their range."""
+    half = (task.action_high - task.action_low) / 2.0
+    low, high = (-half, half) if guided else (task.action_low, task.action_high)
     if isinstance(settings.optimizer, MppiSettings):
-        return Mppi(settings.optimizer, *limits, generator)
-    return Icem(settings.optimizer, *limits, generator)
+        return Mppi(settings.optimizer, settings.horizon, low, high, generator)
+    return Icem(settings.optimizer, settings.horizon, low, high, generator)

@@ -1,4 +1,4 @@
-"""`Guide`: what was learned of a task besides its dynamics. Plans begin at its policy and end with its value.
+"""`Guide`: what was learned of a task besides its dynamics. Plans depart from its policy and end with its value.
 
 A plan of h steps knows nothing of what comes after them. Where a task takes longer, the sum of its rewards is continued
 by the value of its last state, as in POLO (Lowrey et al. 2019, arXiv:1811.01848, equation 3):
@@ -7,9 +7,13 @@ by the value of its last state, as in POLO (Lowrey et al. 2019, arXiv:1811.01848
 
 over the members k, with the task's inputs x. They agree where data were; elsewhere a planner would soon find the states
 of which they promise too much, hence the deviations that are taken off. And where nothing near promises more than to
-stay, the search begins with what the policy would do, as POPLIN-A (Wang and Ba 2020, arXiv:1906.08649, section 3.2):
+stay, the search is for what to add to the policy, as POPLIN-A does that plans again in each step (Wang and Ba 2020,
+arXiv:1906.08649, section 3.2):
 
-    a_t = mean_k π_k(x(s_t)),   s_{t+1} as the dynamics' mean expects it
+    a_t = mean_k π_k(x(s_t)) + δ_t,   s_{t+1} as the dynamics' mean expects it after a_t
+
+The policy answers what δ did before. A candidate that hits the object a little to the left is followed by the policy's
+correction; added to what the policy would have done without it, it would push the object off.
 """
 
 from collections.abc import Callable

@@ -109,13 +109,11 @@ class Icem:
         self._elites = self._mean[None, :0].new_zeros(0, *self._mean.shape)
         self._begun = self._warm = False
 
-    def begin(self, elapsed: int, proposal: Tensor | None = None) -> None:
-        """Begin a plan, `elapsed` control steps after the last one: near that, or near a `proposal` (h, a)."""
+    def begin(self, elapsed: int) -> None:
+        """Begin a plan near the last one, `elapsed` control steps after it."""
         deviation = self._settings.deviation
-        self._warm = self._begun and proposal is None
-        if proposal is not None:
-            self._mean, self._elites = proposal, self._elites[:0]
-        elif self._warm:
+        self._warm = self._begun
+        if self._warm:
             tail = self._mean[-1:] if self._settings.tail == "last" else (self._low + self._high)[-1:] / 2.0
             self._mean = shifted(self._mean, elapsed, tail)
             deviation = self._settings.warm_deviation or deviation

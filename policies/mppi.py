@@ -80,11 +80,9 @@ class Mppi:
         self._deviation = self._settings.deviation * self._half_range
         self._begun = False
 
-    def begin(self, elapsed: int, proposal: Tensor | None = None) -> None:
-        """Begin a plan, `elapsed` control steps after the last one: near that, or near a `proposal` (h, a)."""
-        if proposal is not None:
-            self._mean = proposal
-        elif self._begun:
+    def begin(self, elapsed: int) -> None:
+        """Begin a plan near the last one, `elapsed` control steps after it."""
+        if self._begun:
             self._mean = shifted(self._mean, elapsed, self._mean[-1:])
         self._deviation = self._settings.deviation * self._half_range
         self._begun = True

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
-from robot_mbrl.policies.guide import Guide
 from robot_mbrl.policies.task_model import Float32Array, TaskModel
 
 
@@ -40,20 +39,11 @@ def beginning(
         return start
     _require(f"pending actions (k, {task.actions})", pending, (len(pending), task.actions))
     for action in torch.as_tensor(pending, dtype=torch.float32):
-        start = _expected(task, ensemble, start, action)
+        mean = ensemble.predict(task.model_inputs(start, action)[None]).mean[0]
+        start = task.next_state(start, action, mean)
     if not start.isfinite().all():
         raise ConfigError("the state after the pending actions is not finite: train the ensemble again")
     return start
-
-
-def followed(task: TaskModel, ensemble: ProbabilisticEnsemble, guide: Guide, start: Tensor, steps: int) -> Tensor:
-    """What the guide's policy would do from `start` (d,) on, where the ensemble's mean is right: (steps, a)."""
-    state, actions = start, []
-    for _ in range(steps):
-        action = guide.action(state).clamp(task.action_low, task.action_high)
-        actions.append(action)
-        state = _expected(task, ensemble, state, action)
-    return torch.stack(actions)
 
 
 def disagreement_along(
@@ -63,12 +53,6 @@ def disagreement_along(
     prediction = ensemble.predict(task.model_inputs(states[:-1], actions))
     told: Float32Array = ensemble.disagreement(prediction).nan_to_num(nan=torch.inf).numpy()
     return told
-
-
-def _expected(task: TaskModel, ensemble: ProbabilisticEnsemble, state: Tensor, action: Tensor) -> Tensor:
-    """State (d,) after `action` (a,) in `state` (d,), by the ensemble's mean."""
-    mean = ensemble.predict(task.model_inputs(state, action)[None]).mean[0]
-    return task.next_state(state, action, mean)
 
 
 def _require(name: str, values: Float32Array, shape: tuple[int, ...]) -> None:

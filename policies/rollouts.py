@@ -113,6 +113,23 @@ class Rollouts:
         return Outcome(torch.cat(costs), torch.cat(values), torch.cat(states, dim=1))
 
     @torch.no_grad()
+    def actions(self, start: Tensor, candidates: Tensor) -> Tensor:
+        """What `candidates` (n, h, a) do from `start` (d,) on, (n, h, a): with a guide, they are added to its policy.
+
+        Each follows the policy where the nets' mean expects it to be by then, so that one that leaves the policy's way
+        is answered as the policy would, not led by what it would have done elsewhere.
+        """
+        if self._guide is None:
+            return candidates
+        task, state, made = self._task, start.expand(len(candidates), -1), []
+        for added in candidates.unbind(dim=1):
+            made.append((self._guide.action(state) + added).clamp(task.action_low, task.action_high))
+            inputs = task.model_inputs(state, made[-1])
+            mean, _ = self._nets(inputs.expand(self._nets.members, *inputs.shape))
+            state = task.next_state(state, made[-1], mean.mean(dim=0))
+        return torch.stack(made, dim=1)
+
+    @torch.no_grad()
     def _block(self, start: Tensor, actions: Tensor, noise: Tensor, threads: int = 1) -> Outcome:
         """What becomes of some of the candidates; the nets of linear inputs are evaluated on `threads` threads."""
         sequence, doubts = actions.transpose(0, 1), self._settings.epistemic_weight > 0.0

@@ -58,7 +58,7 @@ class GuideSettings(Settings):
     discount: float = Field(default=0.97, ge=0.0, lt=1.0)
     recent: float = Field(default=0.5, gt=0.0, le=1.0)
     caution: float = Field(default=1.0, ge=0.0)
-    imagined: int = Field(default=2, ge=0)
+    imagined: int = Field(default=6, ge=0)
     value: EnsembleSettings = _nets(128, 0.03, 1e-3, 15)
     policy: EnsembleSettings = _nets(256, 1e-4, 3e-3, 8)
 

@@ -117,7 +117,7 @@ _REACH: Final[dict[str, Any]] = {
 # seen, the model promises too much of what the object does.
 _PUSH: Final[dict[str, Any]] = {
     "horizon": 10,
-    "optimizer": {"kind": "icem", "population": 72, "deviation": 0.2},
+    "optimizer": {"kind": "icem", "population": 40, "iterations": 2, "deviation": 0.1},
     "rollouts": _ONE_THREAD | {"epistemic_weight": 0.1},
 }
 _SWING: Final[dict[str, Any]] = {

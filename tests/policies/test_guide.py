@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
+from robot_mbrl.policies.fast_planner import FastPlanner, FastPlannerSettings
 from robot_mbrl.policies.guide import Guide
-from robot_mbrl.policies.icem import Icem, IcemSettings
-from robot_mbrl.policies.mppi import Mppi, MppiSettings
-from robot_mbrl.policies.plan_parts import followed
 from robot_mbrl.policies.rollouts import Rollouts, RolloutSettings
 from tests.policies.linear_problems import DOUBLE_INTEGRATOR, QuadraticTask, drifting_members, linear_members
 
@@ -69,23 +68,52 @@ def test_a_plan_is_worth_its_rewards_and_its_last_state() -> None:
     assert outcome.costs.item() == pytest.approx(-outcome.values.item())
 
 
-def test_the_policy_is_followed_where_the_dynamics_mean_expects_it_to_lead() -> None:
-    """`s' = s + u` from 0.25 with `a = -2 s`: -0.5, 0.5, -0.5; from 4 the first is cut off at -1."""
+def integrator_rollouts(guide: Guide | None) -> Rollouts:
+    """`s' = s + u`."""
     dynamics = linear_members([np.array([[0.0], [1.0]])])
-    guide, task = Guide(twice, drifting_members(0.0), opposite(), 1.0), QuadraticTask(states=1, actions=1)
-    found = followed(task, dynamics, guide, torch.tensor([0.25]), 3)
-    np.testing.assert_allclose(found, [[-0.5], [0.5], [-0.5]], rtol=ROUNDING)
-    assert followed(task, dynamics, guide, torch.tensor([4.0]), 1).item() == task.action_low.item()
+    return Rollouts(QuadraticTask(states=1, actions=1), dynamics, RolloutSettings(), torch.Generator(), guide)
 
 
-def test_a_search_begins_at_what_is_proposed_whatever_the_last_plan_was() -> None:
-    limits = 4, torch.tensor([-1.0]), torch.tensor([1.0]), torch.Generator().manual_seed(0)
-    proposal = torch.tensor([[0.5], [0.25], [0.0], [-0.5]])
-    for search in (Icem(IcemSettings(population=8, elites=2), *limits), Mppi(MppiSettings(population=8), *limits)):
-        search.begin(1)
-        candidates = search.propose(0)
-        search.update(candidates, candidates.sum(dim=(1, 2)))
-        search.begin(1, proposal)
-        assert torch.equal(search.mean, proposal)
-        # What the last plan kept would come on top of the population.
-        assert len(search.propose(0)) == 8
+def test_candidates_are_added_to_the_policy_where_the_mean_expects_them_to_lead() -> None:
+    """With `a = -2 s` from 0.25: 0 added is -0.5, 0.5, -0.5; 0.25 added at first is -0.25, and 0 is reached."""
+    rollouts = integrator_rollouts(Guide(twice, drifting_members(0.0), opposite(), 1.0))
+    found = rollouts.actions(torch.tensor([0.25]), torch.tensor([[[0.0], [0.0], [0.0]], [[0.25], [0.0], [0.0]]]))
+    np.testing.assert_allclose(found, [[[-0.5], [0.5], [-0.5]], [[-0.25], [0.0], [0.0]]], rtol=ROUNDING, atol=ROUNDING)
+
+
+def test_what_is_added_does_not_lead_past_the_actions_range() -> None:
+    rollouts = integrator_rollouts(Guide(twice, drifting_members(0.0), opposite(), 1.0))
+    found = rollouts.actions(torch.tensor([1.0]), torch.tensor([[[-2.0]], [[6.0]]]))
+    np.testing.assert_allclose(found, [[[-3.0]], [[3.0]]])
+
+
+def test_without_a_guide_candidates_are_the_actions() -> None:
+    candidates = torch.tensor([[[0.5], [-0.25]]])
+    assert torch.equal(integrator_rollouts(None).actions(torch.zeros(1), candidates), candidates)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"kind": "icem", "elites": 4, "iterations": 2, "deviation": 0.5},
+        {"kind": "mppi", "deviation": 0.001, "least_deviation": 0.0},
+    ],
+)
+def test_a_plan_is_the_policy_where_nothing_else_is_better_whatever_the_last_plan_was(
+    optimizer: dict[str, object],
+) -> None:
+    """`s' = s + u` is at its goal after one step of `a = -s`, which costs nothing where effort is free."""
+    task = QuadraticTask(states=1, actions=1, effort=0.0)
+    policy = linear_members([np.array([[-0.5], [-0.5]])])
+    settings = {"horizon": 3, "optimizer": optimizer | {"population": 8}}
+    planner = FastPlanner(
+        task,
+        linear_members([np.array([[0.0], [1.0]])]),
+        FastPlannerSettings.model_validate(settings),
+        torch.Generator().manual_seed(0),
+        ManualClock(),
+        Guide(twice, drifting_members(0.0), policy, 0.0),
+    )
+    for state in (2.0, -1.0):
+        plan = planner.plan(np.array([state], np.float32))
+        np.testing.assert_allclose(plan.actions, [[-state], [0.0], [0.0]], atol=ROUNDING)
