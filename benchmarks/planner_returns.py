@@ -31,6 +31,7 @@ from robot_mbrl.learning.statistics import iqm_interval
 from robot_mbrl.learning.trained_run import load_run
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
 from robot_mbrl.policies.fast_planner import FastPlanner, FastPlannerSettings
+from robot_mbrl.policies.guide import Guide
 from robot_mbrl.policies.icem import IcemSettings
 from robot_mbrl.policies.pets import PetsPlanner, PetsSettings
 from robot_mbrl.policies.rollouts import Rollouts, RolloutSettings
@@ -99,12 +100,17 @@ class NativePets(PetsPlanner):
 
 
 def make_planner(
-    name: Name, task: TaskModel, ensemble: ProbabilisticEnsemble, fast: FastPlannerSettings, seed: int
+    name: Name,
+    task: TaskModel,
+    ensemble: ProbabilisticEnsemble,
+    fast: FastPlannerSettings,
+    seed: int,
+    guide: Guide | None = None,
 ) -> FastPlanner | NativePets:
-    """The planner `name`; the reference has the published numbers, and the fast one's horizon."""
+    """The planner `name`; the reference has the published numbers, the fast one's horizon, and no `guide`."""
     random, clock = torch.Generator().manual_seed(seed), MonotonicClock()
     if name == "fast":
-        return FastPlanner(task, ensemble, fast, random, clock)
+        return FastPlanner(task, ensemble, fast, random, clock, guide)
     return NativePets(task, ensemble, PetsSettings(horizon=fast.horizon), random, clock)
 
 
@@ -115,7 +121,7 @@ def episode(run: Path, fast: FastPlannerSettings, actions_per_plan: int, index: 
     figures: dict[str, dict[str, float]] = {}
     for name in NAMES:
         number = seed_for(SEED, EVALUATE, index)
-        planner = make_planner(name, trained.task.model, trained.ensemble, fast, number)
+        planner = make_planner(name, trained.task.model, trained.ensemble, fast, number, trained.guide)
         actor = PlannerActor(planner, actions_per_plan)
         start = time.process_time()
         outcome = run_episode(trained.task, actor, number)

@@ -1,7 +1,8 @@
 """`FastPlanner`: planning on a learned ensemble many times a second, on a robot's computer.
 
-An optimizer (`policies.icem`, or `policies.mppi`) proposes sequences of actions, `policies.rollouts` says what they
-cost, and the best plan so far is there whenever the deadline comes. The plan begins where the arm will be when it takes
+An optimizer (`policies.icem`, or `policies.mppi`) proposes sequences of actions or, with a `policies.guide`, of what to
+add to its policy; `policies.rollouts` says what they cost, and the best plan so far is there whenever the deadline
+comes. The plan begins where the arm will be when it takes
 effect: behind the actions that are on their way already. The rollouts have threads of their own; what the calling
 thread does is so little that torch should have one thread there (`torch.set_num_threads(1)`).
 
@@ -94,16 +95,17 @@ class FastPlanner:
     ) -> None:
         """Plan for `task` on the present weights of `ensemble`, drawing from `generator`, with deadlines by `clock`.
 
-        With a `guide` candidates are what is added to its policy, and plans end with its value.
+        With a `guide` candidates are what is added to its policy, and plans end with its value. Where the ensemble's
+        members disagree too much about what the policy does, nothing is added to it: such a plan has no iterations.
 
         Raises:
             ConfigError: the ensemble is another task's.
         """
         require_match(task, ensemble)
         self.settings = settings
-        self._task, self._ensemble, self._guided = task, ensemble, guide is not None
+        self._task, self._ensemble, self._guide = task, ensemble, guide
         self._rollouts = Rollouts(task, ensemble, settings.rollouts, generator, guide)
-        self._optimizer = _optimizer(settings, task, generator, self._guided)
+        self._optimizer = _optimizer(settings, task, generator, guided=guide is not None)
         self._budget = AnytimeBudget(clock)
 
     def reset(self) -> None:
@@ -126,15 +128,19 @@ class FastPlanner:
         self._budget.start(deadline_ns)
         start = beginning(self._task, self._ensemble, state, pending)
         noise = self._rollouts.draw_noise(self.settings.horizon)
+        if self._guide is not None:
+            policy = self._judged(start, torch.zeros_like(self._optimizer.mean), noise)
+            told = self._told(policy, iterations=0, finished=True)
+            if not told.disagreement.mean() <= self._guide.trust:
+                self._optimizer.reset()
+                return told
         optimizer = self._optimizer
-        if self._guided:
-            optimizer.reset()  # what was added to the policy in other states says nothing of these
         optimizer.begin(elapsed)
         best: _Judged | None = None
         iterations = 0
         while iterations < optimizer.iterations and self._budget.allows(iterations):
             candidates = optimizer.propose(iterations)
-            if self._guided and iterations == 0:
+            if self._guide is not None and iterations == 0:
                 candidates[0] = 0.0  # the policy itself
             actions = self._rollouts.actions(start, candidates)
             outcome = self._rollouts(start, actions, noise)
@@ -145,18 +151,26 @@ class FastPlanner:
             iterations += 1
         # Where every candidate is as bad as the other, the best is any: the last plan goes on.
         if best is None or not optimizer.answers_best or not math.isfinite(best.cost):
-            mean = self._rollouts.actions(start, optimizer.mean[None])
-            best = _Judged(mean, self._rollouts(start, mean, noise), 0)
-        plan = Plan(
-            actions=best.actions.numpy().copy(),
-            value=best.value,
-            disagreement=disagreement_along(self._task, self._ensemble, best.states, best.actions),
-            states=best.states.numpy().copy(),
-            iterations=iterations,
-            finished=iterations == optimizer.iterations,
-        )
+            best = self._judged(start, optimizer.mean, noise)
+        plan = self._told(best, iterations, finished=iterations == optimizer.iterations)
         self._budget.finish()
         return plan
+
+    def _judged(self, start: Tensor, candidate: Tensor, noise: Tensor) -> "_Judged":
+        """What becomes of one `candidate` (h, a)."""
+        actions = self._rollouts.actions(start, candidate[None])
+        return _Judged(actions, self._rollouts(start, actions, noise), 0)
+
+    def _told(self, judged: "_Judged", iterations: int, *, finished: bool) -> Plan:
+        """A plan of what was `judged`."""
+        return Plan(
+            actions=judged.actions.numpy().copy(),
+            value=judged.value,
+            disagreement=disagreement_along(self._task, self._ensemble, judged.states, judged.actions),
+            states=judged.states.numpy().copy(),
+            iterations=iterations,
+            finished=finished,
+        )
 
 
 class _Judged:
@@ -169,7 +183,7 @@ class _Judged:
 
 
 def _optimizer(
-    settings: FastPlannerSettings, task: TaskModel, generator: torch.Generator, guided: bool
+    settings: FastPlannerSettings, task: TaskModel, generator: torch.Generator, *, guided: bool
 ) -> SequenceOptimizer:
     """Searches actions or, `guided`, what is added to them: up to half of their range."""
     half = (task.action_high - task.action_low) / 2.0

@@ -6,7 +6,8 @@ by the value of its last state, as in POLO (Lowrey et al. 2019, arXiv:1811.01848
     V(s) = mean_k v_k(x(s)) - c sqrt( variance_k v_k(x(s)) )
 
 over the members k, with the task's inputs x. They agree where data were; elsewhere a planner would soon find the states
-of which they promise too much, hence the deviations that are taken off. And where nothing near promises more than to
+of which they promise too much, hence the deviations that are taken off, where POLO, which shall explore, is optimistic.
+The h rewards before it count whole: so few steps are discounted by little. And where nothing near promises more than to
 stay, the search is for what to add to the policy, as POPLIN-A does that plans again in each step (Wang and Ba 2020,
 arXiv:1906.08649, section 3.2):
 
@@ -14,20 +15,30 @@ arXiv:1906.08649, section 3.2):
 
 The policy answers what δ did before. A candidate that hits the object a little to the left is followed by the policy's
 correction; added to what the policy would have done without it, it would push the object off.
+
+A search finds where a model promises most, and that is also where it errs most. The policy was taught, it needs no
+model: where the members of the dynamics disagree about what it does, it acts alone.
 """
 
+import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
-from robot_mbrl.policies.packed_ensemble import PackedEnsemble
+from robot_mbrl.policies.packed_ensemble import Kernel, PackedEnsemble
 
 
 class Guide:
-    """The guide of one task, by the weights that its ensembles had when they were last taken over."""
+    """The guide of one task, by the weights that its ensembles had when they were last taken over.
+
+    Attributes:
+        trust: most disagreement of the dynamics' members, mean along what the policy does, at which something else is
+            looked for.
+    """
 
     def __init__(
         self,
@@ -35,6 +46,7 @@ class Guide:
         value: ProbabilisticEnsemble,
         policy: ProbabilisticEnsemble,
         caution: float,
+        trust: float = math.inf,
     ) -> None:
         """Take over the present weights.
 
@@ -43,6 +55,7 @@ class Guide:
             value: predicts returns.
             policy: predicts actions.
             caution: c, deviations between the value's members.
+            trust: the attribute.
 
         Raises:
             ConfigError: what shall be the value predicts something else.
@@ -50,11 +63,12 @@ class Guide:
         if value.outputs != 1:
             raise ConfigError(f"a value of {value.outputs} outputs: it has one, give an ensemble fitted to returns")
         self._inputs, self._value, self._policy, self._caution = inputs, value, policy, caution
+        self.trust = trust
         self.refresh()
 
-    def refresh(self) -> None:
-        """Take over the present weights."""
-        self._values, self._actions = PackedEnsemble(self._value), PackedEnsemble(self._policy)
+    def refresh(self, kernel: Kernel | Literal["auto"] = "auto") -> None:
+        """Take over the present weights, evaluated by `kernel` from now on."""
+        self._values, self._actions = PackedEnsemble(self._value, kernel), PackedEnsemble(self._policy, kernel)
 
     @torch.no_grad()
     def value(self, state: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ class Rollouts:
         """Take over the present weights of the ensemble and of the guide."""
         self._nets = PackedEnsemble(self._ensemble, self._settings.kernel)
         if self._guide is not None:
-            self._guide.refresh()
+            self._guide.refresh(self._settings.kernel)
         self._typical_change = self._ensemble.target_deviation.clone()
 
     def draw_noise(self, horizon: int) -> Tensor:
@@ -117,13 +117,15 @@ class Rollouts:
         """What `candidates` (n, h, a) do from `start` (d,) on, (n, h, a): with a guide, they are added to its policy.
 
         Each follows the policy where the nets' mean expects it to be by then, so that one that leaves the policy's way
-        is answered as the policy would, not led by what it would have done elsewhere.
+        is answered as the policy would, not led by what it would have done elsewhere. The policy is kept to the range
+        of actions before anything is added: it may know a wider one, and could not be led back from far outside.
         """
         if self._guide is None:
             return candidates
         task, state, made = self._task, start.expand(len(candidates), -1), []
         for added in candidates.unbind(dim=1):
-            made.append((self._guide.action(state) + added).clamp(task.action_low, task.action_high))
+            policy = self._guide.action(state).clamp(task.action_low, task.action_high)
+            made.append((policy + added).clamp(task.action_low, task.action_high))
             inputs = task.model_inputs(state, made[-1])
             mean, _ = self._nets(inputs.expand(self._nets.members, *inputs.shape))
             state = task.next_state(state, made[-1], mean.mean(dim=0))

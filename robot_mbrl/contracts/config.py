@@ -1,7 +1,8 @@
 """Settings: frozen pydantic models, read from YAML. Unknown keys are errors that give the full key path."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -113,3 +114,19 @@ class RobotSettings(Settings):
     bus: BusSettings = BusSettings()
     watchdog: float = Field(default=0.2, ge=0.0, le=2.54)
     supply_voltage: float | None = Field(default=None, gt=0.0)
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, mapping by mapping; one of another `kind` replaces what was there."""
+    result = dict(base)
+    for key, change in changes.items():
+        before = result.get(key)
+        if isinstance(before, Mapping) and isinstance(change, Mapping) and _is_same_kind(before, change):
+            result[key] = merged(before, change)
+        else:
+            result[key] = change
+    return result
+
+
+def _is_same_kind(before: Mapping[str, Any], change: Mapping[str, Any]) -> bool:
+    return "kind" not in change or change["kind"] == before.get("kind")

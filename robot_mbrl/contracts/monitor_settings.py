@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from robot_mbrl.contracts.config import Settings
+from robot_mbrl.contracts.config import Settings, merged
 from robot_mbrl.contracts.types import MAX_JOINTS
 
 Positive = Annotated[float, Field(gt=0.0)]
@@ -296,18 +296,6 @@ class MonitorThresholds(Settings):
             for name in ("required", "first_residual"):
                 given["uncertainty"].pop(name, None)
         return merged(safety, given)
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`, mapping by mapping."""
-    result = dict(base)
-    for key, change in changes.items():
-        before = result.get(key)
-        if isinstance(before, Mapping) and isinstance(change, Mapping):
-            result[key] = merged(before, change)
-        else:
-            result[key] = change
-    return result
 
 
 class JointLimits(Settings):

@@ -21,6 +21,7 @@ import torch
 from pydantic import Field
 
 from robot_mbrl.contracts.config import Settings
+from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.task_models import ObservedTaskModel
 from robot_mbrl.learning.transitions import Transitions
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
@@ -50,6 +51,8 @@ class GuideSettings(Settings):
         discount: of the next step.
         recent: share of the transitions that the value is fitted to, the newest.
         caution: deviations between the value's nets that are taken off what they promise.
+        trust: disagreement of the dynamics' nets, mean along what the policy would do, above which it acts alone. In
+            `push` it is about 0.1 on the way to the object and while it is pushed, and about 0.02 after that.
         imagined: other goals that the teacher is asked about in each state.
         value: the value's nets and how they are fitted.
         policy: the policy's nets and how they are fitted.
@@ -58,6 +61,7 @@ class GuideSettings(Settings):
     discount: float = Field(default=0.97, ge=0.0, lt=1.0)
     recent: float = Field(default=0.5, gt=0.0, le=1.0)
     caution: float = Field(default=1.0, ge=0.0)
+    trust: float = Field(default=0.04, ge=0.0)
     imagined: int = Field(default=6, ge=0)
     value: EnsembleSettings = _nets(128, 0.03, 1e-3, 15)
     policy: EnsembleSettings = _nets(256, 1e-4, 3e-3, 8)
@@ -86,10 +90,18 @@ def new_guide(
 def make_guide(
     model: ObservedTaskModel, trainers: GuideTrainers | None, settings: GuideSettings | None
 ) -> Guide | None:
-    """The guide that `trainers` fit; None without one."""
-    if trainers is None or settings is None:
+    """The guide that `trainers` fit; None where the settings have none.
+
+    Raises:
+        ConfigError: the settings have one, and there are no trainers.
+    """
+    if settings is None:
         return None
-    return Guide(model.guide_inputs, trainers.value.ensemble, trainers.policy.ensemble, settings.caution)
+    if trainers is None:
+        raise ConfigError("the run has a guide in its settings and none in its progress: start anew")
+    return Guide(
+        model.guide_inputs, trainers.value.ensemble, trainers.policy.ensemble, settings.caution, settings.trust
+    )
 
 
 def value_data(

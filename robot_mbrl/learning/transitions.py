@@ -17,6 +17,8 @@ from robot_mbrl.policies.task_model import Float32Array
 
 FORMAT: Final = "robot_mbrl.transitions.1"
 _HEADER_LIMIT: Final = 4096
+_MOST: Final = 100_000
+"""Numbers of a state or an action, or lessons of a transition, that a file of ours never has."""
 
 
 class Lessons(NamedTuple):
@@ -242,5 +244,7 @@ def _sizes(header: bytes) -> _Sizes | None:
         return None
     states, actions, lessons = found.get("states"), found.get("actions"), found.get("lessons", 0)
     if not (isinstance(states, int) and isinstance(actions, int) and isinstance(lessons, int)):
+        return None
+    if not (0 < states < _MOST and 0 < actions < _MOST and 0 <= lessons < _MOST):
         return None
     return _Sizes(states, actions, lessons)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from robot_mbrl.contracts.config import RobotSettings, one_line
+from robot_mbrl.contracts.config import RobotSettings, merged, one_line
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.geometry import ArmGeometry
-from robot_mbrl.contracts.monitor_settings import MonitorSettings, merged
+from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.drivers.arms.supply import load_robot
 from robot_mbrl.policies.ensemble_file import model_digest

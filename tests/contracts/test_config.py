@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from robot_mbrl.contracts.config import BusSettings, RobotSettings, dump_settings, load_settings, parse_settings
+from robot_mbrl.contracts.config import BusSettings, RobotSettings, dump_settings, load_settings, merged, parse_settings
 from robot_mbrl.contracts.errors import ConfigError
 
 GOOD = "arm: so101_follower\nport: /dev/ttyACM0\nbus: {retries: 1}\n"
@@ -15,6 +15,14 @@ def test_settings_come_back_from_yaml_as_they_were() -> None:
     settings = parse_settings(GOOD, RobotSettings, "robot.yaml")
     assert settings.bus.retries == 1
     assert parse_settings(dump_settings(settings), RobotSettings, "again") == settings
+
+
+def test_changes_go_into_mappings_and_replace_those_of_another_kind() -> None:
+    base = {"horizon": 20, "optimizer": {"kind": "icem", "scouts": 32, "population": 72}}
+    same = merged(base, {"optimizer": {"population": 40}})
+    assert same == {"horizon": 20, "optimizer": {"kind": "icem", "scouts": 32, "population": 40}}
+    assert merged(base, {"optimizer": {"kind": "mppi"}}) == {"horizon": 20, "optimizer": {"kind": "mppi"}}
+    assert base["optimizer"] == {"kind": "icem", "scouts": 32, "population": 72}
 
 
 def test_settings_are_frozen() -> None:

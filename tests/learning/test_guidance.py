@@ -10,7 +10,14 @@ from safetensors.torch import load_file
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning.episodes import TEACH, seed_for
-from robot_mbrl.learning.guidance import GuideSettings, discounted_returns, new_guide, policy_data, value_data
+from robot_mbrl.learning.guidance import (
+    GuideSettings,
+    discounted_returns,
+    make_guide,
+    new_guide,
+    policy_data,
+    value_data,
+)
 from robot_mbrl.learning.pets_settings import PetsTrainingSettings
 from robot_mbrl.learning.pets_training import train_pets
 from robot_mbrl.learning.run_files import CURVE
@@ -107,6 +114,13 @@ def test_a_guided_run_goes_on_to_the_same_guide(tmp_path: Path) -> None:
     run = load_run(tmp_path / "cut")
     assert run.guide is not None
     assert run.guide.action(torch.zeros(1, run.task.model.states)).shape == (1, 6)
+
+
+def test_a_guide_that_was_lost_is_not_done_without() -> None:
+    model = make_learning_task("push").model
+    assert make_guide(model, None, None) is None
+    with pytest.raises(ConfigError, match="start anew"):
+        make_guide(model, None, GuideSettings())
 
 
 def test_a_guide_needs_a_planner_that_follows() -> None:

@@ -1,12 +1,13 @@
 """Transitions: bounded in memory, complete on disk, readable after a write that broke off."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.learning.transitions import Lessons, TransitionFile, Transitions, read_transitions
+from robot_mbrl.learning.transitions import FORMAT, Lessons, TransitionFile, Transitions, read_transitions
 
 
 def filled(count: int, capacity: int = 100) -> Transitions:
@@ -107,7 +108,22 @@ def test_a_record_that_broke_off_is_left_out(tmp_path: Path, missing: int) -> No
             file.read(5, capacity=100)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b'{"format": "other"}\n', b"[1]\n" + bytes(100)])
+def header(**changes: object) -> bytes:
+    return json.dumps({"format": FORMAT, "states": 3, "actions": 2, "lessons": 1} | changes).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04",
+        header(format="other"),
+        b"[1]\n" + bytes(100),
+        header(states=0),
+        header(actions=-2),
+        header(lessons=10**12),
+    ],
+)
 def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "transitions.bin"
     path.write_bytes(content)

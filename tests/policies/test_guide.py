@@ -1,4 +1,4 @@
-"""Where plans begin and what their ends are worth: by hand, from members that say how they differ."""
+"""What plans depart from and what their ends are worth: by hand, from members that say how they differ."""
 
 import numpy as np
 import pytest
@@ -68,10 +68,10 @@ def test_a_plan_is_worth_its_rewards_and_its_last_state() -> None:
     assert outcome.costs.item() == pytest.approx(-outcome.values.item())
 
 
-def integrator_rollouts(guide: Guide | None) -> Rollouts:
+def integrator_rollouts(guide: Guide | None, limit: float = 3.0) -> Rollouts:
     """`s' = s + u`."""
-    dynamics = linear_members([np.array([[0.0], [1.0]])])
-    return Rollouts(QuadraticTask(states=1, actions=1), dynamics, RolloutSettings(), torch.Generator(), guide)
+    dynamics, task = linear_members([np.array([[0.0], [1.0]])]), QuadraticTask(states=1, actions=1, limit=limit)
+    return Rollouts(task, dynamics, RolloutSettings(kernel="float32"), torch.Generator(), guide)
 
 
 def test_candidates_are_added_to_the_policy_where_the_mean_expects_them_to_lead() -> None:
@@ -85,6 +85,20 @@ def test_what_is_added_does_not_lead_past_the_actions_range() -> None:
     rollouts = integrator_rollouts(Guide(twice, drifting_members(0.0), opposite(), 1.0))
     found = rollouts.actions(torch.tensor([1.0]), torch.tensor([[[-2.0]], [[6.0]]]))
     np.testing.assert_allclose(found, [[[-3.0]], [[3.0]]])
+
+
+def test_a_policy_of_a_wider_range_can_be_led_back() -> None:
+    """The policy says -2 where only -0.3 to 0.3 may be done: half of that range added is no action at all."""
+    rollouts = integrator_rollouts(Guide(twice, drifting_members(0.0), opposite(), 1.0), limit=0.3)
+    found = rollouts.actions(torch.tensor([1.0]), torch.tensor([[[0.0]], [[0.3]]]))
+    np.testing.assert_allclose(found, [[[-0.3]], [[0.0]]])
+
+
+def test_its_nets_are_evaluated_as_those_of_the_rollouts() -> None:
+    """`v = 3 s + 4 s` to all digits of float32, where bfloat16 would have eight bits of the weights."""
+    guide = Guide(twice, linear_members([np.array([[3.001], [4.001]])]), opposite(), 1.0)
+    integrator_rollouts(guide)
+    assert guide.value(torch.tensor([[1.0]])).item() == pytest.approx(7.002, abs=1e-5)
 
 
 def test_without_a_guide_candidates_are_the_actions() -> None:
@@ -117,3 +131,22 @@ def test_a_plan_is_the_policy_where_nothing_else_is_better_whatever_the_last_pla
     for state in (2.0, -1.0):
         plan = planner.plan(np.array([state], np.float32))
         np.testing.assert_allclose(plan.actions, [[-state], [0.0], [0.0]], atol=ROUNDING)
+
+
+@pytest.mark.parametrize(("trust", "searches"), [(0.9, False), (1.1, True)])
+def test_the_policy_acts_alone_where_the_members_disagree_about_it(trust: float, searches: bool) -> None:
+    """Members that move by 1 and 3 whatever is done disagree by 1; nothing that costs effort is better than nothing."""
+    policy = linear_members([np.array([[0.0], [0.0]])], [np.array([0.5])])
+    settings = {"horizon": 3, "optimizer": {"kind": "icem", "population": 40, "iterations": 2}}
+    planner = FastPlanner(
+        QuadraticTask(states=1, actions=1, effort=10.0),
+        drifting_members(1.0, 3.0),
+        FastPlannerSettings.model_validate(settings),
+        torch.Generator().manual_seed(0),
+        ManualClock(),
+        Guide(twice, drifting_members(0.0), policy, 0.0, trust),
+    )
+    plan = planner.plan(np.zeros(1, np.float32))
+    np.testing.assert_allclose(plan.disagreement, 1.0, rtol=ROUNDING)
+    assert (plan.iterations, plan.finished) == (2 if searches else 0, True)
+    assert (np.abs(plan.actions - 0.5) < ROUNDING).all() != searches
