@@ -20,16 +20,21 @@ SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
 def one_line(error: ValidationError, source: str) -> str:
-    """All of a validation error's complaints in one line, each with its key path and value."""
+    """All of a validation error's complaints in one line, each with its key path and value.
+
+    A complaint about several keys at once names them and their values itself.
+    """
     parts: list[str] = []
     for item in error.errors():
-        path = ".".join(str(key) for key in item["loc"]) or "(top level)"
+        path, complaint = ".".join(str(key) for key in item["loc"]), item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             parts.append(f"unknown key {path}: remove it or correct its spelling")
         elif item["type"] == "missing":
             parts.append(f"{path} is missing: add it")
+        elif item["type"] == "value_error" and isinstance(item["input"], Mapping):
+            parts.append(f"{path}: {complaint}" if path else complaint)
         else:
-            parts.append(f"{path} = {item['input']!r}: {item['msg']}")
+            parts.append(f"{path} = {item['input']!r}: {complaint}")
     return f"{source}: " + "; ".join(parts)
 
 

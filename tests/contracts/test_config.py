@@ -1,11 +1,20 @@
 """Settings: frozen, strict about keys, and one line about what is wrong."""
 
 from pathlib import Path
+from typing import Self
 
 import pytest
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
-from robot_mbrl.contracts.config import BusSettings, RobotSettings, dump_settings, load_settings, merged, parse_settings
+from robot_mbrl.contracts.config import (
+    BusSettings,
+    RobotSettings,
+    Settings,
+    dump_settings,
+    load_settings,
+    merged,
+    parse_settings,
+)
 from robot_mbrl.contracts.errors import ConfigError
 
 GOOD = "arm: so101_follower\nport: /dev/ttyACM0\nbus: {retries: 1}\n"
@@ -49,6 +58,32 @@ def test_bad_settings_are_told_in_one_line_with_their_key(text: str, complaint: 
     assert complaint in str(caught.value)
     assert str(caught.value).startswith("robot.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+class Range(Settings):
+    """Two keys that must agree."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low = {self.low} must be below high = {self.high}")
+        return self
+
+
+class Ranges(Settings):
+    """A part with keys that must agree."""
+
+    first: Range
+
+
+def test_a_complaint_about_several_keys_leaves_out_all_the_others() -> None:
+    with pytest.raises(ConfigError, match=r"^a\.yaml: low = 2\.0 must be below high = 1\.0$"):
+        parse_settings("{low: 2, high: 1}", Range, "a.yaml")
+    with pytest.raises(ConfigError, match=r"^a\.yaml: first: low = 2\.0 must be below high = 1\.0$"):
+        parse_settings("first: {low: 2, high: 1}", Ranges, "a.yaml")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
