@@ -2,9 +2,9 @@
 
 An optimizer (`policies.icem`, or `policies.mppi`) proposes sequences of actions or, with a `policies.guide`, of what to
 add to its policy; `policies.rollouts` says what they cost, and the best plan so far is there whenever the deadline
-comes. The plan begins where the arm will be when it takes
-effect: behind the actions that are on their way already. The rollouts have threads of their own; what the calling
-thread does is so little that torch should have one thread there (`torch.set_num_threads(1)`).
+comes. The plan begins where the arm will be when it takes effect: behind the actions that are on their way already. The
+rollouts have threads of their own; what the calling thread does is so little that torch should have one thread there
+(`torch.set_num_threads(1)`).
 
 Shapes: n candidates, h steps, d states, a actions.
 """
