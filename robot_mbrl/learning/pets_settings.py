@@ -31,6 +31,8 @@ class PetsTrainingSettings(Settings):
         capacity: transitions kept in memory; the oldest go first.
         fit_every: episodes from one fit with a fresh optimizer to the next; between them the fit goes on for a few
             epochs.
+        refit_every: actions after which the dynamics' nets take in what came since and fit on for a few epochs, in the
+            middle of an episode, so that its later plans know of its earlier steps; None waits for the episode's end.
         evaluate_every: environment steps from one evaluation to the next; one more comes at the end.
         evaluation_episodes: of each.
         ensemble: the nets and how they are fitted.
@@ -53,6 +55,7 @@ class PetsTrainingSettings(Settings):
     shown_noise: float = Field(default=0.3, ge=0.0, le=1.0)
     capacity: int = Field(default=1_000_000, ge=1)
     fit_every: int = Field(default=10, ge=1)
+    refit_every: int | None = Field(default=None, ge=1)
     evaluate_every: int = Field(ge=1)
     evaluation_episodes: int = Field(default=5, ge=1)
     ensemble: EnsembleSettings = EnsembleSettings()

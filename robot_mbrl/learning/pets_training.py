@@ -126,7 +126,7 @@ class _Training:
         settings, number = self._settings, progress.episodes
         started = time.monotonic()
         phase, actor = self._collector(number)
-        keep = partial(self._keep, self._teacher(number))
+        keep = partial(self._keep, number, self._teacher(number))
         outcome = run_episode(self._task, actor, seed_for(settings.seed, COLLECT, number), keep)
         steps = progress.steps + outcome.steps
         results = [_result(phase, number, steps, outcome)]
@@ -166,9 +166,18 @@ class _Training:
             return None
         return Teacher(self._task, guide.imagined, seed_for(self._settings.seed, TEACH, number))
 
-    def _keep(self, teacher: Teacher | None, transition: Transition) -> None:
+    def _keep(self, number: int, teacher: Teacher | None, transition: Transition) -> None:
         lessons = None if teacher is None else teacher.lessons(transition.state)
         self._transitions.add(transition.state, transition.action, transition.next_state, transition.reward, lessons)
+        every = self._settings.refit_every
+        if every is not None and number >= self._settings.first_episodes and self._transitions.total % every == 0:
+            self._fit_dynamics(self._transitions.total * self._task.repeat, afresh=self._dropped)
+            self._actors.refresh()
+
+    @property
+    def _dropped(self) -> bool:
+        """Whether a full memory has dropped rows of the last fit, which a refit wants in front."""
+        return self._transitions.total > self._transitions.capacity
 
     def _fit(self, number: int, steps: int) -> None:
         """Fit with a fresh optimizer at first and every `fit_every` episodes, else go on where the last fit ended.
@@ -176,17 +185,18 @@ class _Training:
         The rows of a value are always others: there is nothing to go on with.
         """
         started, since = time.monotonic(), number + 1 - self._settings.first_episodes
-        # A refit wants the rows of the last one in front, but a full memory has dropped some of those.
-        dropped = self._transitions.total > self._transitions.capacity
-        afresh = dropped or since % self._settings.fit_every == 0
+        afresh = self._dropped or since % self._settings.fit_every == 0
         model, transitions = self._task.model, self._transitions
-        self._fit_one("fit", self._ensemble, fitting_data(self._task, transitions), steps, afresh=afresh)
+        self._fit_dynamics(steps, afresh=afresh)
         if self._guide is not None and self._settings.guide is not None:
             returns = value_data(model, transitions, self._settings.guide)
             self._fit_one("value", self._guide.value, returns, steps, afresh=True)
             self._fit_one("policy", self._guide.policy, policy_data(model, transitions), steps, afresh=afresh)
         self.fitted = True
         self._board.add_scalar("time/fit [s]", time.monotonic() - started, steps)
+
+    def _fit_dynamics(self, steps: int, *, afresh: bool) -> None:
+        self._fit_one("fit", self._ensemble, fitting_data(self._task, self._transitions), steps, afresh=afresh)
 
     def _fit_one(
         self, name: str, trainer: EnsembleTrainer, data: tuple[FloatRows, FloatRows], steps: int, *, afresh: bool

@@ -47,5 +47,9 @@ class PlannerActors:
     def make(self, seed: int) -> PlannerActor:
         """An actor for one episode: the ensemble's present weights, random numbers that start from `seed`."""
         self._generator.manual_seed(seed)
-        self._planner.refresh()
+        self.refresh()
         return PlannerActor(self._planner, self._actions_per_plan)
+
+    def refresh(self) -> None:
+        """Let who acts go on with the ensemble's present weights; the plan so far stays where the next one starts."""
+        self._planner.refresh()

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.learning import run_folder, task_models_suite
-from robot_mbrl.learning.pets_settings import changed_settings, resolve_settings
+from robot_mbrl.learning.pets_settings import PetsTrainingSettings, changed_settings, resolve_settings
 from robot_mbrl.learning.pets_training import train_pets
 from robot_mbrl.learning.planning import PlannerActors
 from robot_mbrl.learning.run_files import CURVE, SETTINGS
@@ -54,7 +54,7 @@ def test_random_then_planned_episodes_and_evaluations_when_due(whole: tuple[Path
     assert (progress.episodes, progress.transitions, progress.steps) == (4, 200, 4000)
 
 
-def train_until_killed(folder: Path, module: ModuleType, name: str, call: int) -> None:
+def train_until_killed(folder: Path, module: ModuleType, name: str, call: int, settings: PetsTrainingSettings) -> None:
     """Train in a child that a SIGKILL ends when the function `name` of `module` is called for the so-manieth time."""
     child = os.fork()
     if child == 0:
@@ -67,7 +67,7 @@ def train_until_killed(folder: Path, module: ModuleType, name: str, call: int) -
                 return real(*arguments)
 
             setattr(module, name, until_killed)
-            train_pets(tiny(), folder)
+            train_pets(settings, folder)
         finally:
             os._exit(1)
     _, status = os.waitpid(child, 0)
@@ -86,7 +86,7 @@ def test_a_killed_run_goes_on_to_the_same_results(
     whole: tuple[Path, Progress], tmp_path: Path, module: ModuleType, name: str, call: int
 ) -> None:
     folder = tmp_path / "run"
-    train_until_killed(folder, module, name, call)
+    train_until_killed(folder, module, name, call, tiny())
     assert 0 < RunFolder(folder).progress().episodes < 4
     uninterrupted, progress = whole
     assert train_pets(tiny(), folder) == progress
@@ -140,6 +140,30 @@ def test_a_full_memory_drops_the_oldest_and_fits_to_the_rest(tmp_path: Path) -> 
     assert len(read_transitions(tmp_path / TRANSITIONS)) == 200
     held_out = load_file(RunFolder(tmp_path).ensemble())["held_out"]
     assert len(held_out) == 70
+
+
+def test_nets_that_are_fitted_on_in_an_episode_change_its_later_plans_alone(
+    whole: tuple[Path, Progress], tmp_path: Path
+) -> None:
+    # 50 actions an episode: of those that are planned the first gets its nets at 50 actions, and others at 80.
+    train_pets(tiny(refit_every=80, steps=2000), tmp_path / "run")
+    refitted, waited = (read_transitions(folder / TRANSITIONS).actions for folder in (tmp_path / "run", whole[0]))
+    np.testing.assert_array_equal(refitted[:80], waited[:80])
+    assert (refitted[80:100] != waited[80:100]).any()
+
+
+def test_a_run_that_is_killed_between_two_fits_of_an_episode_goes_on_to_the_same_results(tmp_path: Path) -> None:
+    settings = tiny(refit_every=20, steps=3000)
+    progress = train_pets(settings, tmp_path / "whole")
+    train_until_killed(tmp_path / "killed", task_models_suite, "as_float32", 130, settings)
+    assert train_pets(settings, tmp_path / "killed") == progress
+    expected, found = (load_file(RunFolder(tmp_path / name).ensemble()) for name in ("whole", "killed"))
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_the_nets_are_fitted_on_in_an_episode_whose_memory_is_full(tmp_path: Path) -> None:
+    train_pets(tiny(refit_every=20, capacity=70, steps=3000), tmp_path)
+    assert len(load_file(RunFolder(tmp_path).ensemble())["held_out"]) == 70
 
 
 def test_the_published_planner_trains_as_well(tmp_path: Path) -> None:
