@@ -3,7 +3,8 @@
 The frames are those of a smooth motion of all joints at 1 kHz, with the noise of real encoders, in which nothing is
 wrong: a tick that is stopped early would leave checks out. They come at their pace, to one thread with the real-time
 settings of a control process. The ensemble has 5 members of 4 layers of 200, random weights; its cost does not depend
-on them. It is asked as the control process asks it, once a tick.
+on them. It is asked as the control process asks it: one member a tick at 1 kHz, so that five ticks answer a question.
+The same is measured at 200 Hz, where each tick asks all five and has five times as long.
 
     python -m robot_mbrl.benchmarks.monitor_cost [--seconds 20] [--json]
 """
@@ -34,23 +35,24 @@ from robot_mbrl.safety.monitor import Monitor
 from robot_mbrl.sim.geometry import MujocoGeometry
 
 ARM = "so101_follower"
-RATE = 1000.0
+FAST, SLOW = 1000.0, 200.0
 """Ticks a second of the frames [Hz]."""
 MEMBERS, LAYERS, WIDTH = 5, 4, 200
 PERIOD = 0.05
 """Of the model [s]."""
 BOUND = 150e-6
-"""What all of it may take at the 99th percentile [s]."""
+"""What all of it may take at the 99th percentile of ticks at 1 kHz [s]."""
 UNCERTAINTY = {"disagreement": {"stop": 1e9}, "residual": {"stop": 1e9}}
 """Thresholds that random weights do not reach, so that the checks are there and pass."""
 
 BURST = 500
-IN_BURSTS, AT_PACE = "in bursts", "at their pace"
+IN_BURSTS, AT_PACE, AT_200_HZ = "in bursts", "at their pace", "at 200 Hz"
 
 _ASKED = "position", "velocity", "goal_position", "requested_position"
 _LAG = 0.02
 """By which the measured angles follow the requested ones [s]."""
-_WARM_UP = 500
+_WARM_UP = 0.5
+"""Of each manner [s]."""
 
 
 def random_ensemble(path: Path, arm: ArmDefinition, random: np.random.Generator) -> OnnxEnsemble:
@@ -68,9 +70,9 @@ def random_ensemble(path: Path, arm: ArmDefinition, random: np.random.Generator)
     return OnnxEnsemble(path)
 
 
-def nominal_frames(arm: ArmDefinition, count: int) -> Iterator[Record]:
-    """`count` frames of an arm that does what it is told, all joints swinging half-way from parked to zero."""
-    n, period_ns = len(arm.joints), round(1e9 / RATE)
+def nominal_frames(arm: ArmDefinition, count: int, rate: float = FAST) -> Iterator[Record]:
+    """`count` frames at `rate` [Hz] of an arm that obeys, all joints swinging half-way from parked to zero."""
+    n, period_ns = len(arm.joints), round(1e9 / rate)
     centre: FloatArray = np.array([0.5 * joint.park_position for joint in arm.joints])
     limits: FloatArray = np.array([joint.position_limits for joint in arm.joints])
     low, high = limits[:, 0], limits[:, 1]
@@ -84,7 +86,7 @@ def nominal_frames(arm: ArmDefinition, count: int) -> Iterator[Record]:
         return amplitude * 2.0 * np.pi * frequency * np.cos(2.0 * np.pi * frequency * time)
 
     for tick in range(count):
-        now, now_ns = tick / RATE, 1_000_000_000 + tick * period_ns
+        now, now_ns = tick / rate, 1_000_000_000 + tick * period_ns
         frame = empty(FRAME_DTYPE)
         frame["tick"], frame["joints"], frame["state"] = tick, n, ControlState.RUNNING
         frame["deadline_ns"] = frame["wake_ns"] = now_ns
@@ -100,7 +102,7 @@ def nominal_frames(arm: ArmDefinition, count: int) -> Iterator[Record]:
             "temperature": 30.0,
             "voltage": np.array([joint.supply_voltage for joint in arm.joints]),
             "health_ns": now_ns,
-            "goal_position": path(now - 1.0 / RATE),
+            "goal_position": path(now - 1.0 / rate),
             "action_position": path(now),
             "requested_position": path(now),
         }
@@ -112,8 +114,9 @@ def nominal_frames(arm: ArmDefinition, count: int) -> Iterator[Record]:
 def measure(seconds: float, seed: int = 0) -> dict[str, dict[str, float]]:
     """Time everything together, and its parts, for about `seconds` [s].
 
-    Half of the time the ticks come at their pace: between two of them caches forget and the processor dozes. The other
-    half they come in bursts of `BURST`, which is what the same instructions take on a processor that is awake.
+    A third of the time the ticks come at 1 kHz: between two of them caches forget and the processor dozes. For another
+    third they come in bursts of `BURST`, which is what the same instructions take on a processor that is awake. In the
+    last third they come at 200 Hz.
 
     Returns:
         By part: `p50`, `p99` and `max` of its time in a tick [µs].
@@ -125,15 +128,16 @@ def measure(seconds: float, seed: int = 0) -> dict[str, dict[str, float]]:
     geometry = MujocoGeometry(arm)
     with tempfile.TemporaryDirectory() as folder:
         ensemble = random_ensemble(Path(folder) / "ensemble.onnx", arm, np.random.default_rng(seed))
-    frames = list(nominal_frames(arm, _WARM_UP + max(1, round(seconds / 2.0 * RATE))))
     figures: dict[str, dict[str, float]] = {}
     with RealTime(RealTimeSettings()) as real_time:
-        for manner, burst in ((IN_BURSTS, BURST), (AT_PACE, 1)):
+        for manner, rate, burst in ((IN_BURSTS, FAST, BURST), (AT_PACE, FAST, 1), (AT_200_HZ, SLOW, 1)):
+            warm_up = round(_WARM_UP * rate)
+            frames = list(nominal_frames(arm, warm_up + max(1, round(seconds / 3.0 * rate)), rate))
             monitor = build_monitor(arm, geometry, {"uncertainty": UNCERTAINTY})
             watch = ModelWatch(ensemble, arm.joint_names)
-            ticker = Ticker(burst / RATE, real_time.clock())
+            ticker = Ticker(burst / rate, real_time.clock())
             parts = _run(monitor, watch, frames, ticker, burst)
-            figures |= {f"{part}, {manner}": _figures(times[_WARM_UP:]) for part, times in parts.items()}
+            figures |= {f"{part}, {manner}": _figures(times[warm_up:]) for part, times in parts.items()}
         figures["one clearance"] = _figures(_times(geometry.clearance, frames))
     return figures
 

@@ -6,6 +6,9 @@ the graph. Everything is float32 but the description's numbers.
     inputs   state (1, d), action (1, a)
     outputs  means (m, d), variances (m, d): of the next state, one model period later, by each member
 
+The graph's constants of three dimensions are the members' weights, member by member; all others are every member's. So
+a graph of one member alone can be cut out of it: `EnsembleFile.of_member`.
+
 The description is JSON under the metadata key `robot_mbrl.ensemble`; `robot_mbrl.seal` is the SHA-256 of the graph
 and the description, so that a damaged weight is found although the file is still valid ONNX.
 """
@@ -13,9 +16,10 @@ and the description, so that a damaged weight is found although the file is stil
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 import onnx
+from onnx import numpy_helper
 from pydantic import Field, ValidationError, model_validator
 
 from robot_mbrl.contracts.config import Settings, one_line
@@ -31,6 +35,9 @@ from robot_mbrl.policies.onnx_file import (
 
 DESCRIPTION_KEY = "robot_mbrl.ensemble"
 SEAL_KEY = "robot_mbrl.seal"
+
+_MEMBERS_DIMENSIONS: Final = 3
+"""Of constants that hold weights of each member."""
 
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 
@@ -65,18 +72,31 @@ class EnsembleFile:
     """A file that was found to be in order.
 
     Attributes:
-        content: its bytes.
+        model: the whole graph, which is not to be changed.
         description: what its numbers mean.
         members: m.
         states: d.
         actions: a.
     """
 
-    content: bytes
+    model: onnx.ModelProto
     description: EnsembleDescription
     members: int
     states: int
     actions: int
+
+    def of_member(self, member: int) -> bytes:
+        """The graph with the weights of `member` alone, whose answers (1, d) are that row of the whole graph's."""
+        alone = onnx.ModelProto()
+        alone.CopyFrom(self.model)
+        for constant in alone.graph.initializer:
+            if len(constant.dims) == _MEMBERS_DIMENSIONS:
+                own = numpy_helper.to_array(constant)[member : member + 1]
+                constant.CopyFrom(numpy_helper.from_array(own, constant.name))
+        for output in alone.graph.output:
+            output.type.tensor_type.shape.dim[0].dim_value = 1
+        content: bytes = alone.SerializeToString()
+        return content
 
 
 def seal(model: onnx.ModelProto, description: EnsembleDescription) -> None:
@@ -98,7 +118,7 @@ def read_ensemble(path: Path) -> EnsembleFile:
     description = _check_description(path, model)
     check_opset(path, model)
     check_weights(path, model)
-    return _check_layout(path, content, model, description)
+    return _check_layout(path, model, description)
 
 
 def model_digest(path: Path) -> str:
@@ -128,7 +148,7 @@ def _check_description(path: Path, model: onnx.ModelProto) -> EnsembleDescriptio
         raise ConfigError(f"{one_line(error, f'{path}, metadata {DESCRIPTION_KEY}')}: export it again") from error
 
 
-def _check_layout(path: Path, content: bytes, model: onnx.ModelProto, description: EnsembleDescription) -> EnsembleFile:
+def _check_layout(path: Path, model: onnx.ModelProto, description: EnsembleDescription) -> EnsembleFile:
     inputs = _shapes(path, "input", graph_inputs(model))
     outputs = _shapes(path, "output", list(model.graph.output))
     for kind, shapes, wanted in (
@@ -150,7 +170,13 @@ def _check_layout(path: Path, content: bytes, model: onnx.ModelProto, descriptio
                 f"{path}: {name} has shape {shape}, must be {wanted_shapes[name]} with the description's {states} "
                 "states: export it again"
             )
-    return EnsembleFile(content, description, members, states, actions)
+    for constant in model.graph.initializer:
+        if len(constant.dims) == _MEMBERS_DIMENSIONS and constant.dims[0] != members:
+            raise ConfigError(
+                f"{path}: weights {constant.name!r} of shape {tuple(constant.dims)}, must begin with the {members} "
+                "members: export it again"
+            )
+    return EnsembleFile(model, description, members, states, actions)
 
 
 def _shapes(path: Path, kind: str, values: list[onnx.ValueInfoProto]) -> dict[str, tuple[int, ...]]:

@@ -8,10 +8,12 @@ from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.policies.dynamics_window import WindowHistory, rates
-from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
+from robot_mbrl.policies.onnx_ensemble import EnsembleStep, OnnxEnsemble
 
 FORGOTTEN_PERIODS: Final = 2.0
 """After a pause of so many periods nothing that was known before counts any more."""
+ANSWER_TIME: Final = 0.005
+"""Within which the members answer a question [s]: in one tick of a loop of 200 Hz, in five of one of 1 kHz."""
 ONWARD_SPEED: Final = 0.5
 """Of the fastest joint when an arm that is held sets out again [rad/s]: the loop's approach to a first action."""
 
@@ -23,8 +25,17 @@ class Doubt(NamedTuple):
     residual: float
 
 
+class _Question(NamedTuple):
+    """What the members are being asked: about the period to come, or the one that has passed and came to `observed`."""
+
+    observed: FloatArray | None
+
+
 class ModelWatch:
-    """Asks the ensemble once a tick, in turn about the period to come and about the one that has just passed.
+    """Asks the ensemble one question after the other, in turn about the period to come and about the one that passed.
+
+    A question is answered within `ANSWER_TIME`, in a slow loop in the tick in which it is asked: each tick so many
+    members are asked as it took of that time. The first question after a pause is answered at once.
 
     The period to come begins with the state that was just measured, and its action is what this tick asks for, moved
     on as far as the goals have moved in the last period: how much the members differ about it is the disagreement.
@@ -32,7 +43,7 @@ class ModelWatch:
     is then about what going on would be.
 
     The past period is a `dynamics_window`, and the residual holds its prediction against the state that came of it. As
-    the periods overlap, both scores are fresh every other tick, and not only once a period.
+    the periods overlap, both scores are fresh with every other question, and not only once a period.
     """
 
     def __init__(self, ensemble: OnnxEnsemble, joint_names: tuple[str, ...]) -> None:
@@ -54,7 +65,6 @@ class ModelWatch:
         self._history = WindowHistory(n, ensemble.description.period)
         self._forgotten_ns = FORGOTTEN_PERIODS * to_ns(ensemble.description.period)
         self._reach = ONWARD_SPEED * ensemble.description.period
-        self._state = np.zeros(2 * n)
         self._joints = n
         self.reset()
 
@@ -62,6 +72,7 @@ class ModelWatch:
         """Forget what was measured."""
         self._history.clear()
         self._looks_back = False
+        self._question: _Question | None = None
         self._doubt = Doubt(np.nan, np.nan)
 
     def update(
@@ -89,26 +100,40 @@ class ModelWatch:
         if before_ns is not None and stamp_ns - before_ns > self._forgotten_ns:
             self.reset()
         self._history.append(stamp_ns, position, velocity, held)
-        self._state[: self._joints], self._state[self._joints :] = position, velocity
+        if self._question is None:
+            self._question = self._ask(np.concatenate((position, velocity)), held, requested, wish)
+        share = 1.0 if before_ns is None else (stamp_ns - before_ns) / to_ns(ANSWER_TIME)
+        answer = self._ensemble.go_on(max(1, int(share * self._ensemble.members + 0.5)))
+        if answer is not None:
+            self._take(answer, self._question.observed)
+            self._question = None
+        return self._doubt
+
+    def _ask(self, state: FloatArray, held: FloatArray, requested: FloatArray, wish: FloatArray | None) -> _Question:
+        """Put the next question to the ensemble: back, every other time that the flight reaches back far enough."""
         beginning = self._history.beginning()
         self._looks_back = beginning is not None and not self._looks_back
         if self._looks_back and beginning is not None:
-            self._doubt = self._doubt._replace(residual=self._look_back(beginning, held))
+            self._ensemble.begin(beginning[: 2 * self._joints], held)
+            return _Question(state)
+        self._ensemble.begin(state, self._onward(beginning, held, requested, wish))
+        return _Question(None)
+
+    def _take(self, answer: EnsembleStep, observed: FloatArray | None) -> None:
+        if observed is None:
+            self._doubt = self._doubt._replace(disagreement=answer.disagreement)
         else:
-            self._doubt = self._doubt._replace(disagreement=self._look_ahead(beginning, held, requested, wish))
-        return self._doubt
+            residual = self._ensemble.residual(answer.mean, observed, answer.variance)
+            self._doubt = self._doubt._replace(residual=residual)
 
-    def _look_back(self, beginning: FloatArray, held: FloatArray) -> float:
-        predicted = self._ensemble.step(beginning[: 2 * self._joints], held)
-        return self._ensemble.residual(predicted.mean, self._state, predicted.variance)
-
-    def _look_ahead(
+    def _onward(
         self, beginning: FloatArray | None, held: FloatArray, requested: FloatArray, wish: FloatArray | None
-    ) -> float:
+    ) -> FloatArray:
+        """The action (n,) of the period to come [rad]."""
         moved = 0.0 if beginning is None else held - beginning[2 * self._joints :]
         action = requested + moved
         if wish is not None:
             # The wish itself may be far away by now, and no model has seen an arm at rest that is to be there at once.
             away = wish - action
             action = action + away * min(1.0, self._reach / max(float(np.abs(away).max()), self._reach))
-        return self._ensemble.step(self._state, action).disagreement
+        return action

@@ -1,4 +1,4 @@
-"""The ensemble beside the policy is asked once a tick, and its predictions are held against what came of them."""
+"""The ensemble beside the policy answers questions in turn, and its predictions are held against what came of them."""
 
 import math
 from typing import Any
@@ -28,14 +28,23 @@ class Believer:
     """Predicts that joints are at their goals one period later, with disagreement 0.1, 0.2, ... as it is asked."""
 
     description = Description()
-    states, actions = 4, 2
+    states, actions, members = 4, 2, 5
 
     def __init__(self) -> None:
         self.asked: list[tuple[FloatArray, FloatArray]] = []
+        self.answered: list[int] = []
 
-    def step(self, state: FloatArray, action: FloatArray) -> EnsembleStep:
-        """Goals, at rest."""
+    def begin(self, state: FloatArray, action: FloatArray) -> None:
+        """Take a question."""
         self.asked.append((state.copy(), action.copy()))
+        self.answered.append(0)
+
+    def go_on(self, members: int) -> EnsembleStep | None:
+        """Goals, at rest, once all have answered."""
+        self.answered[-1] += members
+        if self.answered[-1] < self.members:
+            return None
+        action = self.asked[-1][1]
         return EnsembleStep(np.concatenate([action, np.zeros(2)]), np.full(4, 0.01), 0.1 * len(self.asked))
 
     def residual(self, predicted: FloatArray, observed: FloatArray, variance: FloatArray) -> float:
@@ -64,6 +73,40 @@ def test_it_is_asked_once_a_tick_ahead_until_a_period_has_passed_then_in_turn() 
         ahead, back = np.array([2.0, 2.0]), np.array([1.0, 1.0])
         measured(watched, TICK * tick, held=back, requested=ahead)
     assert [action[0] for _, action in believer.asked] == [2.0, 2.0, 2.0, 2.0, 2.0, 1.0, 2.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(("tick", "ticks"), [(0.01, 1), (0.005, 1), (0.0025, 2), (0.001, 5), (0.0005, 5)])
+def test_a_question_takes_five_milliseconds_or_a_tick(tick: float, ticks: int) -> None:
+    watched, believer = watch()
+    # The first is answered at once: there is no score before.
+    assert measured(watched, 0.0).disagreement == pytest.approx(0.1)
+    doubts = [measured(watched, tick * (1 + index)).disagreement for index in range(3 * ticks)]
+    assert doubts == pytest.approx([0.1 * (1 + (1 + index) // ticks) for index in range(3 * ticks)])
+    assert len(believer.asked) == 4
+
+
+def test_a_question_that_is_answered_later_is_about_the_moment_in_which_it_was_asked() -> None:
+    watched, believer = watch()
+    tick = 0.001
+    for index in range(round(PERIOD / tick) + 1):
+        measured(watched, tick * index)
+    # One at once, then one every five ticks: the last of these was ahead, so that the next is back.
+    assert len(believer.asked) == 11
+    asked = tick * (round(PERIOD / tick) + 1)
+    doubts = [measured(watched, asked, np.array([0.1, 0.0]))]
+    doubts += [measured(watched, asked + tick * later, np.array([0.7, 0.0])) for later in range(1, 5)]
+    assert [math.isnan(doubt.residual) for doubt in doubts] == [True, True, True, True, False]
+    assert doubts[-1].residual == pytest.approx(0.5)
+
+
+def test_after_a_pause_a_question_that_was_not_answered_is_forgotten() -> None:
+    watched, believer = watch()
+    for index in range(3):
+        measured(watched, 0.001 * index)
+    assert believer.answered == [5, 2]
+    measured(watched, 0.002 + 2.1 * PERIOD)
+    assert believer.answered[:2] == [5, 2]
+    assert believer.answered[2] >= 5
 
 
 def test_ahead_it_asks_for_the_present_state_and_goals_that_go_on_at_their_pace() -> None:

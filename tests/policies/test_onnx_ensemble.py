@@ -63,6 +63,44 @@ def test_disagreement_of_one_dissenter_among_five(tmp_path: Path) -> None:
     assert step.disagreement == pytest.approx(math.sqrt(0.5), rel=1e-6)
 
 
+def random_members(path: Path) -> OnnxEnsemble:
+    """Three members of one hidden layer, with random weights."""
+    random = np.random.default_rng(5)
+    weights = EnsembleWeights(
+        input_mean=np.zeros(3),
+        input_deviation=np.ones(3),
+        matrices=[random.normal(size=(3, 3, 8)), random.normal(size=(3, 8, 4))],
+        biases=[random.normal(size=(3, 8)), random.normal(size=(3, 4))],
+    )
+    write_ensemble(path, weights, description())
+    return OnnxEnsemble(path)
+
+
+def test_members_that_are_asked_one_by_one_answer_as_at_once(tmp_path: Path) -> None:
+    loaded = random_members(tmp_path / "members.onnx")
+    at_once = loaded.step(STATE, ACTION)
+    loaded.step(2.0 * STATE, ACTION)
+    loaded.begin(STATE, ACTION)
+    assert loaded.go_on(1) is None
+    assert loaded.go_on(1) is None
+    in_parts = loaded.go_on(1)
+    assert in_parts is not None
+    assert in_parts.disagreement == at_once.disagreement > 0.0
+    np.testing.assert_array_equal(in_parts.mean, at_once.mean)
+    np.testing.assert_array_equal(in_parts.variance, at_once.variance)
+
+
+def test_a_question_that_was_not_answered_is_forgotten(tmp_path: Path) -> None:
+    loaded = random_members(tmp_path / "members.onnx")
+    loaded.begin(2.0 * STATE, ACTION)
+    assert loaded.go_on(2) is None
+    loaded.begin(STATE, ACTION)
+    assert loaded.go_on(2) is None
+    answer = loaded.go_on(7)
+    assert answer is not None
+    np.testing.assert_array_equal(answer.mean, loaded.step(STATE, ACTION).mean)
+
+
 def test_a_step_leaves_the_processors_arithmetic_as_it_was(tmp_path: Path) -> None:
     """A run-time that flushes small numbers to zero does so for the whole thread: then no verdict could be replayed."""
     ensemble(tmp_path / "agree.onnx", np.zeros((5, 2))).step(STATE, ACTION)
@@ -286,6 +324,14 @@ def test_answers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     weights = linear_ensemble(np.zeros((5, 2)))
     weights.biases[0][:, 2:] = 1000.0
     refused(tmp_path, content(ensemble_model(weights, description())), r"answers to zeros with numbers")
+
+
+def test_weights_that_are_not_the_members_are_refused(tmp_path: Path) -> None:
+    model = ensemble_model(linear_ensemble(np.zeros((5, 2))), description())
+    matrix = next(constant for constant in model.graph.initializer if constant.name == "matrix_0")
+    matrix.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(matrix)[:1], matrix.name))
+    seal(model, description())
+    refused(tmp_path, content(model), r"weights 'matrix_0' of shape \(1, 3, 4\), must begin with the 5 members")
 
 
 def test_a_description_that_is_wrong_is_refused(tmp_path: Path) -> None:
