@@ -128,18 +128,25 @@ def measure(seconds: float, seed: int = 0) -> dict[str, dict[str, float]]:
     geometry = MujocoGeometry(arm)
     with tempfile.TemporaryDirectory() as folder:
         ensemble = random_ensemble(Path(folder) / "ensemble.onnx", arm, np.random.default_rng(seed))
+    frames = {
+        rate: list(nominal_frames(arm, _warm_up(rate) + max(1, round(seconds / 3.0 * rate)), rate))
+        for rate in (FAST, SLOW)
+    }
     figures: dict[str, dict[str, float]] = {}
     with RealTime(RealTimeSettings()) as real_time:
         for manner, rate, burst in ((IN_BURSTS, FAST, BURST), (AT_PACE, FAST, 1), (AT_200_HZ, SLOW, 1)):
-            warm_up = round(_WARM_UP * rate)
-            frames = list(nominal_frames(arm, warm_up + max(1, round(seconds / 3.0 * rate)), rate))
             monitor = build_monitor(arm, geometry, {"uncertainty": UNCERTAINTY})
             watch = ModelWatch(ensemble, arm.joint_names)
             ticker = Ticker(burst / rate, real_time.clock())
-            parts = _run(monitor, watch, frames, ticker, burst)
-            figures |= {f"{part}, {manner}": _figures(times[warm_up:]) for part, times in parts.items()}
-        figures["one clearance"] = _figures(_times(geometry.clearance, frames))
+            parts = _run(monitor, watch, frames[rate], ticker, burst)
+            figures |= {f"{part}, {manner}": _figures(times[_warm_up(rate) :]) for part, times in parts.items()}
+        figures["one clearance"] = _figures(_times(geometry.clearance, frames[FAST]))
     return figures
+
+
+def _warm_up(rate: float) -> int:
+    """Ticks at `rate` [Hz] that are not counted."""
+    return round(_WARM_UP * rate)
 
 
 def _run(monitor: Monitor, watch: ModelWatch, frames: list[Record], ticker: Ticker, burst: int) -> dict[str, list[int]]:

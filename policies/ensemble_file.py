@@ -16,7 +16,7 @@ and the description, so that a damaged weight is found although the file is stil
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 import onnx
 from onnx import numpy_helper
@@ -35,9 +35,6 @@ from robot_mbrl.policies.onnx_file import (
 
 DESCRIPTION_KEY = "robot_mbrl.ensemble"
 SEAL_KEY = "robot_mbrl.seal"
-
-_MEMBERS_DIMENSIONS: Final = 3
-"""Of constants that hold weights of each member."""
 
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 
@@ -89,10 +86,9 @@ class EnsembleFile:
         """The graph with the weights of `member` alone, whose answers (1, d) are that row of the whole graph's."""
         alone = onnx.ModelProto()
         alone.CopyFrom(self.model)
-        for constant in alone.graph.initializer:
-            if len(constant.dims) == _MEMBERS_DIMENSIONS:
-                own = numpy_helper.to_array(constant)[member : member + 1]
-                constant.CopyFrom(numpy_helper.from_array(own, constant.name))
+        for weights in _members_weights(alone):
+            own = numpy_helper.to_array(weights)[member : member + 1]
+            weights.CopyFrom(numpy_helper.from_array(own, weights.name))
         for output in alone.graph.output:
             output.type.tensor_type.shape.dim[0].dim_value = 1
         content: bytes = alone.SerializeToString()
@@ -170,13 +166,18 @@ def _check_layout(path: Path, model: onnx.ModelProto, description: EnsembleDescr
                 f"{path}: {name} has shape {shape}, must be {wanted_shapes[name]} with the description's {states} "
                 "states: export it again"
             )
-    for constant in model.graph.initializer:
-        if len(constant.dims) == _MEMBERS_DIMENSIONS and constant.dims[0] != members:
+    for weights in _members_weights(model):
+        if weights.dims[0] != members:
             raise ConfigError(
-                f"{path}: weights {constant.name!r} of shape {tuple(constant.dims)}, must begin with the {members} "
+                f"{path}: weights {weights.name!r} of shape {tuple(weights.dims)}, must begin with the {members} "
                 "members: export it again"
             )
     return EnsembleFile(model, description, members, states, actions)
+
+
+def _members_weights(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """The constants that hold weights of each member: those of three dimensions."""
+    return [constant for constant in model.graph.initializer if len(constant.dims) == 3]
 
 
 def _shapes(path: Path, kind: str, values: list[onnx.ValueInfoProto]) -> dict[str, tuple[int, ...]]:

@@ -25,12 +25,6 @@ class Doubt(NamedTuple):
     residual: float
 
 
-class _Question(NamedTuple):
-    """What the members are being asked: about the period to come, or the one that has passed and came to `observed`."""
-
-    observed: FloatArray | None
-
-
 class ModelWatch:
     """Asks the ensemble one question after the other, in turn about the period to come and about the one that passed.
 
@@ -72,7 +66,7 @@ class ModelWatch:
         """Forget what was measured."""
         self._history.clear()
         self._looks_back = False
-        self._question: _Question | None = None
+        self._asked: FloatArray | None = None
         self._doubt = Doubt(np.nan, np.nan)
 
     def update(
@@ -100,31 +94,32 @@ class ModelWatch:
         if before_ns is not None and stamp_ns - before_ns > self._forgotten_ns:
             self.reset()
         self._history.append(stamp_ns, position, velocity, held)
-        if self._question is None:
-            self._question = self._ask(np.concatenate((position, velocity)), held, requested, wish)
+        if self._asked is None:
+            self._asked = np.concatenate((position, velocity))
+            self._ask(self._asked, held, requested, wish)
         share = 1.0 if before_ns is None else (stamp_ns - before_ns) / to_ns(ANSWER_TIME)
         answer = self._ensemble.go_on(max(1, int(share * self._ensemble.members + 0.5)))
         if answer is not None:
-            self._take(answer, self._question.observed)
-            self._question = None
+            self._take(answer, self._asked)
+            self._asked = None
         return self._doubt
 
-    def _ask(self, state: FloatArray, held: FloatArray, requested: FloatArray, wish: FloatArray | None) -> _Question:
+    def _ask(self, state: FloatArray, held: FloatArray, requested: FloatArray, wish: FloatArray | None) -> None:
         """Put the next question to the ensemble: back, every other time that the flight reaches back far enough."""
         beginning = self._history.beginning()
         self._looks_back = beginning is not None and not self._looks_back
         if self._looks_back and beginning is not None:
             self._ensemble.begin(beginning[: 2 * self._joints], held)
-            return _Question(state)
-        self._ensemble.begin(state, self._onward(beginning, held, requested, wish))
-        return _Question(None)
-
-    def _take(self, answer: EnsembleStep, observed: FloatArray | None) -> None:
-        if observed is None:
-            self._doubt = self._doubt._replace(disagreement=answer.disagreement)
         else:
-            residual = self._ensemble.residual(answer.mean, observed, answer.variance)
+            self._ensemble.begin(state, self._onward(beginning, held, requested, wish))
+
+    def _take(self, answer: EnsembleStep, asked: FloatArray) -> None:
+        """Score an answer by the state `asked` (2n,) that was measured when its question was put."""
+        if self._looks_back:
+            residual = self._ensemble.residual(answer.mean, asked, answer.variance)
             self._doubt = self._doubt._replace(residual=residual)
+        else:
+            self._doubt = self._doubt._replace(disagreement=answer.disagreement)
 
     def _onward(
         self, beginning: FloatArray | None, held: FloatArray, requested: FloatArray, wish: FloatArray | None

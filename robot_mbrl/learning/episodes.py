@@ -151,9 +151,16 @@ class Outcome:
 
 
 def run_episode(
-    task: LearningTask, actor: Actor, seed: int, keep: Callable[[Transition], None] | None = None
+    task: LearningTask,
+    actor: Actor,
+    seed: int,
+    keep: Callable[[Transition], None] | None = None,
+    between: Callable[[], None] | None = None,
 ) -> Outcome:
-    """Let `actor` act in the episode that `seed` starts, until it ends; `keep` gets every transition."""
+    """Let `actor` act in the episode that `seed` starts, until it ends.
+
+    `keep` gets every transition, and `between` is called between two actions.
+    """
     observation, info = task.environment.reset(seed=seed)
     state, total, decisions, ended = task.model.state(observation), 0.0, 0, False
     doubts: list[float] = []
@@ -163,6 +170,8 @@ def run_episode(
         next_state, ended = task.model.state(observation), terminated or truncated
         if keep is not None:
             keep(Transition(state, action, next_state, float(reward)))
+        if between is not None and not ended:
+            between()
         state, total, decisions = next_state, total + float(reward), decisions + 1
         if actor.disagreement is not None:
             doubts.append(actor.disagreement)

@@ -126,8 +126,9 @@ class _Training:
         settings, number = self._settings, progress.episodes
         started = time.monotonic()
         phase, actor = self._collector(number)
-        keep = partial(self._keep, number, self._teacher(number))
-        outcome = run_episode(self._task, actor, seed_for(settings.seed, COLLECT, number), keep)
+        keep = partial(self._keep, self._teacher(number))
+        between = self._fit_on if number >= settings.first_episodes else None
+        outcome = run_episode(self._task, actor, seed_for(settings.seed, COLLECT, number), keep, between)
         steps = progress.steps + outcome.steps
         results = [_result(phase, number, steps, outcome)]
         self._board.add_scalar("time/episode [s]", time.monotonic() - started, steps)
@@ -166,12 +167,15 @@ class _Training:
             return None
         return Teacher(self._task, guide.imagined, seed_for(self._settings.seed, TEACH, number))
 
-    def _keep(self, number: int, teacher: Teacher | None, transition: Transition) -> None:
+    def _keep(self, teacher: Teacher | None, transition: Transition) -> None:
         lessons = None if teacher is None else teacher.lessons(transition.state)
         self._transitions.add(transition.state, transition.action, transition.next_state, transition.reward, lessons)
-        every = self._settings.refit_every
-        if every is not None and number >= self._settings.first_episodes and self._transitions.total % every == 0:
-            self._fit_dynamics(self._transitions.total * self._task.repeat, afresh=self._dropped)
+
+    def _fit_on(self) -> None:
+        """Let the nets take in what came since, in the middle of an episode, when the settings say so."""
+        every, total = self._settings.refit_every, self._transitions.total
+        if every is not None and total % every == 0:
+            self._fit_dynamics(total * self._task.repeat, afresh=self._dropped)
             self._actors.refresh()
 
     @property

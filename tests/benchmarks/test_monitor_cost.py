@@ -4,6 +4,7 @@ import numpy as np
 
 from robot_mbrl.benchmarks.monitor_cost import (
     ARM,
+    AT_200_HZ,
     AT_PACE,
     BOUND,
     IN_BURSTS,
@@ -32,7 +33,7 @@ def test_the_motion_moves_all_joints_and_passes() -> None:
 
 def test_the_figures_are_of_one_tick_and_its_parts() -> None:
     figures = measure(0.2)
-    for manner in (IN_BURSTS, AT_PACE):
+    for manner in (IN_BURSTS, AT_PACE, AT_200_HZ):
         everything, ensemble, checks = (
             figures[f"{part}, {manner}"]["p50"] for part in ("everything", "ensemble", "checks")
         )

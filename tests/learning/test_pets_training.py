@@ -152,6 +152,11 @@ def test_nets_that_are_fitted_on_in_an_episode_change_its_later_plans_alone(
     assert (refitted[80:100] != waited[80:100]).any()
 
 
+def test_the_end_of_an_episode_is_fitted_once(whole: tuple[Path, Progress], tmp_path: Path) -> None:
+    # Every 50th action is an episode's last.
+    assert train_pets(tiny(refit_every=50), tmp_path) == whole[1]
+
+
 def test_a_run_that_is_killed_between_two_fits_of_an_episode_goes_on_to_the_same_results(tmp_path: Path) -> None:
     settings = tiny(refit_every=20, steps=3000)
     progress = train_pets(settings, tmp_path / "whole")
