@@ -32,6 +32,7 @@ from robot_mbrl.learning.task_models_arm import arm_model
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
 from robot_mbrl.policies.fast_planner import FastPlanner, FastPlannerSettings
 from robot_mbrl.policies.icem import IcemSettings, population
+from robot_mbrl.policies.native_kernel import native_instructions
 from robot_mbrl.policies.packed_ensemble import best_kernel
 from robot_mbrl.policies.pets import PetsPlanner, PetsSettings
 from robot_mbrl.policies.rollouts import RolloutSettings
@@ -261,7 +262,7 @@ def measure(
     announce("products of matrices")
     figures: dict[str, Any] = {
         "threads": threads,
-        "kernel": best_kernel(untrained(FlatTask(SWEEP_BASE), SWEEP_BASE.ensemble)),
+        "kernel": _kernel(),
         "matmul_gflop_per_second": {
             "float32": matmul_ceiling(torch.float32),
             "bfloat16": matmul_ceiling(torch.bfloat16),
@@ -278,6 +279,12 @@ def measure(
     announce("rows of a block")
     figures["sweeps"]["rows of a block"] = _blocks(rounds, threads)
     return figures
+
+
+def _kernel() -> str:
+    """What the fast planner multiplies with."""
+    kernel = best_kernel(untrained(FlatTask(SWEEP_BASE), SWEEP_BASE.ensemble))
+    return f"native ({native_instructions()})" if kernel == "native" else kernel
 
 
 def table(figures: dict[str, Any]) -> str:

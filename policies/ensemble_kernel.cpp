@@ -1,23 +1,36 @@
-// Forward pass of an ensemble's nets in bfloat16 on AVX512_BF16: all layers of a net over a few rows at a time, once or
-// step after step.
+// Forward pass of an ensemble's nets in bfloat16 on AVX512_BF16, and on AMX_BF16 where it is there: all layers of a net
+// over a few rows at a time, once or step after step.
 //
 // A layer is y = silu(x W + b), the last one y = x W + b. Products of bfloat16 are summed in float32; activations between
 // layers are rounded to bfloat16, the last layer's outputs are float32. Inputs are scaled and split in two bfloat16 parts,
 // which meet the same weights; means and bounded log-variances become means and deviations in the data's units, see
-// policies/ensemble.py. Weights come packed in panels of up to 64 columns:
-// for each pair of inputs (2k, 2k+1) and each column n, the two weights side by side, as vdpbf16ps takes them. Widths are
-// padded with zeros: inputs to an even number, columns to a multiple of 16; a padded column is silu(0) = 0.
+// policies/ensemble.py. Weights come packed in panels of up to 64 columns: for each pair of inputs (2k, 2k+1) and each
+// column n, the two weights side by side, as vdpbf16ps and tdpbf16ps take them. Widths are padded with zeros to multiples
+// of 16 and of `input_multiple`; a padded column is silu(0) = 0.
 
 #include <immintrin.h>
 
 #include <cstdint>
 #include <cstring>
 
+#ifdef __AMX_BF16__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace {
 
 constexpr int kLanes = 16;       // columns in a register
 constexpr int kPanel = 4;        // registers in a panel
 constexpr int kTile = 6;         // rows of a tile: 6 x 4 sums, 4 weights and a broadcast fill the 32 registers
+#ifdef __AMX_BF16__
+constexpr int kDepth = 32;       // inputs that one product of matrix tiles takes
+constexpr int kEven = 16;        // rows of a matrix tile
+constexpr int kLeast = 8;        // fewer rows than that are faster without matrix tiles
+#else
+constexpr int kDepth = 2;
+constexpr int kEven = kTile;
+#endif
 constexpr int kRows = 48;        // rows that pass all layers together: their activations stay in the first-level cache
 constexpr int kWidest = 1024;    // columns
 
@@ -61,8 +74,10 @@ inline void store_bfloat16(uint16_t* address, __mmask16 lanes, __m512 value) {
     _mm256_mask_storeu_epi16(address, lanes, (__m256i)_mm512_cvtneps_pbh(value));
 }
 
-// z = x factor + offset as high + low, high = bfloat16(z): `inputs` numbers each, one part after the other.
-void split(const float* x, int inputs, const float* factor, const float* offset, uint16_t* out) {
+// z = x factor + offset as high + low, high = bfloat16(z): `inputs` numbers each, one part after the other; zeros up to
+// `width` numbers.
+void split(const float* x, int inputs, const float* factor, const float* offset, uint16_t* out, int width) {
+    std::memset(out + 2 * inputs, 0, (width - 2 * inputs) * sizeof *out);
     for (int i = 0; i < inputs; i += kLanes) {
         const __mmask16 lanes = first_lanes(inputs - i);
         const __m512 z = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, x + i), _mm512_maskz_loadu_ps(lanes, factor + i),
@@ -138,6 +153,90 @@ void layer(const uint16_t* in, int rows, int inputs, const uint16_t* weights, co
     }
 }
 
+#ifdef __AMX_BF16__
+// 16 columns of one layer over Tiles x 16 rows; `pitch` is from a panel's pair of inputs to the next [numbers]. Sums stay
+// in the processor's matrix tiles 0 to 2, rows pass through 3 to 5, weights through 6.
+template <int Tiles, bool Hidden>
+void matrix_tiles(const uint16_t* in, int inputs, const uint16_t* panel, int pitch, const float* bias, void* out,
+                  int columns) {
+    const int row = inputs * sizeof *in, block = kEven * inputs;
+    _tile_zero(0); _tile_zero(1); _tile_zero(2);
+    for (int k = 0; k < inputs; k += kDepth) {
+        _tile_loadd(6, panel + static_cast<size_t>(k / 2) * pitch, pitch * sizeof *panel);
+        _tile_loadd(3, in + k, row);
+        _tile_dpbf16ps(0, 3, 6);
+        if constexpr (Tiles > 1) {
+            _tile_loadd(4, in + block + k, row);
+            _tile_dpbf16ps(1, 4, 6);
+        }
+        if constexpr (Tiles > 2) {
+            _tile_loadd(5, in + 2 * block + k, row);
+            _tile_dpbf16ps(2, 5, 6);
+        }
+    }
+    alignas(64) float sums[Tiles][kEven * kLanes];
+    _tile_stored(0, sums[0], kLanes * sizeof(float));
+    if constexpr (Tiles > 1) _tile_stored(1, sums[1], kLanes * sizeof(float));
+    if constexpr (Tiles > 2) _tile_stored(2, sums[2], kLanes * sizeof(float));
+    const __m512 added = _mm512_loadu_ps(bias);
+    for (int r = 0; r < Tiles * kEven; ++r) {
+        const __m512 sum = _mm512_add_ps(_mm512_load_ps(sums[0] + r * kLanes), added);
+        const size_t place = static_cast<size_t>(r) * columns;
+        if constexpr (Hidden)
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(static_cast<uint16_t*>(out) + place),
+                                (__m256i)_mm512_cvtneps_pbh(silu(sum)));
+        else
+            _mm512_storeu_ps(static_cast<float*>(out) + place, sum);
+    }
+}
+
+// One layer as `layer` computes it; rows up to a whole matrix tile are computed of whatever `in` holds there.
+template <bool Hidden>
+void layer_in_tiles(const uint16_t* in, int rows, int inputs, const uint16_t* weights, const float* bias, void* out,
+                    int columns) {
+    const size_t size = Hidden ? sizeof(uint16_t) : sizeof(float);
+    for (int column = 0; column < columns; column += kLanes) {
+        const int first = column / (kPanel * kLanes) * (kPanel * kLanes);
+        const int registers = (columns - first) / kLanes < kPanel ? (columns - first) / kLanes : kPanel;
+        const uint16_t* panel = weights + static_cast<size_t>(first) * inputs + 2 * (column - first);
+        for (int r = 0; r < rows; r += kRows) {
+            const uint16_t* from = in + static_cast<size_t>(r) * inputs;
+            void* place = static_cast<char*>(out) + (static_cast<size_t>(r) * columns + column) * size;
+            const int tiles = (rows - r + kEven - 1) / kEven, pitch = 2 * registers * kLanes;
+            if (tiles == 1) matrix_tiles<1, Hidden>(from, inputs, panel, pitch, bias + column, place, columns);
+            else if (tiles == 2) matrix_tiles<2, Hidden>(from, inputs, panel, pitch, bias + column, place, columns);
+            else matrix_tiles<3, Hidden>(from, inputs, panel, pitch, bias + column, place, columns);
+        }
+    }
+}
+#endif
+
+// The processor's matrix tiles, of 16 rows of 64 bytes, as long as this lives.
+class MatrixTiles {
+public:
+#ifdef __AMX_BF16__
+    MatrixTiles() : there(may_use()) {
+        if (!there) return;
+        alignas(64) uint8_t shapes[64] = {1};
+        for (int tile = 0; tile < 8; ++tile) shapes[16 + 2 * tile] = 64, shapes[48 + tile] = kEven;
+        _tile_loadconfig(shapes);
+    }
+    ~MatrixTiles() {
+        if (there) _tile_release();
+    }
+    // Linux wants to be asked, once in a process.
+    static bool may_use() {
+        constexpr int kAskForFeature = 0x1023, kTileData = 18;
+        static const bool allowed = syscall(SYS_arch_prctl, kAskForFeature, kTileData) == 0;
+        return allowed;
+    }
+    const bool there;
+#else
+    static bool may_use() { return false; }
+    const bool there = false;
+#endif
+};
+
 // One net.
 struct Net {
     int layers;
@@ -152,14 +251,18 @@ struct Scratch {
 };
 
 // All layers over `rows` rows: from scaled and split inputs in activations[1] to heads.
-void forward(const Net& net, int rows, Scratch& scratch) {
+void forward(const Net& net, int rows, Scratch& scratch, const MatrixTiles& tiles) {
+    auto hidden = layer<true>, last = layer<false>;
+#ifdef __AMX_BF16__
+    if (tiles.there && rows >= kLeast) hidden = layer_in_tiles<true>, last = layer_in_tiles<false>;
+#endif
     for (int l = 0; l < net.layers; ++l) {
         const uint16_t* in = scratch.activations[(l + 1) % 2];
         if (l + 1 == net.layers)
-            layer<false>(in, rows, net.widths[l], net.weights[l], net.biases[l], scratch.heads, net.widths[l + 1]);
+            last(in, rows, net.widths[l], net.weights[l], net.biases[l], scratch.heads, net.widths[l + 1]);
         else
-            layer<true>(in, rows, net.widths[l], net.weights[l], net.biases[l], scratch.activations[l % 2],
-                        net.widths[l + 1]);
+            hidden(in, rows, net.widths[l], net.weights[l], net.biases[l], scratch.activations[l % 2],
+                   net.widths[l + 1]);
     }
 }
 
@@ -167,10 +270,14 @@ void forward(const Net& net, int rows, Scratch& scratch) {
 int block_of(int rows) {
     const int blocks = (rows + kRows - 1) / kRows;
     const int even = (rows + blocks - 1) / blocks;
-    return (even + kTile - 1) / kTile * kTile;
+    return (even + kEven - 1) / kEven * kEven;
 }
 
 }  // namespace
+
+// What a layer's inputs must be padded to a multiple of, and whether matrix tiles multiply them.
+extern "C" int input_multiple() { return kDepth; }
+extern "C" int uses_matrix_tiles() { return MatrixTiles::may_use(); }
 
 // What turns inputs into a net's and its outputs back; in the units of policies/ensemble.py.
 struct Scales {
@@ -200,23 +307,24 @@ static inline Gaussian targets(const float* heads, int outputs, const Scales& sc
 // Evaluate `nets` nets of `layers` layers on `rows` rows each.
 //
 //   x          (nets, rows, inputs) float32
-//   widths     (layers + 1) padded: widths[0] = 2 inputs, the others multiples of 16 of at most 1024
+//   widths     (layers + 1) padded, of at most 1024; the first is of 2 inputs
 //   weights    (nets, layers) addresses of packed weights
 //   biases     (nets, layers) addresses of float32 biases, padded
 //   mean       (nets, rows, outputs) float32, and deviation likewise
-extern "C" void evaluate_nets(int nets, int layers, int outputs, const int32_t* widths, const uint16_t* const* weights,
-                              const float* const* biases, const Scales* scales, const float* x, int rows, float* mean,
-                              float* deviation) {
+extern "C" void evaluate_nets(int nets, int layers, int inputs, int outputs, const int32_t* widths,
+                              const uint16_t* const* weights, const float* const* biases, const Scales* scales,
+                              const float* x, int rows, float* mean, float* deviation) {
     Scratch scratch;
-    const int inputs = widths[0] / 2, block = block_of(rows);
+    const MatrixTiles tiles;
+    const int block = block_of(rows);
     for (int n = 0; n < nets; ++n)
         for (int first = 0; first < rows; first += block) {
             const int count = rows - first < block ? rows - first : block;
             const size_t row = static_cast<size_t>(n) * rows + first;
             for (int r = 0; r < count; ++r)
                 split(x + (row + r) * inputs, inputs, scales->input_factor, scales->input_offset,
-                      scratch.activations[1] + static_cast<size_t>(r) * widths[0]);
-            forward({layers, widths, weights + n * layers, biases + n * layers}, count, scratch);
+                      scratch.activations[1] + static_cast<size_t>(r) * widths[0], widths[0]);
+            forward({layers, widths, weights + n * layers, biases + n * layers}, count, scratch, tiles);
             for (int r = 0; r < count; ++r)
                 for (int i = 0; i < outputs; i += kLanes) {
                     const __mmask16 lanes = first_lanes(outputs - i);
@@ -252,13 +360,14 @@ static void sense(const float* z, int outputs, const float* matrix, const float*
 //   known      u (steps, candidates, inputs)
 //   noise      e (steps, nets, particles, candidates, outputs), the first four axes by `strides` [numbers]
 //   z          (steps + 1, nets, particles, candidates, outputs); the first step is given
-extern "C" void carry_particles(int nets, int layers, int outputs, const int32_t* widths,
+extern "C" void carry_particles(int nets, int layers, int inputs, int outputs, const int32_t* widths,
                                 const uint16_t* const* weights, const float* const* biases, const Scales* scales,
                                 const float* matrix, const float* known, const float* noise, const int64_t* strides,
                                 int steps, int particles, int candidates, float* z) {
     Scratch scratch;
     alignas(64) float x[kWidest];
-    const int inputs = widths[0] / 2, rows = particles * candidates, block = block_of(rows);
+    const MatrixTiles tiles;
+    const int rows = particles * candidates, block = block_of(rows);
     const size_t all = static_cast<size_t>(nets) * rows * outputs;
     for (int n = 0; n < nets; ++n)
         for (int first = 0; first < rows; first += block) {
@@ -269,9 +378,9 @@ extern "C" void carry_particles(int nets, int layers, int outputs, const int32_t
                     const size_t candidate = static_cast<size_t>(first + r) % candidates;
                     sense(now + r * outputs, outputs, matrix, known + (t * candidates + candidate) * inputs, inputs, x);
                     split(x, inputs, scales->input_factor, scales->input_offset,
-                          scratch.activations[1] + static_cast<size_t>(r) * widths[0]);
+                          scratch.activations[1] + static_cast<size_t>(r) * widths[0], widths[0]);
                 }
-                forward({layers, widths, weights + n * layers, biases + n * layers}, count, scratch);
+                forward({layers, widths, weights + n * layers, biases + n * layers}, count, scratch, tiles);
                 for (int r = 0; r < count; ++r) {
                     const int particle = (first + r) / candidates, candidate = (first + r) % candidates;
                     const float* e = noise + t * strides[0] + n * strides[1] + particle * strides[2] +

@@ -2,13 +2,15 @@
 
 The kernel is compiled for this very processor on first use, by the C++ compiler that is there, into the user's cache
 folder (`$XDG_CACHE_HOME` or `~/.cache`, below it `robot_mbrl`). Without a compiler, or a processor that multiplies
-bfloat16, `policies.packed_ensemble` goes on with torch's operators.
+bfloat16, `policies.packed_ensemble` goes on with torch's operators. Where there are matrix tiles (AMX_BF16), blocks of
+8 rows and more go through them: 5 nets of 4x200 take 480 rows 6 times as fast as with AVX512_BF16 on the same Xeon.
 
 Shapes: e nets, b rows, i inputs, o outputs; r particles a net, n candidates, h steps.
 """
 
 import ctypes
 import hashlib
+import math
 import os
 import platform
 import shutil
@@ -53,6 +55,15 @@ def native_reason() -> str:
     return ""
 
 
+def native_instructions() -> str:
+    """What the kernel multiplies with on this computer: "AMX_BF16" or "AVX512_BF16".
+
+    Raises:
+        ConfigError: the kernel cannot be built.
+    """
+    return "AMX_BF16" if _library().uses_matrix_tiles() else "AVX512_BF16"
+
+
 class Scales(NamedTuple):
     """What turns inputs into a net's and its outputs back: float32, in the order and with the meaning of the source.
 
@@ -86,12 +97,14 @@ class NativeNets:
         Raises:
             ConfigError: the kernel cannot be built, or a layer is too wide.
         """
-        self._evaluate, self._carry = _library().evaluate_nets, _library().carry_particles
+        library = _library()
+        self._evaluate, self._carry = library.evaluate_nets, library.carry_particles
         inputs, self._outputs = len(scales.input_factor), len(scales.output_mean)
         widths = [weight.shape[1] for weight, _ in nets[0]]
         if max(2 * inputs, *widths) > WIDEST:
             raise ConfigError(f"a layer of {max(2 * inputs, *widths)} columns: the native kernel has room for {WIDEST}")
-        padded = [2 * inputs, *(_up(width, _LANES) for width in widths)]
+        step = library.input_multiple()
+        padded = [_up(2 * inputs, step), *(_up(width, math.lcm(step, _LANES)) for width in widths)]
         # Kept, because the kernel is told their addresses.
         self._weights, self._biases, self._scales = [], [], [scale.contiguous() for scale in scales]
         for net in nets:
@@ -101,7 +114,8 @@ class NativeNets:
                 self._weights.append(_packed(parts, padded[layer], padded[layer + 1]))
                 self._biases.append(torch.nn.functional.pad(bias, (0, padded[layer + 1] - len(bias))))
         addresses = (_addresses(tensors) for tensors in (self._weights, self._biases, self._scales))
-        self._nets = (len(nets), len(widths), self._outputs, (ctypes.c_int32 * len(padded))(*padded), *addresses)
+        sizes = (len(nets), len(widths), inputs, self._outputs)
+        self._nets = (*sizes, (ctypes.c_int32 * len(padded))(*padded), *addresses)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation (e, b, o) for inputs (e, b, i). Frees the interpreter's lock while it computes."""

@@ -1,10 +1,10 @@
 """`PackedEnsemble`: a copy of an ensemble's elites, laid out for the fastest evaluation on this processor.
 
 The same function as `policies.ensemble` with the scalers' divisions folded into factors. Where the processor multiplies
-bfloat16 (AVX512_BF16), hidden layers run in it, at about three times the speed of float32: sums are kept in float32
-inside a product, and scaled inputs go in as two bfloat16 parts, so that they keep 16 bits. The work is done by our own
-kernel (`policies.native_kernel`) or, where that cannot be built, layer by layer by oneDNN with bias and SiLU fused into
-the product.
+bfloat16 (AVX512_BF16, better AMX_BF16), hidden layers run in it: sums are kept in float32 inside a product, and scaled
+inputs go in as two bfloat16 parts, so that they keep 16 bits. The work is done by our own kernel
+(`policies.native_kernel`) or, where that cannot be built, layer by layer by oneDNN with bias and SiLU fused into the
+product.
 
 Shapes: e elites, b rows, i inputs, o outputs; r particles an elite, n candidates, h steps.
 """

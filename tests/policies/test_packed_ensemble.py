@@ -7,7 +7,7 @@ from torch import Tensor
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies import packed_ensemble
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
-from robot_mbrl.policies.native_kernel import has_fast_bfloat16, native_reason
+from robot_mbrl.policies.native_kernel import has_fast_bfloat16, native_instructions, native_reason
 from robot_mbrl.policies.packed_ensemble import Kernel, PackedEnsemble, best_kernel
 
 needs_native = pytest.mark.skipif(bool(native_reason()), reason=native_reason())
@@ -39,7 +39,7 @@ def inputs_of(ensemble: ProbabilisticEnsemble, rows: int) -> Tensor:
 
 @pytest.mark.parametrize(("kernel", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.02), NATIVE])
 @pytest.mark.parametrize("hidden", [(40, 40), (16,), ()])
-@pytest.mark.parametrize("rows", [1, 7, 65])
+@pytest.mark.parametrize("rows", [1, 7, 8, 16, 17, 47, 48, 49, 65, 100])
 @torch.no_grad()
 def test_it_gives_the_elites_means_and_deviations(
     kernel: Kernel, tolerance: float, hidden: tuple[int, ...], rows: int
@@ -81,7 +81,7 @@ def driven(ensemble: ProbabilisticEnsemble, particles: int, candidates: int, ste
 
 
 @pytest.mark.parametrize(("kernel", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.15), NATIVE_CARRIED])
-@pytest.mark.parametrize(("particles", "candidates"), [(1, 1), (2, 3), (1, 65), (7, 15)])
+@pytest.mark.parametrize(("particles", "candidates"), [(1, 1), (2, 3), (1, 8), (3, 16), (7, 7), (1, 65), (7, 15)])
 @torch.no_grad()
 def test_particles_are_carried_by_their_own_elite(
     kernel: Kernel, tolerance: float, particles: int, candidates: int
@@ -120,6 +120,35 @@ def test_a_candidate_that_is_not_finite_spoils_no_other(kernel: Kernel) -> None:
     finite = PackedEnsemble(scaled_ensemble(), kernel).carry(**given).isfinite().all(dim=-1)
     assert bool(finite[:2].all())
     assert finite[2:].any(dim=0).flatten(0, 1).tolist() == [[True, True, True, False, True]] * 4
+
+
+@needs_native
+@pytest.mark.parametrize("hidden", [(200, 200, 200, 200), (64, 96), (1024, 1024), (17,)])
+@pytest.mark.parametrize("rows", [7, 8, 31, 96])
+@torch.no_grad()
+def test_the_native_kernel_follows_float32_at_every_width(hidden: tuple[int, ...], rows: int) -> None:
+    ensemble = scaled_ensemble(hidden)
+    x = inputs_of(ensemble, rows).expand(2, rows, 6).contiguous()
+    native, exact = PackedEnsemble(ensemble, "native")(x), PackedEnsemble(ensemble, "float32")(x)
+    for found, expected in zip(native, exact, strict=True):
+        assert ((found - expected) / ensemble.output_deviation).abs().max().item() < 0.02
+
+
+@needs_native
+@torch.no_grad()
+def test_a_row_of_the_native_kernel_does_not_depend_on_its_neighbours() -> None:
+    """The last matrix tile of 40 rows is half empty; what an earlier call left there must not be seen."""
+    ensemble = scaled_ensemble((200, 200))
+    packed = PackedEnsemble(ensemble, "native")
+    x = inputs_of(ensemble, 48).expand(2, 48, 6).contiguous()
+    packed(torch.full_like(x, torch.nan))
+    few, many = packed(x[:, :40].contiguous()), packed(x)
+    assert all(torch.equal(part, whole[:, :40]) for part, whole in zip(few, many, strict=True))
+
+
+@needs_native
+def test_the_native_kernel_names_its_instructions() -> None:
+    assert native_instructions() in {"AMX_BF16", "AVX512_BF16"}
 
 
 @needs_native
