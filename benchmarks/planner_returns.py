@@ -27,6 +27,7 @@ from robot_mbrl.contracts.clock import Clock, MonotonicClock
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.learning.episodes import EVALUATE, PlannerActor, run_episode, seed_for
+from robot_mbrl.learning.planning import require_horizon
 from robot_mbrl.learning.statistics import iqm_interval
 from robot_mbrl.learning.trained_run import load_run
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble
@@ -163,8 +164,9 @@ def compare(
     """Run both planners through `episodes` episodes, some at a time; see `summary`.
 
     Raises:
-        ConfigError: `run` is no training run with an ensemble.
+        ConfigError: `run` is no training run with an ensemble, or plans are shorter than what is executed of them.
     """
+    require_horizon(actions_per_plan, fast)
     load_run(run)
     results = []
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:

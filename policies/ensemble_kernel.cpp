@@ -154,12 +154,17 @@ void layer(const uint16_t* in, int rows, int inputs, const uint16_t* weights, co
 }
 
 #ifdef __AMX_BF16__
+// Has everything in memory that was stored so far. Compilers need not know that tile instructions read it: GCC's say so
+// of the first bytes only, or not at all.
+inline void keep_stores() { asm volatile("" ::: "memory"); }
+
 // 16 columns of one layer over Tiles x 16 rows; `pitch` is from a panel's pair of inputs to the next [numbers]. Sums stay
 // in the processor's matrix tiles 0 to 2, rows pass through 3 to 5, weights through 6.
 template <int Tiles, bool Hidden>
 void matrix_tiles(const uint16_t* in, int inputs, const uint16_t* panel, int pitch, const float* bias, void* out,
                   int columns) {
     const int row = inputs * sizeof *in, block = kEven * inputs;
+    keep_stores();
     _tile_zero(0); _tile_zero(1); _tile_zero(2);
     for (int k = 0; k < inputs; k += kDepth) {
         _tile_loadd(6, panel + static_cast<size_t>(k / 2) * pitch, pitch * sizeof *panel);
@@ -219,6 +224,7 @@ public:
         if (!there) return;
         alignas(64) uint8_t shapes[64] = {1};
         for (int tile = 0; tile < 8; ++tile) shapes[16 + 2 * tile] = 64, shapes[48 + tile] = kEven;
+        keep_stores();
         _tile_loadconfig(shapes);
     }
     ~MatrixTiles() {
@@ -268,7 +274,7 @@ void forward(const Net& net, int rows, Scratch& scratch, const MatrixTiles& tile
 
 // How many of `rows` rows to take at a time: even blocks, of whole tiles where possible.
 int block_of(int rows) {
-    const int blocks = (rows + kRows - 1) / kRows;
+    const int blocks = rows > kRows ? (rows + kRows - 1) / kRows : 1;
     const int even = (rows + blocks - 1) / blocks;
     return (even + kEven - 1) / kEven * kEven;
 }

@@ -37,7 +37,8 @@ class ModelWatch:
     is then about what going on would be.
 
     The past period is a `dynamics_window`, and the residual holds its prediction against the state that came of it. As
-    the periods overlap, both scores are fresh with every other question, and not only once a period.
+    the periods overlap, both scores are fresh with every other question, and not only once a period. A residual is
+    forgotten where measurements are so far apart that nothing was compared for `FORGOTTEN_PERIODS`.
     """
 
     def __init__(self, ensemble: OnnxEnsemble, joint_names: tuple[str, ...]) -> None:
@@ -67,6 +68,7 @@ class ModelWatch:
         self._history.clear()
         self._looks_back = False
         self._asked: FloatArray | None = None
+        self._compared_ns = 0
         self._doubt = Doubt(np.nan, np.nan)
 
     def update(
@@ -102,6 +104,10 @@ class ModelWatch:
         if answer is not None:
             self._take(answer, self._asked)
             self._asked = None
+            if self._looks_back:
+                self._compared_ns = stamp_ns
+        if stamp_ns - self._compared_ns > self._forgotten_ns:
+            self._doubt = self._doubt._replace(residual=np.nan)
         return self._doubt
 
     def _ask(self, state: FloatArray, held: FloatArray, requested: FloatArray, wish: FloatArray | None) -> None:

@@ -44,6 +44,7 @@ def has_fast_bfloat16() -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
+@cache
 def native_reason() -> str:
     """Why the kernel cannot be used here, in words; empty when it can."""
     if not has_fast_bfloat16():
@@ -114,13 +115,19 @@ class NativeNets:
                 self._weights.append(_packed(parts, padded[layer], padded[layer + 1]))
                 self._biases.append(torch.nn.functional.pad(bias, (0, padded[layer + 1] - len(bias))))
         addresses = (_addresses(tensors) for tensors in (self._weights, self._biases, self._scales))
-        sizes = (len(nets), len(widths), inputs, self._outputs)
-        self._nets = (*sizes, (ctypes.c_int32 * len(padded))(*padded), *addresses)
+        self._sizes = (len(nets), len(widths), inputs, self._outputs)
+        self._nets = (*self._sizes, (ctypes.c_int32 * len(padded))(*padded), *addresses)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation (e, b, o) for inputs (e, b, i). Frees the interpreter's lock while it computes."""
-        x = x.contiguous()
-        nets, rows = x.shape[:2]
+        """Mean and deviation (e, b, o) for inputs (e, b, i). Frees the interpreter's lock while it computes.
+
+        Raises:
+            ConfigError: the inputs are of other nets.
+        """
+        x = x.float().contiguous()
+        nets, rows, width = x.shape
+        if (nets, width) != (self._sizes[0], self._sizes[2]):
+            raise ConfigError(f"inputs {tuple(x.shape)}: give {self._sizes[0]} nets, rows, {self._sizes[2]} inputs")
         mean, deviation = torch.empty(2, nets, rows, self._outputs).unbind()
         self._evaluate(*self._nets, _address(x), rows, _address(mean), _address(deviation))
         return mean, deviation

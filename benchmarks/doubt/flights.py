@@ -1,5 +1,7 @@
 """Flies episodes in lockstep on one drawn arm, over its emulated wire, and keeps their frames."""
 
+import hashlib
+import os
 import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -10,9 +12,11 @@ from typing import Final
 
 import numpy as np
 
+import robot_mbrl
 from robot_mbrl.benchmarks.doubt.motions import MotionDraw
 from robot_mbrl.benchmarks.doubt.shifts import SHIFTS
-from robot_mbrl.contracts.atomic_file import replacing
+from robot_mbrl.contracts.atomic_file import replacing, write_atomically
+from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.frame import Record
 from robot_mbrl.contracts.types import Verdict, VerdictLevel
 from robot_mbrl.data.frame_codec import FrameArray
@@ -59,6 +63,8 @@ class Flight:
     check: str
 
 
+PROGRAM: Final = "program.sha256"
+"""Of all files of this program, in the folder of what it flew."""
 NOMINAL: Final = "nominal"
 Job = tuple[str, int]
 """Kind and seed of an episode to fly."""
@@ -139,10 +145,12 @@ def fly_all(
     Calls `progress` after each that is flown.
 
     Raises:
+        ConfigError: the folder has flights of another program.
         RobotMbrlError: the arm could not be flown.
         OSError: the folder cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder)
     wanted = list(jobs)
     missing = [job for job in wanted if not _file(folder, *job).exists()]
     if missing:
@@ -150,6 +158,20 @@ def fly_all(
             for _ in pool.map(_fly_and_keep, missing, [folder] * len(missing), chunksize=4):
                 progress()
     return [_load(folder, *job) for job in wanted]
+
+
+def _claim(folder: Path) -> None:
+    """Note which program flies in `folder`, or compare the one that began there: figures would be of neither."""
+    digest = hashlib.sha256()
+    for place, folders, names in os.walk(Path(robot_mbrl.__file__).parent, followlinks=True):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        for name in sorted(names):
+            digest.update(name.encode() + (Path(place) / name).read_bytes())
+    path, ours = folder / PROGRAM, digest.hexdigest()
+    if not path.exists():
+        write_atomically(path, ours)
+    elif path.read_text(encoding="utf-8") != ours:
+        raise ConfigError(f"{folder}: holds flights of a program whose files were others: give another folder")
 
 
 def _fly_and_keep(job: Job, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """What `robot-mbrl calibrate monitor` does: flights in; thresholds, a report and, if asked for, an ensemble out."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from robot_mbrl.contracts.monitor_settings import MonitorThresholds
 from robot_mbrl.learning.doubt_figures import ShiftedGroup, standardized_errors
 from robot_mbrl.learning.flight_episodes import FlightEpisode, piece_at, read_episodes
 from robot_mbrl.learning.monitor_calibration import (
+    SCORES,
     CalibrationSettings,
     ScoredEpisode,
     calibrate_thresholds,
@@ -27,6 +29,7 @@ from robot_mbrl.learning.monitor_report import Calibration, save_report
 from robot_mbrl.policies.ensemble_file import model_digest
 from robot_mbrl.policies.model_watch import ModelWatch
 from robot_mbrl.policies.onnx_ensemble import OnnxEnsemble
+from robot_mbrl.safety.conformal import episodes_needed
 
 Ticks = Callable[[], None]
 COMMAND: Final = "calibrate monitor"
@@ -83,6 +86,7 @@ def calibrate(request: Request, settings: CalibrationSettings) -> list[str]:
     Raises:
         ConfigError: logs, ensemble or episodes that cannot be used.
     """
+    _require_seconds(request)
     names, nominal = read_episodes(request.logs, longest=request.episode)
     check_enough(len(nominal), settings)
     training = read_episodes(request.training, names)[1] if request.training else []
@@ -111,6 +115,12 @@ def calibrate(request: Request, settings: CalibrationSettings) -> list[str]:
         request.thresholds,
         dump_settings(MonitorThresholds(uncertainty=thresholds, sources={"uncertainty": source})),
     )
+    needed = episodes_needed(settings.alpha / len(SCORES))
+    if len(flights) < needed:
+        told.append(
+            f"warning: the {len(nominal)} episodes are of {len(flights)} flights, and those of one flight are alike: "
+            f"for a promise about flights on other days give {needed} of them, or as many as there are days"
+        )
     calibration = Calibration(
         arm=", ".join(names),
         joint_names=names,
@@ -125,6 +135,18 @@ def calibrate(request: Request, settings: CalibrationSettings) -> list[str]:
     told.append(f"{request.thresholds}: {source}; give it to `robot-mbrl deploy --thresholds`")
     told.append(f"{request.report}: the report")
     return told
+
+
+def _require_seconds(request: Request) -> None:
+    """Refuse lengths of time that are none.
+
+    Raises:
+        ConfigError: which.
+    """
+    if request.episode is not None and not 0.0 < request.episode < math.inf:
+        raise ConfigError(f"--episode {request.episode:g}: give a length above 0 s")
+    if not 0.0 <= request.onset < math.inf:
+        raise ConfigError(f"--onset {request.onset:g}: give a time of 0 s or more")
 
 
 def _read_shifted(path: Path, names: tuple[str, ...], request: Request) -> _Shifted:

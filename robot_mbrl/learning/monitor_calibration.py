@@ -128,6 +128,11 @@ def calibrate_thresholds(
     for name in SCORES:
         scores = [episode.score(name, settings.persistence) for episode in nominal]
         stop = conformal_threshold(scores, settings.alpha / len(SCORES))
+        if stop <= 0.0:
+            raise ConfigError(
+                f"the {name} of {len(nominal)} nominal episodes never stays above 0 for {settings.persistence:g} s, so "
+                "that nothing was asked or compared: fly them with a loop whose rate the ensemble's period allows"
+            )
         grades[name] = Grades(stop=stop, persistence=settings.persistence)
     return UncertaintySettings(
         required=True, model=model, disagreement=grades["disagreement"], residual=grades["residual"]

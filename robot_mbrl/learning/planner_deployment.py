@@ -106,6 +106,19 @@ def narrowed(arm: ArmDefinition, limits: Mapping[str, tuple[float, float]], sour
     return arm.model_copy(update={"joints": tuple(joints)})
 
 
+def _require_equal(source: str, what: str, unit: str, theirs: FloatArray, ours: FloatArray) -> None:
+    """Compare the numbers of a run's arm with this arm's.
+
+    Raises:
+        ConfigError: they differ, so that the run's states and actions mean something else.
+    """
+    if not np.allclose(theirs, ours, rtol=0.0, atol=1e-9):
+        raise ConfigError(
+            f"{source} has {what} {np.round(theirs, 4).tolist()} {unit}, this arm {np.round(ours, 4).tolist()}: give a "
+            "run that was trained with this arm's definition"
+        )
+
+
 def build(path: Path | None, space: JointSpace) -> PlannerPolicy:
     """The policy that the file at `path` describes, for the arm of `space`.
 
@@ -129,6 +142,10 @@ def build(path: Path | None, space: JointSpace) -> PlannerPolicy:
             f"{path}: run {settings.run} is of {theirs.name} with {', '.join(theirs.joint_names)}, this arm is a "
             f"{space.arm} with {', '.join(space.names)}: give a run that was trained on it"
         )
+    source = f"{path}: run {settings.run}"
+    _require_equal(source, "position limits", "rad", model.task.position_limits, space.position_limits)
+    speeds = model.task.action_scale / CONTROL_PERIOD
+    _require_equal(source, "top speeds", "rad/s", speeds, space.velocity_limits)
     if settings.limits:
         model = ReachModel(ReachTask(narrowed(theirs, settings.limits, str(path))))
     torch.set_num_threads(settings.threads)

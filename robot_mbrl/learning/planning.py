@@ -16,6 +16,16 @@ from robot_mbrl.policies.task_model import Planner, TaskModel
 PlannerSettings: TypeAlias = FastPlannerSettings | PetsSettings
 
 
+def require_horizon(actions_per_plan: int, settings: PlannerSettings) -> None:
+    """Refuse plans that are shorter than what is to be executed of them.
+
+    Raises:
+        ConfigError: they are.
+    """
+    if actions_per_plan > settings.horizon:
+        raise ConfigError(f"{actions_per_plan} actions of a plan of {settings.horizon}: give a longer horizon")
+
+
 class PlannerActors:
     """Makes actors for episodes. One planner serves them all, so only one of them can act at a time."""
 
@@ -34,8 +44,7 @@ class PlannerActors:
         Raises:
             ConfigError: the ensemble is another task's, or the planner's settings do not fit it.
         """
-        if actions_per_plan > settings.horizon:
-            raise ConfigError(f"{actions_per_plan} actions of a plan of {settings.horizon}: give a longer horizon")
+        require_horizon(actions_per_plan, settings)
         self._generator, self._actions_per_plan = torch.Generator(), actions_per_plan
         clock = MonotonicClock()
         self._planner: Planner

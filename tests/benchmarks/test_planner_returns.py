@@ -1,10 +1,12 @@
 """Returns of two planners are compared in pairs."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from robot_mbrl.benchmarks.planner_returns import FAST, NativePets, make_planner, summary, table
+from robot_mbrl.benchmarks.planner_returns import FAST, NativePets, compare, make_planner, summary, table
 from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies.pets import PetsPlanner, PetsSettings
@@ -76,3 +78,8 @@ def test_each_of_the_references_candidates_draws_noise_of_its_own() -> None:
 def test_a_reference_that_changes_its_particles_nets_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^propagation = TS1: .* give TSinf$"):
         both_planners(0.1, SMALL.model_copy(update={"propagation": "TS1"}))
+
+
+def test_more_actions_of_a_plan_than_it_has_are_refused_before_anything_is_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"^30 actions of a plan of {FAST.horizon}: give a longer horizon$"):
+        compare(tmp_path, actions_per_plan=30)

@@ -63,6 +63,7 @@ def test_logs_become_thresholds_that_a_deployment_accepts_and_a_report(
     assert report.count("data:image/png;base64,") == 4
     assert 'src="http' not in report
     assert "from 19 episodes of 19 flights, of up to 1.0 s" in found.sources["uncertainty"]
+    assert "warning" not in outcome.out
     for told in (
         "at most 10.00% of nominal episodes",
         "19 nominal ones of 19 flights",
@@ -71,6 +72,16 @@ def test_logs_become_thresholds_that_a_deployment_accepts_and_a_report(
         "<td>slow</td>",
     ):
         assert told in report
+
+
+def test_pieces_of_few_flights_are_said_to_be_alike(
+    logs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("calibrate", "monitor", str(logs / "test"), "--ensemble", str(logs / "model.onnx"), "--alpha", "0.2")
+    outcome = run_here(capsys, *command, "--episode", "0.3", *outputs(tmp_path))
+    assert outcome.code == 0, outcome
+    assert "warning: the 15 episodes are of 5 flights" in outcome.out
+    assert "give 9 of them" in outcome.out
 
 
 @pytest.mark.parametrize(("onset", "least", "most"), [("0", 0, 40), ("2", 100, 100)])
@@ -112,6 +123,10 @@ def test_deploy_refuses_thresholds_of_another_ensemble(
         (("--alpha", "2"), ("alpha = 2.0",)),
         (("--ensemble", "none.onnx"), ("none.onnx: no such ensemble", "--train")),
         (("--episode", "5"), ("no episode of 5 s",)),
+        (("--episode", "0"), ("--episode 0: give a length above 0 s",)),
+        (("--episode", "nan"), ("--episode nan: give a length above 0 s",)),
+        (("--episode", "inf"), ("--episode inf: give a length above 0 s",)),
+        (("--onset", "inf"), ("--onset inf: give a time of 0 s or more",)),
         (("--train", "{logs}/nominal"), ("cannot serve to train and to calibrate",)),
         (
             ("--train", "{logs}/nominal/flight-nominal-7.mcap"),

@@ -166,6 +166,14 @@ def test_thresholds_are_quantiles_of_the_episodes_scores() -> None:
     assert stops == [None] * 18 + [50_000_000]
 
 
+@pytest.mark.parametrize("nothing", [0.0, np.nan])
+def test_a_score_that_never_rises_is_no_threshold(nothing: float) -> None:
+    stamps = np.arange(20, dtype=np.int64) * 10_000_000
+    scored = [ScoredEpisode("", "", stamps, np.ones(20), np.full(20, nothing))] * 199
+    with pytest.raises(ConfigError, match=r"^the residual of 199 nominal episodes never stays above 0 for 0\.15 s"):
+        calibrate_thresholds(scored, CalibrationSettings())
+
+
 def test_too_few_episodes_say_how_many_are_missing() -> None:
     stamps = np.arange(20, dtype=np.int64) * 10_000_000
     scored = [ScoredEpisode("", "", stamps, np.ones(20), np.ones(20))] * 150

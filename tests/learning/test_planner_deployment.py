@@ -104,6 +104,10 @@ def test_what_does_not_fit_the_arm_is_refused(run: Path, geometry: MujocoGeometr
     assert isinstance(build_policy(fits, here), PlannerPolicy)
     with pytest.raises(ConfigError, match=r"is of so101_follower with shoulder_pan, .* this arm is a koch with a, b"):
         build_policy(fits, replace(here, arm="koch", names=("a", "b")))
+    with pytest.raises(ConfigError, match=r"has position limits \[\[-1\.\d+, .* rad, this arm \[\[-0\.\d+, "):
+        build_policy(fits, replace(here, position_limits=0.5 * here.position_limits))
+    with pytest.raises(ConfigError, match=r"has top speeds \[.* rad/s, this arm \["):
+        build_policy(fits, replace(here, velocity_limits=0.5 * here.velocity_limits))
     with pytest.raises(ConfigError, match="give --policy-rate 20"):
         build_policy(fits, replace(here, period=1.0 / 30.0))
 

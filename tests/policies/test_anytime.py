@@ -51,6 +51,35 @@ def test_a_slow_first_iteration_still_gives_a_plan() -> None:
     assert run(budget, clock, 12.0, [5.0, 5.0], 0.0) == 2
 
 
+def test_a_slow_iteration_is_tried_again_after_some_plans() -> None:
+    """It took 50 ms once, when 5 are its least: after k refusals 5 + 45 x 0.9^k are expected, 24.4 ms for k = 8."""
+    clock = ManualClock()
+    budget = AnytimeBudget(clock)
+    run(budget, clock, None, [5.0, 5.0, 5.0], 0.0)
+    assert run(budget, clock, 30.0, [5.0, 50.0, 5.0], 0.0) == 2
+    assert [run(budget, clock, 30.0, [5.0, 5.0, 5.0], 0.0) for _ in range(11)] == 8 * [1] + 3 * [3]
+
+
+def test_an_iteration_that_never_was_fast_enough_stays_refused() -> None:
+    clock = ManualClock()
+    budget = AnytimeBudget(clock)
+    run(budget, clock, None, [5.0, 26.0], 0.0)
+    assert [run(budget, clock, 30.0, [5.0, 26.0], 0.0) for _ in range(50)] == 50 * [1]
+
+
+def test_what_comes_before_the_first_iteration_counts_as_a_part_of_it() -> None:
+    clock = ManualClock()
+    budget = AnytimeBudget(clock)
+    budget.start(None)
+    clock.advance(0.007)
+    assert budget.allows(0)
+    clock.advance(0.003)
+    budget.count(0)
+    budget.finish()
+    with pytest.raises(DeadlineTooShort, match=r"one iteration takes 10\.0 ms"):
+        budget.start(clock.now_ns() + round(9.9 * MS))
+
+
 def test_a_slow_finish_costs_iterations_of_the_next_plan_only() -> None:
     """5 and 1 to finish fit in 12 ms though it once took 40, when the processor was somebody else's."""
     clock = ManualClock()

@@ -109,6 +109,17 @@ def test_after_a_pause_a_question_that_was_not_answered_is_forgotten() -> None:
     assert believer.answered[2] >= 5
 
 
+def test_a_residual_is_forgotten_when_nothing_is_compared_any_more() -> None:
+    """Measurements 30 ms apart are too far for a period of 50 ms: the last comparison is that of 110 ms, up to 210."""
+    watched, _ = watch()
+    for tick in range(9):
+        measured(watched, TICK * tick)
+    doubts = [measured(watched, 0.08 + 0.03 * later, np.array([5.0, 0.0])) for later in range(1, 8)]
+    assert doubts[0].residual == pytest.approx(25.0)
+    assert [math.isnan(doubt.residual) for doubt in doubts] == 4 * [False] + 3 * [True]
+    assert not any(math.isnan(doubt.disagreement) for doubt in doubts)
+
+
 def test_ahead_it_asks_for_the_present_state_and_goals_that_go_on_at_their_pace() -> None:
     watched, believer = watch()
     for tick in range(7):

@@ -1,5 +1,11 @@
 """The packed copy of an ensemble computes what the ensemble does."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,7 +13,7 @@ from torch import Tensor
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies import packed_ensemble
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
-from robot_mbrl.policies.native_kernel import has_fast_bfloat16, native_instructions, native_reason
+from robot_mbrl.policies.native_kernel import COMPILERS, has_fast_bfloat16, native_instructions, native_reason
 from robot_mbrl.policies.packed_ensemble import Kernel, PackedEnsemble, best_kernel
 
 needs_native = pytest.mark.skipif(bool(native_reason()), reason=native_reason())
@@ -144,6 +150,65 @@ def test_a_row_of_the_native_kernel_does_not_depend_on_its_neighbours() -> None:
     packed(torch.full_like(x, torch.nan))
     few, many = packed(x[:, :40].contiguous()), packed(x)
     assert all(torch.equal(part, whole[:, :40]) for part, whole in zip(few, many, strict=True))
+
+
+@needs_native
+@torch.no_grad()
+def test_no_rows_give_no_answers() -> None:
+    ensemble = scaled_ensemble()
+    mean, deviation = PackedEnsemble(ensemble, "native")(torch.zeros(2, 0, 6))
+    assert mean.shape == deviation.shape == (2, 0, 4)
+    carried = PackedEnsemble(ensemble, "native").carry(**driven(ensemble, 2, 0))
+    assert carried.shape == (4, 2, 2, 0, 4)
+
+
+@needs_native
+@torch.no_grad()
+def test_the_native_kernel_takes_its_own_nets_inputs_only() -> None:
+    packed = PackedEnsemble(scaled_ensemble(), "native")
+    x = inputs_of(scaled_ensemble(), 9).expand(2, 9, 6)
+    assert torch.equal(packed(x.double())[0], packed(x)[0])
+    with pytest.raises(ConfigError, match=r"^inputs \(2, 9, 5\): give 2 nets, rows, 6 inputs$"):
+        packed(x[..., :5])
+
+
+REFUSING = """
+#include <cerrno>
+#include <cstdarg>
+extern "C" long syscall(long, ...) { errno = EPERM; return -1; }
+"""
+"""Stands before the C library's and refuses what is asked of the kernel directly."""
+
+FALLEN_BACK = """
+import torch
+from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
+from robot_mbrl.policies.native_kernel import native_instructions
+from robot_mbrl.policies.packed_ensemble import PackedEnsemble
+settings = EnsembleSettings(members=2, elites=2, hidden=(40, 40), weight_decay=(0.0,) * 3)
+ensemble = ProbabilisticEnsemble(6, 4, settings, torch.Generator().manual_seed(0))
+x = torch.randn(2, 50, 6)
+with torch.no_grad():
+    error = PackedEnsemble(ensemble, "native")(x)[0] - PackedEnsemble(ensemble, "float32")(x)[0]
+print(native_instructions(), error.abs().max().item() < 0.02)
+"""
+
+
+@needs_native
+def test_without_the_systems_permission_matrix_tiles_are_left_alone(tmp_path: Path) -> None:
+    if native_instructions() != "AMX_BF16":
+        pytest.skip("the processor has no matrix tiles")
+    library = tmp_path / "refusing.so"
+    compiler = next(found for name in COMPILERS if (found := shutil.which(name)))
+    command = [compiler, "-shared", "-fPIC", "-x", "c++", "-", "-o", str(library)]
+    subprocess.run(command, input=REFUSING.encode(), check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", FALLEN_BACK],
+        env={**os.environ, "LD_PRELOAD": str(library)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert told.stdout.split() == ["AVX512_BF16", "True"]
 
 
 @needs_native

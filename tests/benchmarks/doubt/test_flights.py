@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from robot_mbrl.benchmarks.doubt import flights
-from robot_mbrl.benchmarks.doubt.flights import NOMINAL, SETTINGS, Passing, campaign_arm, fly, fly_all
+from robot_mbrl.benchmarks.doubt.flights import NOMINAL, PROGRAM, SETTINGS, Passing, campaign_arm, fly, fly_all
 from robot_mbrl.benchmarks.doubt.motions import CLEARANCE, SPEEDS, MotionDraw
 from robot_mbrl.benchmarks.doubt.shifts import SHIFTS
 from robot_mbrl.contracts.clock import to_ns
+from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.contracts.frame import ControlState
 from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.drivers.arms import RAD_PER_TICK, load_arm
@@ -75,6 +76,13 @@ def flown(draw: MotionDraw, kind: str | None) -> FrameArray:
 @pytest.fixture(scope="module")
 def plain(draw: MotionDraw) -> FrameArray:
     return flown(draw, None)
+
+
+def test_flights_of_another_program_are_not_mixed_with_these(tmp_path: Path) -> None:
+    assert fly_all([], tmp_path, 1) == fly_all([], tmp_path, 1) == []
+    (tmp_path / PROGRAM).write_text("0" * 64, encoding="utf-8")
+    with pytest.raises(ConfigError, match="holds flights of a program whose files were others: give another folder"):
+        fly_all([], tmp_path, 1)
 
 
 @pytest.mark.parametrize("kind", sorted(SHIFTS))
