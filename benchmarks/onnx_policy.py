@@ -67,7 +67,8 @@ def measure(seconds: float, parity_steps: int, seed: int = 0) -> dict[str, Any]:
     """Export, compare over `parity_steps` random recurrent steps, and time for about `seconds` [s].
 
     Returns:
-        `difference`, the largest one of an action; `bytes` of the file; and under `times` by row `p50`, `p99` and `max`
+        `difference`, the largest one of a number that is told or remembered, and `drift`, the same when either
+        runtime goes on from its own memory; `bytes` of the file; and under `times` by row `p50`, `p99` and `max`
         of a step [µs].
     """
     task = make_task("reach")
@@ -84,7 +85,11 @@ def measure(seconds: float, parity_steps: int, seed: int = 0) -> dict[str, Any]:
             write_bundle(folder, description, {POLICY: export_dreamer(model)})
             bundle = read_bundle(folder)
         step = OnnxStep(bundle)
-        difference = largest_difference(DreamerStep(model), step, parity_steps, np.random.default_rng(seed))
+        torchs = DreamerStep(model)
+        difference, drift = (
+            largest_difference(torchs, step, parity_steps, np.random.default_rng(seed), free=free)
+            for free in (False, True)
+        )
         policy = OnnxPolicy(bundle, joint_space(task.arm, settings, MonotonicClock()))
         random = np.random.default_rng(seed)
         kinds = {
@@ -98,7 +103,8 @@ def measure(seconds: float, parity_steps: int, seed: int = 0) -> dict[str, Any]:
     finally:
         torch.set_num_threads(threads)
     rows = {name: _figures(row) for name, row in times.items()}
-    return {"difference": difference, "parity_steps": parity_steps, "bytes": len(bundle.policy), "times": rows}
+    figures = {"difference": difference, "drift": drift, "parity_steps": parity_steps, "bytes": len(bundle.policy)}
+    return {**figures, "times": rows}
 
 
 def _onnx_step(step: OnnxStep, random: np.random.Generator) -> Callable[[], object]:
@@ -182,7 +188,8 @@ def table(figures: Mapping[str, Any]) -> str:
             f"torch eager takes {ratios} times as long as onnxruntime",
             f"p99 in onnxruntime is {'within' if kept else 'ABOVE'} {BOUND * 1e6:.0f} µs",
             f"largest difference of a number in {figures['parity_steps']} random recurrent steps: "
-            f"{figures['difference']:.2g}; {figures['bytes'] / 1e6:.2f} MB",
+            f"{figures['difference']:.2g}, {figures['drift']:.2g} when either goes on from its own memory for episodes "
+            f"of 100 steps on average; {figures['bytes'] / 1e6:.2f} MB",
         ]
     )
 

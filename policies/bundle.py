@@ -148,7 +148,7 @@ def _read_manifest(path: Path) -> BundleManifest:
     content = read_file(path, f"a folder with {MANIFEST}, as `robot-mbrl export` makes it")
     try:
         fields = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not JSON, or cut short ({error}): copy or export the bundle again") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"{path}: holds no mapping of names to values: copy or export the bundle again")

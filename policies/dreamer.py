@@ -322,8 +322,10 @@ class Dreamer:
         """Take over what `state_dict` gave.
 
         Raises:
-            ConfigError: it is of a model of another size.
+            ConfigError: it is of a model of another size, or lacks something.
         """
+        if "generator" not in state:
+            raise ConfigError("Dreamer without the state of its chance: give a whole checkpoint")
         self.load_networks(state)
         prefix = "optimizer."
         self._optimizer.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

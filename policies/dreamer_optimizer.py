@@ -77,8 +77,11 @@ class LaProp:
         """Take over what `state_dict` gave.
 
         Raises:
-            ConfigError: it is of a model of another size.
+            ConfigError: it is of a model of another size, or lacks something.
         """
+        lacking = {"squares", "momentum", "updates"} - state.keys()
+        if lacking:
+            raise ConfigError(f"optimizer without {', '.join(sorted(lacking))}: give a whole checkpoint")
         for name, own in (("squares", self._squares), ("momentum", self._momentum)):
             if state[name].shape != own.shape:
                 raise ConfigError(

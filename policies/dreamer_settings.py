@@ -97,8 +97,9 @@ class DreamerSettings(Settings):
         trace: λ of the returns.
         entropy: weight of the actor's entropy.
         actor_gradient: "score" weighs what the actor did by its advantage (REINFORCE), as DreamerV3 does for all
-            actions; "dynamics" goes back through the imagined steps, as DreamerV2 does for continuous ones. It learns
-            smooth tasks with far fewer updates, each of which takes longer.
+            actions; "dynamics" goes back through the imagined steps, as DreamerV1 does, also through what the actor saw
+            in them, which DreamerV2 leaves out. It learns smooth tasks with far fewer updates, each of which takes
+            longer.
         deviation_low: least standard deviation of a continuous action.
         deviation_high: greatest.
         return_rate: of the running percentiles of the returns.

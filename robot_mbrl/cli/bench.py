@@ -22,6 +22,7 @@ from robot_mbrl.benchmarks import (
     loop_timing,
     monitor_cost,
     recorder_cost,
+    replay_memory,
     sim_stepping,
 )
 from robot_mbrl.cli.options import Json
@@ -186,6 +187,17 @@ def policy(
     onnx_policy = importlib.import_module("robot_mbrl.benchmarks.onnx_policy")
     figures = onnx_policy.measure(_checked(seconds), parity_steps)
     _print(figures, onnx_policy.table(figures), as_json=as_json)
+
+
+@app.command("replay", epilog="\b\nExample:\n  robot-mbrl bench replay --steps 1000000")
+def replay(
+    steps: Annotated[int, typer.Option(min=16, help="Steps of an arm to fill the replay with.")] = 1_000_000,
+    batches: Annotated[int, typer.Option(min=1, help="Batches to sample and to write latents back to.")] = 2000,
+    as_json: Json = False,
+) -> None:
+    """Resident memory of Dreamer's replay, filled with steps of an arm, and how fast it takes and gives them."""
+    figures = replay_memory.measure(steps, batches)
+    _print(figures, replay_memory.table(figures), as_json=as_json)
 
 
 @app.command("doubt", epilog="\b\nExample:\n  robot-mbrl bench doubt --folder doubt --workers 4")

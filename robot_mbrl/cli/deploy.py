@@ -40,7 +40,10 @@ def deploy(  # noqa: PLR0913  (each option of a command is an argument)
     *,
     policy: Annotated[
         str | None,
-        typer.Option(help="What moves the arm: sine, sine:FILE, scripted:FILE or bundle:FOLDER; none holds it."),
+        typer.Option(
+            help="What moves the arm: sine, sine:FILE, scripted:FILE, pets:FILE, tour:FILE or bundle:FOLDER; none "
+            "holds it."
+        ),
     ] = None,
     standby: Annotated[
         str | None, typer.Option(help="A policy that stands by: `h` holds the arm, `p` lets the other one act.")

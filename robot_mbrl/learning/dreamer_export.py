@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from pydantic import JsonValue
 from torch import Tensor, nn
 
 from robot_mbrl.contracts.errors import ConfigError
@@ -18,6 +19,7 @@ from robot_mbrl.learning.bundle_export import describe_policy
 from robot_mbrl.learning.dreamer_learner import DreamerLearner
 from robot_mbrl.learning.dreamer_run import BEST, DreamerFolder, DreamerRunSettings
 from robot_mbrl.learning.onnx_export import export_step, largest_difference
+from robot_mbrl.learning.run_files import SETTINGS
 from robot_mbrl.learning.task_identity import require_identity
 from robot_mbrl.policies.bundle import ENSEMBLE, THRESHOLDS, Bundle, read_bundle, require_new, write_bundle
 from robot_mbrl.policies.bundle_manifest import POLICY, StateTensor
@@ -126,7 +128,7 @@ def export_run(
         make_task(settings.task, settings.arm),
         dreamer_states(model),
         learner="dreamer",
-        training=settings.model_dump(mode="json"),
+        training=_training(settings),
         data=_data(files, settings, source),
         speed=settings.speed,
     )
@@ -151,9 +153,30 @@ def export_run(
     return Exported(read_bundle(folder), difference, parity_steps)
 
 
+def _training(settings: DreamerRunSettings) -> dict[str, JsonValue]:
+    """The settings, and under `begun_with` those of the runs whose networks this one began with, the last one first."""
+    before: list[JsonValue] = [one.model_dump(mode="json") for one in _before(settings)]
+    return {**settings.model_dump(mode="json"), "begun_with": before}
+
+
 def _data(files: DreamerFolder, settings: DreamerRunSettings, source: Path) -> str:
     """What the policy was trained on, in words."""
     progress = files.progress()
     best = max(progress.evaluations, key=lambda evaluation: evaluation.mean_return, default=None)
     actions = best.actions if source.name == BEST and best is not None else progress.actions
-    return f"{actions} actions of {settings.task} with {settings.arm} in simulation, seed {settings.seed}"
+    told = f"{actions} actions of {settings.task} with {settings.arm} in simulation, seed {settings.seed}"
+    before = _before(settings)
+    for one in before:
+        told += f"; begun with the networks of a run of {one.steps} actions of {one.task}, seed {one.seed}"
+    lost = (before or [settings])[-1].start
+    return told if lost is None else f"{told}; begun with the networks of {lost}, which is not there any more"
+
+
+def _before(settings: DreamerRunSettings) -> list[DreamerRunSettings]:
+    """Settings of the runs whose networks this one began with, one after the other, as far as they are still there."""
+    before: list[DreamerRunSettings] = []
+    start = settings.start
+    while start is not None and (start / SETTINGS).exists():
+        before.append(DreamerFolder(start).settings())
+        start = before[-1].start
+    return before

@@ -162,7 +162,11 @@ class DreamerLearner:
         Raises:
             ConfigError: it is of a Dreamer with other settings or spaces, or damaged.
         """
-        self.dreamer.load_state_dict(self._state_of(path, set(DreamerSettings.model_fields) - MAY_CHANGE))
+        state = self._state_of(path, set(DreamerSettings.model_fields) - MAY_CHANGE)
+        try:
+            self.dreamer.load_state_dict(state)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
 
     def begin_with(self, path: Path, *, behaviour: bool) -> None:
         """Take over the networks of what `save` wrote; chance and optimizer stay as they are.
@@ -214,6 +218,9 @@ def _read(path: Path) -> tuple[DreamerSpaces, DreamerSettings, dict[str, Tensor]
         settings = DreamerSettings.model_validate_json(metadata[SETTINGS_KEY])
     except (KeyError, ValidationError) as error:
         raise ConfigError(f"{path}: is no Dreamer of this version: give a file that training wrote") from error
+    wrong = next((name for name, tensor in state.items() if not tensor.isfinite().all()), None)
+    if wrong is not None:
+        raise ConfigError(f"{path}: {wrong} holds numbers that are not finite: give another checkpoint")
     return spaces, settings, state
 
 

@@ -302,7 +302,7 @@ class DreamerFolder:
         try:
             return Progress.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            raise ConfigError(f"{one_line(error, str(path))}: remove this checkpoint, or copy it again") from error
+            raise ConfigError(f"{one_line(error, str(path))}: copy the run folder again") from error
 
     def commit(self, progress: Progress, write: Callable[[Path], None]) -> None:
         """Make a checkpoint of `progress` and of what `write` puts into the folder that it is given.

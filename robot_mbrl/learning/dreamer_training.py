@@ -9,14 +9,16 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from robot_mbrl.contracts.atomic_file import replacing
-from robot_mbrl.contracts.errors import SimulationError
+from robot_mbrl.contracts.errors import ConfigError, SimulationError
 from robot_mbrl.learning.board import Board
 from robot_mbrl.learning.collector import Collector, EpisodeEnd
 from robot_mbrl.learning.dreamer_learner import DreamerLearner, dreamer_spaces, resolved_settings, torch_device
@@ -128,11 +130,17 @@ class Training:
             folder.begin(beginning)
             self._collector = Collector(crew.training, crew.learner, settings.seed)
             checkpoint = folder.checkpoint()
+            if checkpoint is None and len(self._replay):
+                raise ConfigError(
+                    f"{folder.path}: has {len(self._replay)} rows in its replay and no checkpoint to go on from: copy "
+                    "the run folder again, or train in a new one"
+                )
             if checkpoint is None:
                 self._save()
             else:
                 self._load(checkpoint)
-            self._board = Board(folder.path / BOARD, self._collector.actions)
+            # What was logged at the checkpoint itself was logged before it.
+            self._board = Board(folder.path / BOARD, self._collector.actions + 1)
             opened.callback(self._board.close)
             self._opened = opened.pop_all()
 
@@ -273,13 +281,25 @@ class Training:
     def _load(self, checkpoint: Path) -> None:
         progress = self._folder.progress()
         self._crew.learner.load(checkpoint / LEARNER)
-        self._collector.restore(load_file(checkpoint / COLLECTOR))
+        self._collector.restore(_load_tensors(checkpoint / COLLECTOR))
         self._replay.restore(checkpoint)
         self._random.bit_generator.state = progress.random
         self._counters = Counters(
             progress.updates, progress.skipped, list(progress.returns), list(progress.evaluations)
         )
         self._folder.write_curve(progress)
+
+
+def _load_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """What the collector wrote.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f"{path}: cannot be read as safetensors ({error}): copy the run folder again") from error
 
 
 def learner_settings(settings: DreamerRunSettings) -> DreamerSettings:

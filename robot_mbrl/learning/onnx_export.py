@@ -61,7 +61,13 @@ def export_step(step: nn.Module, observation: int, states: Sequence[StateTensor]
 
 
 def largest_difference(
-    step: nn.Module, exported: OnnxStep, steps: int, random: np.random.Generator, restart: float = 0.01
+    step: nn.Module,
+    exported: OnnxStep,
+    steps: int,
+    random: np.random.Generator,
+    *,
+    restart: float = 0.01,
+    free: bool = False,
 ) -> float:
     """Largest difference between `step` and what was exported of it, of any number that is told or remembered.
 
@@ -69,7 +75,8 @@ def largest_difference(
     answers with a number that is not finite, even both alike: such a policy is none.
 
     Each step begins with what torch remembers: a recurrent policy may make more of a rounding from step to step, as it
-    does of any noise in what it observes, and that tells nothing of the export.
+    does of any noise in what it observes, and that tells nothing of the export. Run `free`, either goes on from what it
+    remembers itself from an episode's beginning to its end.
 
     Args:
         step: as for `export_step`.
@@ -77,6 +84,7 @@ def largest_difference(
         steps: how many in a row, with observations from a standard normal distribution.
         random: draws them, and where episodes begin.
         restart: probability that an episode begins with a step.
+        free: leave to what was exported what it remembers.
     """
     states = [torch.zeros(state.shape) for state in exported.states]
     largest = 0.0
@@ -85,7 +93,7 @@ def largest_difference(
             is_first = index == 0 or random.random() < restart
             if is_first:
                 exported.reset()
-            for theirs, ours in zip(exported.states, states, strict=True):
+            for theirs, ours in zip(exported.states, [] if free else states, strict=not free):
                 theirs[:] = ours.numpy()
             seen = random.standard_normal(exported.observation.shape, np.float32)
             exported.observation[:] = seen

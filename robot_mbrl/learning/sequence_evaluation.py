@@ -21,7 +21,8 @@ class Evaluated:
 
     Attributes:
         ends: one for each environment, in its order.
-        rows: (b, t, ...) the beginnings of the first few, by field as in `SequenceBatch`, with the latent before them.
+        rows: (b, t, ...) the beginnings of the first few, by field as in `SequenceBatch`, with the latent before them;
+            as many rows as the shortest of those episodes has.
     """
 
     ends: list[EpisodeEnd]
@@ -57,8 +58,10 @@ class RowKeeper:
             self._rows.append({name: np.array(value[: self._streams]) for name, value in step.items()})
 
     def fields(self) -> Fields:
-        """What was kept, (b, t, ...) by field."""
-        return {name: np.stack([row[name] for row in self._rows], axis=1) for name in self._rows[0]}
+        """What was kept, (b, t, ...) by field, up to where the first of the streams' episodes ended."""
+        ends = (index for index, row in enumerate(self._rows, start=1) if row["is_last"].any())
+        rows = self._rows[: next(ends, len(self._rows))]
+        return {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
 
 
 def evaluate(

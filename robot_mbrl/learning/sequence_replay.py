@@ -41,6 +41,7 @@ STEP_FIELDS: Final = ("observation", "action", "reward", "is_first", "is_last", 
 STEPS_FILE: Final = "steps.bin"
 LATENTS_FILE: Final = "latents.bin"
 STATE_FILE: Final = "replay.json"
+_STATE_FIELDS: Final = frozenset({"spaces", "shape", "counts", "fresh", "random"})
 _PENDING_ROWS: Final = 4096
 """Latents that are written in one go."""
 _COPY_ROWS: Final = 4096
@@ -276,9 +277,16 @@ class SequenceReplay:
         """Go back to what `save` put into `folder`: the same rows, latents and random numbers, to the bit.
 
         Raises:
-            ConfigError: that was another replay, or this one went on for longer than its slack since.
+            ConfigError: that was another replay or is damaged, or this one went on for longer than its slack since.
         """
-        state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+        try:
+            state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{folder / STATE_FILE}: not JSON, or cut short ({error}): copy the run again") from error
+        if not isinstance(state, dict) or not state.keys() >= _STATE_FIELDS:
+            raise ConfigError(
+                f"{folder / STATE_FILE}: must hold {', '.join(sorted(_STATE_FIELDS))}: copy the run folder again"
+            )
         if state["spaces"] != self.spaces.model_dump(mode="json") or state["shape"] != list(self._steps.array.shape):
             raise ConfigError(
                 f"{folder / STATE_FILE}: saved from a replay of another layout: restore into the same one"

@@ -304,8 +304,10 @@ def _gymnasium_env(identifier: str, name: str) -> gymnasium.Env[Any, Any]:
     """
     try:
         environment = gymnasium.make(identifier)
-    except gymnasium.error.Error as error:
-        raise ConfigError(f"{name}: gymnasium cannot make it ({error}): give a registered id") from error
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        raise ConfigError(
+            f"{name}: gymnasium cannot make it ({error}): give a registered id, and install what it needs"
+        ) from error
     if environment.spec is None or environment.spec.max_episode_steps is None:
         environment.close()
         raise ConfigError(f"{name}: its episodes may never end: register it with max_episode_steps")

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from robot_mbrl.contracts.frame import ControlState
 from robot_mbrl.data.reader import read_frames
 from robot_mbrl.policies.bundle import ENSEMBLE, MANIFEST, manifest_seal
 from robot_mbrl.policies.bundle_manifest import POLICY
 from robot_mbrl.runtime.settings import TwinSettings
-from tests.cli.deployment import deployed
+from tests.cli.deployment import Deployment, deployed
 from tests.cli.program import Standing, Untouched, assert_one_line, run_here
 from tests.learning.task_bundles import pose_bundle
+from tests.learning.trained_reach import write_run
 from tests.runtime.arm_stand import robot_settings, standing_arm, stays_at_rest, until
 
 GOAL = ("--goal", "0.2,0.0,0.1")
@@ -29,6 +31,11 @@ def so101(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
 
 def parked(standing: Standing) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.array([joint.park_position for joint in standing.arm.joints])
+
+
+def await_times(deployment: Deployment, words: str, times: int) -> None:
+    """Wait until `words` were said so many times."""
+    until(lambda: deployment.output().count(words) == times, f"{times} times: {words}")
 
 
 def forgiving(folder: Path) -> tuple[str, str]:
@@ -71,7 +78,26 @@ def test_another_policy_takes_over_while_the_arm_is_held(tmp_path: Path) -> None
         deployment.press("p")
         deployment.await_word("swing.yaml acts from here on")
         deployment.press("g")
-        until(lambda: deployment.output().count("the arm is running") == 2, "the arm runs again")
+        await_times(deployment, "the arm is running", 2)
+        deployment.press("q")
+        assert deployment.end() == 0, deployment.output()
+
+
+def test_planner_and_bundle_take_turns_while_the_arm_is_held(tmp_path: Path) -> None:
+    made = pose_bundle(tmp_path / "bundle", np.zeros(6))
+    write_run(tmp_path / "run")
+    planner = tmp_path / "planner.yaml"
+    planner.write_text(yaml.safe_dump({"run": "run", "goals": [[0.2, 0.0, 0.1]], "speed": 0.1}), encoding="utf-8")
+    flags = ("--policy", f"pets:{planner}", "--standby", f"bundle:{made}", *GOAL, *RATE)
+    with deployed(TwinSettings(), tmp_path, *flags, terminal=True) as deployment:
+        deployment.await_word("the arm is running")
+        for turn, name in ((1, f"bundle:{made}"), (2, f"pets:{planner}")):
+            deployment.press("h")
+            await_times(deployment, "held; keys: g goes on", turn)
+            deployment.press("p")
+            deployment.await_word(f"policy: {name} acts from here on")
+            deployment.press("g")
+            await_times(deployment, "the arm is running", turn + 1)
         deployment.press("q")
         assert deployment.end() == 0, deployment.output()
 

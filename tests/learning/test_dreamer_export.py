@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.errors import ConfigError
@@ -76,6 +77,22 @@ def test_the_manifest_tells_what_there_is_to_know(exported: Path) -> None:
     assert manifest.training["task"] == "reach"
     assert "so101_follower" in manifest.data
     assert {state.name for state in manifest.states} == {"deter", "stoch", "action"}
+
+
+def test_the_manifest_tells_of_the_runs_before(tmp_path: Path) -> None:
+    """A run that began with another's networks, which began with those of one that is gone."""
+    for name, start in (("first", tmp_path / "gone"), ("second", tmp_path / "first")):
+        write_run(tmp_path / name)
+        settings = tmp_path / name / "settings.yaml"
+        fields = yaml.safe_load(settings.read_text(encoding="utf-8"))
+        settings.write_text(yaml.safe_dump(fields | {"start": str(start)}), encoding="utf-8")
+    export_run(tmp_path / "second", tmp_path / "bundle", parity_steps=5)
+    manifest = read_bundle(tmp_path / "bundle").manifest
+    before = manifest.training["begun_with"]
+    assert isinstance(before, list)
+    assert [run["start"] for run in before if isinstance(run, dict)] == [str(tmp_path / "gone")]
+    assert "begun with the networks of a run of " in manifest.data
+    assert manifest.data.endswith(f"begun with the networks of {tmp_path / 'gone'}, which is not there any more")
 
 
 def test_it_runs_on_the_arm_it_was_trained_for_and_on_no_other(exported: Path) -> None:

@@ -79,7 +79,7 @@ def test_the_newest_whole_checkpoint_counts(tmp_path: Path) -> None:
     assert [path.name for path in newest.parent.iterdir()] == [newest.name]
     assert (newest / "b").exists()
     (newest / "progress.json").write_text('{"actions": "many"}', encoding="utf-8")
-    with pytest.raises(ConfigError, match="remove this checkpoint"):
+    with pytest.raises(ConfigError, match="copy the run folder again"):
         folder.progress()
 
 

@@ -2,17 +2,22 @@
 
 import dataclasses
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from robot_mbrl.contracts.errors import ConfigError, SimulationError
 from robot_mbrl.learning.dreamer_learner import DreamerLearner
@@ -256,3 +261,70 @@ def test_a_run_of_an_arm_that_was_defined_anew_does_not_go_on(tmp_path: Path) ->
     slow_down(arm)
     with pytest.raises(ConfigError, match="was trained with action_scale"):
         open_training(tmp_path / "run", settings)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the tiny Dreamer with a checkpoint."""
+    folder = tmp_path_factory.mktemp("begun")
+    train_dreamer(folder)
+    return folder
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def _lose(name: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        with safe_open(path, framework="np") as file:
+            kept = {key: file.get_tensor(key) for key in file.keys() if key != name}  # noqa: SIM118
+            metadata = file.metadata()
+        save_file(kept, path, metadata)
+
+    return change
+
+
+def _spoil(path: Path) -> None:
+    with safe_open(path, framework="np") as file:
+        kept = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    kept["model.world.reward.output.bias"][0] = np.nan
+    save_file(kept, path, metadata)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("collector.safetensors", _cut, "collector.safetensors: cannot be read as safetensors"),
+        ("replay.json", _cut, "replay.json: not JSON, or cut short"),
+        ("replay.json", lambda path: path.write_text("{}"), "replay.json: must hold counts, fresh, random"),
+        ("learner.safetensors", _cut, "learner.safetensors: cannot be read as safetensors"),
+        ("learner.safetensors", _lose("optimizer.squares"), "learner.safetensors: optimizer without squares"),
+        ("learner.safetensors", _lose("generator"), "learner.safetensors: Dreamer without the state of its chance"),
+        ("learner.safetensors", _spoil, "model.world.reward.output.bias holds numbers that are not finite"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_line(
+    begun: Path, tmp_path: Path, name: str, change: Callable[[Path], None], words: str
+) -> None:
+    shutil.copytree(begun, tmp_path / "run")
+    (damaged,) = (tmp_path / "run").glob(f"checkpoints/*/{name}")
+    change(damaged)
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        train_dreamer(tmp_path / "run")
+
+
+def test_a_replay_without_its_checkpoint_is_no_beginning(begun: Path, tmp_path: Path) -> None:
+    shutil.copytree(begun, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    with pytest.raises(ConfigError, match=r"rows in its replay and no checkpoint to go on from: copy the run folder"):
+        train_dreamer(tmp_path / "run")
+
+
+def test_a_resumed_run_keeps_all_points_of_its_board(tmp_path: Path) -> None:
+    train_dreamer(tmp_path, 60)
+    train_dreamer(tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("evaluation/mean_return")] == [60, 120]

@@ -34,6 +34,16 @@ def test_thousand_recurrent_steps_are_the_same(exported: Path) -> None:
     assert largest_difference(SmallStep(SIZE, ACTIONS), step, 1000, np.random.default_rng(0)) < 1e-5
 
 
+def test_running_free_they_stay_together(exported: Path) -> None:
+    step = OnnxStep(read_bundle(exported))
+    free = [
+        largest_difference(SmallStep(SIZE, ACTIONS, seed=seed), step, 1000, np.random.default_rng(0), free=True)
+        for seed in (0, 1)
+    ]
+    assert free[0] < 1e-4
+    assert free[1] > 1e-2
+
+
 def test_another_network_is_not_the_same(exported: Path) -> None:
     """Else the comparison compares nothing."""
     step = OnnxStep(read_bundle(exported))

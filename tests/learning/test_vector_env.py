@@ -126,6 +126,8 @@ def test_gymnasiums_actions_are_scaled_to_their_own_bounds_and_choices_decoded()
         ("reach", 2, "only dm_control's tasks repeat actions"),
         ("dm_control:reacher-hardest", 1, "no task 'hardest'"),
         ("gymnasium:NoSuchThing-v9", 1, "give a registered id"),
+        ("gymnasium:no_such_module:Thing-v0", 1, "No module named 'no_such_module'.*install what it needs"),
+        ("gymnasium:robot_mbrl/Suite-v0", 1, "give a registered id"),
         ("gymnasium:FrozenLake-v1", 1, "its observation is a Discrete"),
     ],
 )

@@ -147,6 +147,12 @@ def test_a_manifest_that_is_no_mapping(tmp_path: Path, content: str) -> None:
     refused(made, r"manifest\.json: holds no mapping")
 
 
+def test_a_manifest_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    made = make_bundle(tmp_path / "bundle")
+    (made / MANIFEST).write_text(200_000 * "[", encoding="utf-8")
+    refused(made, r"manifest\.json: not JSON, or cut short")
+
+
 # -- what its maker did wrong ------------------------------------------------------------------------------------
 
 
