@@ -2,13 +2,14 @@
 
 from typing import Final
 
+from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.frame import Record
 from robot_mbrl.contracts.geometry import ArmGeometry
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.contracts.types import Verdict, VerdictLevel
 from robot_mbrl.safety import health, kinematic_limits, plausibility, timing, uncertainty, workspace
 from robot_mbrl.safety.frame_view import FrameView
-from robot_mbrl.safety.judgement import PASS, Check, Judgement, Persistence
+from robot_mbrl.safety.judgement import PASS, Check, Judgement
 
 
 def _numeric_checks(settings: MonitorSettings) -> list[Check]:
@@ -59,6 +60,28 @@ def _checks(settings: MonitorSettings, geometry: ArmGeometry | None) -> list[Che
 
 
 _PASSED: Final = Verdict(VerdictLevel.PASS)
+HOLD_FORGOTTEN: Final = 0.5
+"""How long there must be no hold before the holds so far no longer count [s]: an arm that is held, sets out against the
+same thing and is held again gets nowhere."""
+
+
+class _Held:
+    """How long the arm has been held, whatever lay between, until that is forgotten."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit_ns = to_ns(limit)
+        self._total_ns = 0
+        self._judged_ns = self._held_ns = -1
+
+    def too_long(self, holds: bool, now_ns: int) -> bool:
+        """Whether this tick `holds`, and its time with that of the ticks before is more than the limit."""
+        tick_ns = now_ns - self._judged_ns if self._judged_ns >= 0 else 0
+        self._judged_ns = now_ns
+        if holds:
+            self._total_ns, self._held_ns = self._total_ns + tick_ns, now_ns
+        elif now_ns - self._held_ns > to_ns(HOLD_FORGOTTEN):
+            self._total_ns = 0
+        return holds and self._total_ns > self._limit_ns
 
 
 class Monitor:
@@ -80,13 +103,13 @@ class Monitor:
         self._view = FrameView(self._settings)
         self._numeric = _numeric_checks(self._settings)
         self._others = _checks(self._settings, self._geometry)
-        self._holding = Persistence(self._settings.hold_limit)
+        self._held = _Held(self._settings.hold_limit)
 
     def judge(self, frame: Record) -> Verdict:
         """Judge the next tick's frame, whatever it holds.
 
-        The worst judgement is the verdict, the first of equals; the speed scale is the least of all. A hold that has
-        lasted for the hold limit is a stop.
+        The worst judgement is the verdict, the first of equals; the speed scale is the least of all. Holds that have
+        lasted for the hold limit, with less than `HOLD_FORGOTTEN` between one and the next, are a stop.
         """
         view = self._view
         view.read(frame)
@@ -104,7 +127,7 @@ class Monitor:
                 worst, check_index = judgement, index
             scale = min(scale, judgement.scale)
         holds = worst is not None and worst.level == VerdictLevel.HOLD
-        if self._holding.reached(holds, view.now_ns) and worst is not None:
+        if self._held.too_long(holds, view.now_ns) and worst is not None:
             worst = worst._replace(level=VerdictLevel.STOP)
         return _PASSED if worst is None else self._verdict(check_index, worst, scale)
 

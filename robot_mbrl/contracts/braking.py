@@ -146,7 +146,9 @@ def plan_braking(
     """Plan the stop from a commanded motion.
 
     On a straight path (the acceleration along the velocity, as when there is none) all joints share one profile, so
-    that the stop stays on that line. On a curved one each joint stops as soon as it can.
+    that the stop stays on that line. On a curved one each joint stops as soon as it can; so it does where the line
+    would lead one past its position limit, since slower joints go further on the line than by themselves, and the limit
+    would end that at once.
 
     The laws, per joint and as long as no position limit cuts the way short: |acceleration| and |jerk| stay within
     their limits, and the speed never exceeds |v₀| + a₀²/(2J), which is what letting go of a₀ within the jerk limit
@@ -164,8 +166,10 @@ def plan_braking(
     line = velocity / speed if speed > 0.0 else np.zeros_like(velocity)
     along = float(acceleration @ line / (line @ line)) if speed > 0.0 else 0.0
     aside = np.abs(acceleration - along * line)
-    if (aside <= STRAIGHT * acceleration_limits).all():
-        shared = _shared_profile(speed, along, np.abs(line), acceleration_limits, jerk_limits)
+    shared = _shared_profile(speed, along, np.abs(line), acceleration_limits, jerk_limits)
+    end = position + line * shared.distance
+    fits = (position_limits[:, 0] <= end) & (end <= position_limits[:, 1])
+    if (aside <= STRAIGHT * acceleration_limits).all() and (fits | (line == 0.0)).all():
         profiles, direction = (shared,) * len(position), line
     else:
         states = zip(*(a.tolist() for a in (velocity, acceleration, acceleration_limits, jerk_limits)), strict=True)

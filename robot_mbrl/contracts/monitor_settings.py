@@ -253,7 +253,7 @@ class SafetySettings(Settings):
 
     Attributes:
         min_speed_scale: the least that speed is scaled down to before the arm holds.
-        hold_limit: a hold that lasts longer becomes a stop [s].
+        hold_limit: a hold, or several with short breaks, that lasts longer becomes a stop [s].
         kinematics: joint motion.
         workspace: tool frame and clearances.
         plausibility: whether measurements are believed.

@@ -57,7 +57,7 @@ class Conductor:
         self._limits, self._category = limits, category
         self.machine = StateMachine()
         self.cause = StopCause.NONE
-        self._rested = False
+        self._rested = self._nothing_to_brake = False
         self._driver_stop = self.stopping = False
         self._torque: bool | None = None
 
@@ -84,9 +84,13 @@ class Conductor:
 
     @property
     def drive(self) -> Drive:
-        """Which goals the servos get: none without torque, and none when it is the driver that stops them."""
+        """Which goals the servos get.
+
+        None without torque, none when it is the driver that stops them, and none in a stop of an arm that was given
+        none before: what its servos hold stays as it is.
+        """
         mute = self._driver_stop or self.link.stopped or not self.link.has_torque
-        return Drive.NOTHING if mute else self.machine.drive
+        return Drive.NOTHING if mute or self._nothing_to_brake else self.machine.drive
 
     @property
     def resting(self) -> bool:
@@ -100,16 +104,21 @@ class Conductor:
 
     def handle(self, event: Event, why: str = "") -> None:
         """Go where `event` leads; `why` is for people."""
-        before = self.machine.state
+        before, drove = self.machine.state, self.drive is not Drive.NOTHING
         transition = self.machine.handle(event)
         if transition.state is not before and self.machine.latched:
+            self._nothing_to_brake = not drove
             self._rested = False
             self.cause = STOP_CAUSES.get(event, StopCause.NONE)
             if self._torque:
                 # Torque that was asked for in this tick would come on in the latch.
                 self._torque = None
         elif not self.machine.latched:
+            self._nothing_to_brake = False
             self.cause = StopCause.NONE
+        if not drove and self.drive is not Drive.NOTHING:
+            # The goals so far are of an earlier motion, or of none.
+            self.motion.seed(self.link.goal)
         self._driver_stop |= event in _DRIVER_STOPS and not self.link.stopped
         switch = transition.torque.switch(self._category)
         if switch is not None:

@@ -305,7 +305,11 @@ def _listen(asked: list[int]) -> None:
 
 def _tell(report: GuardianReport, path: Path) -> int:
     print(f"guardian: {report.cause}; {report.done}", flush=True)
-    write_atomically(path, report.model_dump_json(indent=2) + "\n")
+    try:
+        write_atomically(path, report.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        # What it did is done, and was told.
+        print(f"guardian: {path}: cannot be written: {error}", flush=True)
     return 7 if report.stop is not None and not report.stop.complete else 0
 
 

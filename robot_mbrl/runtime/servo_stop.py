@@ -149,10 +149,7 @@ class ServoStop:
             # One sample older than the window stays, so that the window is covered whole.
             while len(window) > 1 and window[1][0] < now_ns - to_ns(REST_TIME):
                 window.pop(0)
-            rows = np.array([row for _, row in window])
-            spread = rows.max(axis=0) - rows.min(axis=0)
-            covered = now_ns - window[0][0] >= to_ns(REST_TIME)
-            if covered and not np.isnan(spread).all() and np.nanmax(spread) < REST_SPREAD:
+            if now_ns - window[0][0] >= to_ns(REST_TIME) and _rests(np.array([row for _, row in window])):
                 return True
         return False
 
@@ -177,3 +174,16 @@ class ServoStop:
                 if line not in self._errors:
                     self._errors.append(line)
         return values
+
+
+def _rests(readings: FloatArray) -> bool:
+    """Whether all joints rest that answered in `readings` (k, n) [rad], NaN where one did not.
+
+    A joint that answered once only may have moved since.
+    """
+    answered = np.isfinite(readings)
+    counts = answered.sum(axis=0)
+    known = readings[:, counts > 0]
+    if known.shape[1] == 0 or (counts == 1).any():
+        return False
+    return bool((np.nanmax(known, axis=0) - np.nanmin(known, axis=0) < REST_SPREAD).all())

@@ -244,6 +244,35 @@ def test_one_joint_that_ends_at_its_limit_does_not_end_the_others() -> None:
     np.testing.assert_allclose(stop.distance, [0.03, 0.07])
 
 
+def test_a_slower_joint_near_its_limit_stops_by_itself_instead_of_being_cut_off_there() -> None:
+    """The line would take it half of the faster one's way, further than it needs; the limit is where it needs to."""
+    own = stopping_profile(1.5, 0.0, A, J).distance
+    assert own < 0.5 * stopping_profile(3.0, 0.0, A, J).distance
+    stop = plan_braking(
+        np.zeros(2),
+        np.array([3.0, 1.5]),
+        np.zeros(2),
+        position_limits=np.array([[-9.0, 9.0], [-9.0, own]]),
+        acceleration_limits=np.array([A, A]),
+        jerk_limits=np.array([J, J]),
+    )
+    goals = np.array([stop.sample(time) for time in np.arange(0.0, stop.duration + 0.02, 0.002)])
+    assert (np.abs(np.diff(goals, 2, axis=0)) / 0.002**2 <= A * (1.0 + 1e-6)).all()
+    np.testing.assert_allclose(goals[-1], [stopping_profile(3.0, 0.0, A, J).distance, own])
+
+
+def test_a_joint_that_rests_at_its_limit_does_not_bend_the_line() -> None:
+    stop = plan_braking(
+        np.array([0.0, 1.0, 0.0]),
+        np.array([3.0, 0.0, 1.5]),
+        np.zeros(3),
+        position_limits=np.array([[-9.0, 9.0], [-1.0, 0.9], [-9.0, 9.0]]),
+        acceleration_limits=np.full(3, A),
+        jerk_limits=np.full(3, J),
+    )
+    assert stop.distance[2] == pytest.approx(0.5 * stop.distance[0])
+
+
 def test_on_a_curved_path_each_joint_stops_as_soon_as_it_can() -> None:
     stop = plan([2.0, 0.2], [0.0, 10.0], [A, A], [J, J])
     alone = [stopping_profile(2.0, 0.0, A, J), stopping_profile(0.2, 10.0, A, J)]

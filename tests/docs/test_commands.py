@@ -32,8 +32,9 @@ Capture = pytest.CaptureFixture[str]
 HARDWARE = "/dev/ttyACM0"
 LOG = "logs/flight-20261121T115000123Z-0000.mcap"
 
+TRAINED = {"robot-mbrl train pets --task reach --run-folder runs/reach-0": "--settings tiny.yaml"}
 PLANNER = {
-    "robot-mbrl train pets --task reach --run-folder runs/reach-0": "--settings tiny.yaml",
+    **TRAINED,
     "robot-mbrl eval runs/reach-0": "--episodes 1",
     "robot-mbrl eval model runs/reach-0 --plot model.png": "--episodes 1 --random",
 }
@@ -64,6 +65,10 @@ ARM = {
 }
 PLANNED = "robot-mbrl deploy --robot twin --policy pets:examples/so101_reach.yaml --policy-rate 20 --seconds 30"
 DREAMT = "robot-mbrl deploy --robot twin --policy bundle:bundles/reach --goal 0.2,0.0,0.1 --seconds 20"
+BY_TURNS = (
+    "robot-mbrl deploy --robot twin --policy pets:examples/so101_reach.yaml --standby bundle:bundles/reach "
+    "--goal 0.2,0.0,0.1 --policy-rate 20"
+)
 DREAMT_ON_THE_ARM = (
     "robot-mbrl deploy --port /tmp/so101 --arm so101_follower --calibration /tmp/so101.yaml "
     "--policy bundle:bundles/reach --goal 0.2,0.0,0.1 --seconds 20"
@@ -106,23 +111,31 @@ def is_asked(capture: Capture, line: str) -> str:
 
 def test_every_command_is_run() -> None:
     written = {line for page in PAGES for line in commands(page)}
-    run = {*PLANNER, *DREAMER, *MONITOR, *DATA, *SALVAGE, *ARM, PLANNED, DREAMT, DREAMT_ON_THE_ARM, WATCHED}
+    asked = {PLANNED, DREAMT, DREAMT_ON_THE_ARM, BY_TURNS, WATCHED}
+    run = {*PLANNER, *DREAMER, *MONITOR, *DATA, *SALVAGE, *ARM, *asked}
     assert {line for line in written - run if not line.startswith("make ")} <= set(commands(README))
     assert run <= written
 
 
-def test_the_planners_page(workplace: Path, capsys: Capture) -> None:
+def write_tiny_settings(workplace: Path) -> None:
+    """Of a planner's run that ends soon."""
     settings = tiny(task="reach", repeat=1, steps=300, evaluate_every=300, evaluation_episodes=1)
     (workplace / "tiny.yaml").write_text(dump_settings(settings), encoding="utf-8")
+
+
+def test_the_planners_page(workplace: Path, capsys: Capture) -> None:
+    write_tiny_settings(workplace)
     execute_all(capsys, PLANNER)
     assert (workplace / "model.png").read_bytes().startswith(b"\x89PNG")
     assert "policy pets:examples/so101_reach.yaml moves the arm, 20 actions" in is_asked(capsys, PLANNED)
 
 
 def test_dreamers_page(workplace: Path, capsys: Capture) -> None:
-    execute_all(capsys, DREAMER)
+    write_tiny_settings(workplace)
+    execute_all(capsys, DREAMER | TRAINED)
     assert (workplace / "bundles" / "reach" / "policy.onnx").exists()
     assert "policy bundle:bundles/reach moves the arm, 20 actions" in is_asked(capsys, DREAMT)
+    assert "policy pets:examples/so101_reach.yaml moves the arm, 20 actions" in is_asked(capsys, BY_TURNS)
     with VirtualArmProcess("so101_follower", link=workplace / "so101") as process:
         calibrate(process, "so101_follower", workplace / "so101.yaml")
         line = DREAMT_ON_THE_ARM.replace("/tmp/so101", str(workplace / "so101"))

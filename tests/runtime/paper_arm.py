@@ -41,6 +41,10 @@ class PaperArm:
         """The goals that are held."""
         return self._goal.copy()
 
+    def hold(self, position: FloatArray) -> None:
+        """Be found with torque, held at `position` (2,) [rad]."""
+        self.position, self._goal, self.has_torque = position.copy(), position.copy(), True
+
     def connect(self) -> None:
         """Nothing to do."""
 

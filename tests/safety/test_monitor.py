@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState, Record, empty
 from robot_mbrl.contracts.geometry import Clearance
 from robot_mbrl.contracts.types import FloatArray, VerdictLevel
-from robot_mbrl.safety.monitor import Monitor
+from robot_mbrl.safety.monitor import HOLD_FORGOTTEN, Monitor
 from tests.safety.tape import START_NS, Tape, settings
 
 SCORES = {
@@ -86,11 +86,26 @@ def test_a_hold_that_does_not_end_becomes_a_stop_with_the_same_reason() -> None:
     assert (verdict.value, verdict.limit) == (1.1, 1.0)
 
 
-def test_a_hold_that_ends_starts_afresh() -> None:
+def test_a_hold_starts_afresh_half_a_second_after_the_last() -> None:
     tape, monitor = Tape(ControlState.HOLDING), Monitor(settings(), None)
-    assert tape.judge(monitor, 0.4, requested_position=[1.1, 0]).level == VerdictLevel.HOLD
-    assert monitor.judge(tape.frame(requested_position=[1.0, 0])).level == VerdictLevel.PASS
-    assert tape.judge(monitor, 0.4, requested_position=[1.1, 0]).level == VerdictLevel.HOLD
+    for _ in range(5):
+        assert tape.judge(monitor, 0.4, requested_position=[1.1, 0]).level == VerdictLevel.HOLD
+        assert tape.judge(monitor, HOLD_FORGOTTEN + 0.01, requested_position=[1.0, 0]).level == VerdictLevel.PASS
+
+
+@pytest.mark.parametrize(("held", "free"), [(1, 1), (3, 5), (1, 90)])
+def test_an_arm_that_is_held_again_and_again_is_stopped(held: int, free: int) -> None:
+    """It counts the ticks that hold, 100 of 5 ms, whatever lies between them: the one after them is a stop."""
+    tape, monitor = Tape(ControlState.HOLDING), Monitor(settings(), None)
+    tape.settle(monitor)
+    holds = 0
+    while holds < 200:
+        for _ in range(held):
+            level = monitor.judge(tape.frame(requested_position=[1.1, 0])).level
+            holds += 1
+            assert level == (VerdictLevel.STOP if holds > 100 else VerdictLevel.HOLD)
+        for _ in range(free):
+            assert monitor.judge(tape.frame(requested_position=[1.0, 0])).level == VerdictLevel.PASS
 
 
 def synthetic_scores() -> list[tuple[float, float]]:
