@@ -21,7 +21,7 @@ _ERASE: Final = "\r\x1b[2K"
 
 
 class PilotSeat:
-    """Shows a run and hears its keys; a context manager. Implements `runtime.supervisor.Operator`.
+    """Shows a run and hears its keys; a context manager. Implements `runtime.noted_operator.Operator`.
 
     Only a terminal gets a status line, and only a terminal's input is read key by key: a pipe or file is left alone.
     A terminal that takes nothing, as it was paused or its line is down, never holds up the keys: what there is to be

@@ -46,7 +46,6 @@ class StopCause(IntEnum):
     OPERATOR = 1
     EMERGENCY = 2
     SIGNAL = 3
-    GUARDIAN = 4
     EXCEPTION = 5
 
 

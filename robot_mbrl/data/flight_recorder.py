@@ -125,6 +125,13 @@ class FlightRecorder:
         if len(plans) and self._log is not None:
             self._log.write_plans(plans)
 
+    def note(self, text: str) -> None:
+        """Keep a line that the operator was told, with the present time; also in the incidents that are open."""
+        now_ns = self._clock.now_ns()
+        self._note(now_ns, NoteLevel.INFO, text)
+        for incident in self._incidents:
+            incident.log.note(now_ns, NoteLevel.INFO, text)
+
     def tend(self) -> None:
         """Do what is due: flush, sync after a stop, end incidents, go to the next file, try a failed disk again."""
         now_ns = self._clock.now_ns()

@@ -17,7 +17,7 @@ _ERRORS: Final[dict[int, type[RobotMbrlError]]] = {ArmStopped.exit_code: ArmStop
 
 
 class Pilot:
-    """Implements `runtime.supervisor.Operator`: a script presses the keys, a screen shows what comes of it."""
+    """Implements `runtime.noted_operator.Operator`: a script presses the keys, a screen shows what comes of it."""
 
     present = True
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import subprocess
 import sys
 import time
@@ -60,6 +61,8 @@ class Child:
             start_new_session=True,
             env={**os.environ, SUPERVISOR: str(os.getpid())},
         )
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
 
     def await_line(self, ready: str, meanwhile: Callable[[], None] = lambda: None) -> list[str]:
         """Wait until it has printed a line that begins with `ready`; returns what `lines` would.
@@ -108,14 +111,12 @@ class Child:
         return f"it was ended by signal {-code}" if code < 0 else f"it ended with code {code} and said nothing"
 
     def tell(self, line: str) -> None:
-        """Write a line to its standard input; a child that is gone does not hear it."""
+        """Write a line to its standard input. A child that is gone, or hangs and reads no more, does not hear it."""
         if self._process is None or self._process.stdin is None or self._process.stdin.closed:
             return
-        try:
-            self._process.stdin.write(f"{line}\n".encode())
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            return
+        # Whole or not at all, as long as it is no longer than a pipe takes at once.
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            os.write(self._process.stdin.fileno(), f"{line}\n".encode()[-select.PIPE_BUF :])
 
     def hang_up(self) -> None:
         """Close its standard input, as the supervisor's end would. Idempotent."""

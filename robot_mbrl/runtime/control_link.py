@@ -29,6 +29,7 @@ class ControlLink:
 
     Attributes:
         recent: the newest frames that have come, the oldest first.
+        stopped_ns: when the latch began that the newest frame shows [ns]; None while it shows none.
     """
 
     def __init__(self, session: str, clock: Clock) -> None:
@@ -42,6 +43,7 @@ class ControlLink:
         self._frames = self._session.subscriber("frame")
         self._clock = clock
         self.recent: deque[Record] = deque(maxlen=KEPT)
+        self.stopped_ns: int | None = None
 
     @property
     def frame(self) -> Record | None:
@@ -60,6 +62,11 @@ class ControlLink:
     def _take(self) -> list[Record]:
         frames = self._frames.drain()
         self.recent.extend(frames)
+        for frame in frames:
+            if not _is_latched(frame):
+                self.stopped_ns = None
+            elif self.stopped_ns is None:
+                self.stopped_ns = int(frame["wake_ns"][0])
         return frames
 
     def send(self, request: Request, asked_ns: int | None = None) -> None:
@@ -113,6 +120,15 @@ class ControlLink:
                 return True
             if self._clock.now_ns() >= deadline_ns:
                 return False
+            meanwhile()
+            self._clock.sleep_until_ns(self._clock.now_ns() + to_ns(LOOK))
+            self.look()
+
+    def await_after_stop(
+        self, seconds: float, meanwhile: Callable[[], None] = lambda: None, hurry: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Look on until `seconds` [s] after the stop that is latched, unless none is, or there is `hurry`."""
+        while self.stopped_ns is not None and self._clock.now_ns() - self.stopped_ns < to_ns(seconds) and not hurry():
             meanwhile()
             self._clock.sleep_until_ns(self._clock.now_ns() + to_ns(LOOK))
             self.look()

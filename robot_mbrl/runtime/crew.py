@@ -68,6 +68,10 @@ class Crew:
         settings = self._settings.anchored()
         SessionRecord(supervisor=pids[0], control=pids[1], guardian=pids[2], settings=settings).save()
 
+    def note(self, line: str) -> None:
+        """Have the recorder keep `line` in the flight's log."""
+        self.recorder.tell(line)
+
     def ended(self) -> Child | None:
         """A process that has ended though nobody asked it to, the gravest first; None while all run."""
         order = (self.control, self.guardian, self.policy, self.recorder)
@@ -86,6 +90,8 @@ class Crew:
             tell: gets what there is to say about it.
         """
         self._end_control(tell)
+        # What the guardian did belongs into the log, which ends here.
+        self.say(tell)
         if self.policy.alive:
             self.policy.send_signal(signal.SIGTERM)
             # A hung one is killed by `close`: it holds nothing that anybody needs.

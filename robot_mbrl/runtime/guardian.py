@@ -18,6 +18,8 @@ import os
 import select
 import signal
 import sys
+from contextlib import suppress
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from types import FrameType
@@ -32,6 +34,7 @@ from robot_mbrl.contracts.errors import RobotMbrlError
 from robot_mbrl.contracts.frame import ControlState, Record
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.heartbeat import Heartbeat
+from robot_mbrl.runtime.orders import Orders
 from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings, Step, only
 from robot_mbrl.runtime.servo_stop import ServoStop, StopReport
 from robot_mbrl.runtime.session_record import remove_record
@@ -65,6 +68,13 @@ COMMANDING: Final = frozenset(
 def report_path(settings: DeploySettings) -> Path:
     """Where the guardian tells what it did, in the folder of the flight logs."""
     return settings.log / f"guardian-{settings.session}.json"
+
+
+def keep_report(path: Path) -> None:
+    """Put an earlier run's report aside, under the time at which it was written: this run's will be another."""
+    with suppress(FileNotFoundError):
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        path.rename(path.with_stem(f"{path.stem}-{written:%Y%m%dT%H%M%SZ}"))
 
 
 class Cause(Enum):
@@ -211,28 +221,6 @@ class Guardian:
         )
 
 
-class Orders:
-    """Lines on a file descriptor, without waiting for any."""
-
-    def __init__(self, descriptor: int) -> None:
-        """Read from `descriptor`."""
-        self._descriptor = descriptor
-        self._buffer = b""
-        self.ended = False
-        """Whether there will be no more."""
-
-    def next(self, patience: float = 0.0) -> str | None:
-        """The next line; None when no whole one has come within `patience` [s]."""
-        while b"\n" not in self._buffer:
-            if self.ended or not select.select([self._descriptor], (), (), patience)[0]:
-                return None
-            data = os.read(self._descriptor, 4096)
-            self.ended = not data
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line.decode()
-
-
 def serve(settings: DeploySettings, orders: Orders, clock: Clock) -> int:
     """Guard until the control process has ended, or the supervisor is gone before there was one.
 
@@ -246,7 +234,7 @@ def serve(settings: DeploySettings, orders: Orders, clock: Clock) -> int:
     _listen(asked)
     # The twin lives and dies with the control process: there are no servos that could be stopped without it.
     stop = ServoStop(settings.robot, settings.stop, clock) if isinstance(settings.robot, RobotSettings) else None
-    report_path(settings).unlink(missing_ok=True)
+    keep_report(report_path(settings))
     with Session(settings.session) as session, RealTime(*_urgency(settings.real_time)) as urgency:
         guardian = Guardian(session.subscriber("frame"), stop, settings.guardian_bound, clock)
         for warning in urgency.warnings:

@@ -21,6 +21,7 @@ from robot_mbrl.data.frame_codec import join_frames
 from robot_mbrl.data.log_header import LogHeader, installed_versions
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.monitor_setup import build_monitor, deployed_arm, monitor_settings
+from robot_mbrl.runtime.orders import Orders
 from robot_mbrl.runtime.parent import end_with_parent
 from robot_mbrl.runtime.settings import DeploySettings
 from robot_mbrl.sim.geometry import MujocoGeometry
@@ -88,8 +89,18 @@ def flight_header(settings: DeploySettings) -> LogHeader:
     )
 
 
-def record(frames: Source, plans: Source, recorder: FlightRecorder, clock: Clock, due: Callable[[bool], bool]) -> None:
-    """Keep the `frames` and `plans` that come until it is `due` to end; what waits then is kept too."""
+def record(
+    frames: Source,
+    plans: Source,
+    recorder: FlightRecorder,
+    clock: Clock,
+    due: Callable[[bool], bool],
+    notes: Callable[[], str | None] = lambda: None,
+) -> None:
+    """Keep the `frames` and `plans` that come until it is `due` to end; what waits then is kept too.
+
+    So are `notes`, the next at each call as long as there are any: what the operator was told.
+    """
     ending = False
     while not ending:
         wake_ns = clock.now_ns()
@@ -101,6 +112,8 @@ def record(frames: Source, plans: Source, recorder: FlightRecorder, clock: Clock
             recorder.write(join_frames(batch))
         for plan in plans.drain():
             recorder.write_plans(plan)
+        while (note := notes()) is not None:
+            recorder.note(note)
         recorder.tend()
         if not ending:
             clock.sleep_until_ns(wake_ns + to_ns(DRAIN_PERIOD))
@@ -120,7 +133,7 @@ def serve(settings: DeploySettings, clock: Clock) -> None:
         frames, plans = session.subscriber("frame"), session.subscriber("plan")
         recorder = FlightRecorder(settings.log, settings.recorder, flight_header(settings), clock, _say)
         _say(f"{READY}: flight {recorder.flight} in {settings.log}")
-        record(frames, plans, recorder, clock, ending.due)
+        record(frames, plans, recorder, clock, ending.due, Orders(sys.stdin.fileno()).next)
         lost = (
             ""
             if recorder.lost + recorder.unwritten == 0

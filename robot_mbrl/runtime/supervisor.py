@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, to_ns
 from robot_mbrl.contracts.errors import ArmStopped, ProcessFailed
@@ -19,6 +19,7 @@ from robot_mbrl.runtime.control_link import LOOK, REPEAT, ControlLink
 from robot_mbrl.runtime.crew import Crew
 from robot_mbrl.runtime.ending_signals import SIGNALLED, noted_signals
 from robot_mbrl.runtime.guardian import COMMANDING
+from robot_mbrl.runtime.noted_operator import NotedOperator, Operator
 from robot_mbrl.runtime.real_time import RealTime, RealTimeSettings, only
 from robot_mbrl.runtime.settings import DeploySettings
 from robot_mbrl.runtime.takeover import granted
@@ -40,27 +41,6 @@ PRIORITY: Final = 1
 
 Keys, signals and the ends of processes are noticed here.
 """
-
-
-class Operator(Protocol):
-    """The person in front of the arm, or whatever stands in; a screen that is gone raises nothing."""
-
-    @property
-    def present(self) -> bool:
-        """Whether there is somebody who can reset the arm after a stop."""
-        ...
-
-    def tell(self, line: str) -> None:
-        """Say one line."""
-        ...
-
-    def show(self, frame: Record) -> None:
-        """Show where the arm stands."""
-        ...
-
-    def pressed(self) -> str:
-        """Keys that were pressed since the last call."""
-        ...
 
 
 STOP_KEYS: Final = " s"
@@ -122,11 +102,11 @@ class Supervisor:
         """
         self._settings = settings
         self._why = why
-        self._operator = operator
         self._clock = clock
         self._seconds = seconds
         self._hints = hints
         self._crew = Crew(settings)
+        self._operator = NotedOperator(operator, self._crew.note)
         self._caught: list[int] = []
         self._beat_ns = 0
         self._keys = ""
@@ -222,7 +202,7 @@ class Supervisor:
             if latched and not told:
                 ending = self._stopped(link)
                 if not self._operator.present:
-                    # So long the log goes on, and whoever asked for the stop sees what came of it.
+                    # Whoever asked for the stop sees what came of it.
                     link.await_rest(REST_PATIENCE, lambda: self._beat(link))
                     return ending
                 self._tell(ending.told, "r resets, then g arms and goes on, q ends")
@@ -333,6 +313,10 @@ class Supervisor:
                 if link.state in COMMANDING and not (self._settings.park and self._crew.guardian.alive):
                     link.ask(Request.STOP, LATCHED, ANSWER_PATIENCE, lambda: self._beat(link))
                     link.await_rest(REST_PATIENCE, lambda: self._beat(link))
+                # So long the loop goes on: what follows a stop belongs to its incident, too.
+                link.await_after_stop(
+                    self._settings.recorder.after, lambda: self._beat(link), lambda: len(self._caught) > heard
+                )
                 self._await_end(link, heard)
         finally:
             self._crew.end(self._operator.tell)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from robot_mbrl.contracts.config import dump_settings
+from robot_mbrl.data.recorder_settings import RecorderSettings
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.real_time import RealTimeSettings
 from robot_mbrl.runtime.session_record import remove_record
@@ -16,6 +17,8 @@ from robot_mbrl.runtime.settings import AnyRobot, DeploySettings, LoopSettings
 from tests.cli.program import PROGRAM, Standing, environment
 from tests.runtime.arm_stand import PATIENCE, moves, until
 
+AFTER = 0.3
+"""How long logs go on after a stop [s]."""
 SWING = "joints: [shoulder_pan]\namplitude: 0.4\nfrequency: 0.5\n"
 FORGIVING = {
     "timing": {"lateness": {"stop": 10.0}, "missed_ticks": {"slow": 5.0, "stop": 10.0}},
@@ -48,6 +51,7 @@ class Deployment:
             loop=LoopSettings(rate=100.0, policy_rate=5.0, missed_limit=1.0, bus_patience=20),
             real_time=RealTimeSettings(priority=0, lock_memory=False, spin=0.0),
             safety=FORGIVING,
+            recorder=RecorderSettings(after=AFTER),
             log=self.logs,
             guardian_bound=1.0,
         )

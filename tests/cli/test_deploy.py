@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from robot_mbrl.contracts.frame import ControlState, Record
+from robot_mbrl.data.reader import read_frames, read_log
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.session_record import load_record
 from robot_mbrl.runtime.settings import TwinSettings
-from tests.cli.deployment import deployed, session_processes, shared_memory
+from tests.cli.deployment import AFTER, Deployment, deployed, session_processes, shared_memory
 from tests.cli.program import Standing, run
 from tests.runtime.arm_stand import robot_settings, standing_arm, stays_at_rest, until
 
@@ -76,6 +77,12 @@ def test_a_trajectory_ends_in_time_parked_and_without_torque(so101: Standing, tm
     assert not any(torque(so101))
 
 
+def story(deployment: Deployment) -> list[str]:
+    """What the log of its only flight tells."""
+    (log,) = deployment.logs.glob("flight-*.mcap")
+    return [note.text for note in read_log(log).notes]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_signals_end_in_a_controlled_stop(so101: Standing, tmp_path: Path, number: signal.Signals) -> None:
     with deployed(robot_settings(so101), tmp_path) as deployment:
@@ -83,7 +90,12 @@ def test_signals_end_in_a_controlled_stop(so101: Standing, tmp_path: Path, numbe
         deployment.process.send_signal(number)
         assert deployment.end() == 128 + number, deployment.output()
         nothing_is_left(deployment.session)
+        assert f"ended by {number.name}" in story(deployment)
+        (incident,) = deployment.logs.glob("incident-*.mcap")
     stays_at_rest(so101)
+    frames = read_frames(incident)
+    stop_ns = frames["wake_ns"][frames["state"] == ControlState.STOPPED][0]
+    assert (frames["wake_ns"][-1] - stop_ns) / 1e9 == pytest.approx(AFTER, abs=0.1)
     assert all(torque(so101))
 
 
@@ -108,6 +120,8 @@ def test_the_end_of_any_process_is_the_end_of_the_motion(
         assert code in {12, 13}, deployment.output()
         assert told in deployment.output()
         nothing_is_left(deployment.session)
+        if module != "recorder":
+            assert any(line.startswith(told) for line in story(deployment))
     stays_at_rest(so101)
     assert all(torque(so101))
 

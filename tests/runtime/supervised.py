@@ -12,6 +12,7 @@ import pytest
 
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, ManualClock, to_ns
 from robot_mbrl.contracts.frame import ControlState, Record
+from robot_mbrl.data.recorder_settings import RecorderSettings
 from robot_mbrl.runtime import supervisor
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.child import Child
@@ -25,6 +26,8 @@ from tests.runtime.rig import Rig
 
 STARTING = 1.0
 """How long the processes take to start [s]."""
+AFTER = 0.5
+"""How long the log goes on after a stop [s]."""
 LONGEST = 60.0
 """No flight here takes longer [s]."""
 
@@ -47,11 +50,12 @@ class PaperChild:
 
 
 class Supervised:
-    """A flight. Implements `supervisor.Operator`, and stands in for `crew.Crew`, the clock and all processes.
+    """A flight. Implements `noted_operator.Operator`, and stands in for `crew.Crew`, the clock and all processes.
 
     Attributes:
         events: what happens when the flight is that old [s]: a key that is pressed, or anything else that is done.
         told: what the operator was told.
+        noted: what the recorder was told.
         states: of the control loop, each when it came.
         rig: the control loop; None while the processes start.
         guarded: whether the guardian runs.
@@ -63,6 +67,7 @@ class Supervised:
     def __init__(self, session: Session, *, park: bool = False, standby: str | None = None, hints: bool = True) -> None:
         self.events: list[tuple[float, str | Callable[[], None]]] = []
         self.told: list[str] = []
+        self.noted: list[str] = []
         self.states: list[ControlState] = []
         self.rig: Rig | None = None
         self.guarded = True
@@ -76,6 +81,7 @@ class Supervised:
             standby=standby,
             park=park,
             real_time=RealTimeSettings(priority=0, lock_memory=False, spin=0.0),
+            recorder=RecorderSettings(after=AFTER),
         )
         self._waiting = ManualClock()
         self._begun = False
@@ -85,6 +91,10 @@ class Supervised:
         self._sent = 0
         self.control = cast(Child, PaperChild("control", lambda: self._begun and not self._over()))
         self.guardian = cast(Child, PaperChild("guardian", lambda: self.guarded))
+
+    def note(self, line: str) -> None:
+        """Keep it, as the recorder would."""
+        self.noted.append(line)
 
     def fly(self, monkeypatch: pytest.MonkeyPatch) -> Ending:
         """Run the supervisor to its end."""

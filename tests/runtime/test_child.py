@@ -129,3 +129,10 @@ def running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_child_that_reads_nothing_holds_nobody_up(child: Child) -> None:
+    child.await_line("child ready")
+    child.send_signal(signal.SIGSTOP)
+    for _ in range(100):
+        child.tell("x" * 10_000)

@@ -16,7 +16,7 @@ from robot_mbrl.contracts.clock import ManualClock
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState, Record, empty
 from robot_mbrl.contracts.types import StopCategory
 from robot_mbrl.runtime.child import Child
-from robot_mbrl.runtime.guardian import READY, Cause, Guardian, GuardianReport, Watch, report_path
+from robot_mbrl.runtime.guardian import READY, Cause, Guardian, GuardianReport, Watch, keep_report, report_path
 from robot_mbrl.runtime.heartbeat import Heartbeat
 from robot_mbrl.runtime.servo_stop import StopReport
 from robot_mbrl.runtime.settings import DeploySettings
@@ -25,6 +25,16 @@ from tests.runtime import stand_in_control
 from tests.runtime.arm_stand import PATIENCE, moves, robot_settings, standing_arm, stays_at_rest, until
 
 # -- the decision ------------------------------------------------------------------------------------------------
+
+
+def test_an_earlier_report_is_put_aside_under_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "guardian-so101.json"
+    path.write_text("first", encoding="utf-8")
+    os.utime(path, (1_780_000_000, 1_780_000_000))
+    keep_report(path)
+    keep_report(path)
+    assert not path.exists()
+    assert (tmp_path / "guardian-so101-20260528T202640Z.json").read_text(encoding="utf-8") == "first"
 
 
 def test_silence_adds_up_until_a_frame_ends_it() -> None:

@@ -47,10 +47,14 @@ def test_what_waits_when_the_end_is_asked_for_is_kept(tmp_path: Path) -> None:
     batches = [as_records(frames[:20]), [], as_records(frames[20:40]), as_records(frames[40:])]
     asked = {True: iter([False, True]), False: iter([False])}
     plans = as_records(planned(frames, every=20))
-    record(Script(batches), Script([plans[:2], [], plans[2:]]), recorder, clock, lambda came: next(asked[came]))
+    told = iter(["the arm runs", "ended by SIGTERM", None, None, "the last word", *[None] * 5])
+    script = Script([plans[:2], [], plans[2:]])
+    record(Script(batches), script, recorder, clock, lambda came: next(asked[came]), lambda: next(told))
     [log] = tmp_path.glob(FLIGHT_PATTERN)
     assert read_log(log).frames.tobytes() == frames.tobytes()
     assert read_log(log).plans["sequence"].tolist() == [0, 1, 2]
+    notes = [note.text for note in read_log(log).notes]
+    assert {"the arm runs", "ended by SIGTERM", "the last word"} <= set(notes)
     assert read_log(log).complete
 
 

@@ -1,6 +1,7 @@
 """A stop that a person asked for holds, whatever else is under way: the start, a reset, the way to the park pose."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,7 @@ from robot_mbrl.contracts.frame import ControlState, Request
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.requests import RequestSender
-from tests.runtime.supervised import STARTING, Supervised
+from tests.runtime.supervised import AFTER, STARTING, Supervised
 
 RUNS = 6.0
 """When the arm runs for sure [s]: control begins at 5 s."""
@@ -36,6 +37,28 @@ def test_a_run_without_stops(session: Session, monkeypatch: pytest.MonkeyPatch) 
     flight.events = [(RUNS, "q")]
     assert flight.fly(monkeypatch).code == 0
     assert flight.states[:2] == [ControlState.ARMED, ControlState.RUNNING]
+    assert flight.noted == flight.told
+    assert "ended by the key q" in flight.noted
+
+
+def test_the_loop_goes_on_after_a_stop_for_as_long_as_its_incident_file(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flight = Supervised(session)
+    flight.events = [(RUNS, " "), (RUNS + 0.1, "q")]
+    assert flight.fly(monkeypatch).code == 0
+    frames = flight.control_loop().frames.sent
+    stopped = [int(frame["wake_ns"][0]) for frame in frames if frame["state"][0] == ControlState.STOPPED]
+    assert AFTER <= (stopped[-1] - stopped[0]) / 1e9 < AFTER + 0.1
+
+
+def test_a_signal_ends_it_sooner(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    flight = Supervised(session)
+    flight.events = [(RUNS, " "), (RUNS + 0.1, "q"), (RUNS + 0.2, lambda: signal.raise_signal(signal.SIGTERM))]
+    flight.fly(monkeypatch)
+    frames = flight.control_loop().frames.sent
+    stopped = [int(frame["wake_ns"][0]) for frame in frames if frame["state"][0] == ControlState.STOPPED]
+    assert (stopped[-1] - stopped[0]) / 1e9 < AFTER - 0.1
 
 
 @pytest.mark.parametrize("key", [" ", "s"])
