@@ -326,6 +326,9 @@ class ControlLoop:
         if way_out is not None:
             self._handle(way_out)
         if deliberate or conductor.pending:
+            if int(frame["state"][0]) in _NEED_OPERATOR and self.state not in _NEED_OPERATOR:
+                # What follows may take its time, and the guardian counts the silence of an arm that is under command.
+                self._try_beat()
             conductor.finish()
             if self._lost_beat is not None:
                 raise self._lost_beat

@@ -15,11 +15,14 @@ from robot_mbrl.drivers.bus import SerialTransport
 from robot_mbrl.drivers.calibration import default_path, load_calibration
 from robot_mbrl.policies.registry import build_policy
 from robot_mbrl.runtime.bus_rate import check_rate
+from robot_mbrl.runtime.guardian import RATE
 from robot_mbrl.runtime.monitor_setup import build_watch, deployed_arm
-from robot_mbrl.runtime.policy_process import joint_space
+from robot_mbrl.runtime.motion import LONGEST_STEP
+from robot_mbrl.runtime.policy_process import LIFETIME_PERIODS, joint_space
 from robot_mbrl.runtime.recorder import flight_header
 from robot_mbrl.runtime.session_record import load_record
 from robot_mbrl.runtime.settings import DeploySettings
+from robot_mbrl.runtime.supervisor import HEARTBEAT_PERIOD
 
 
 def check_deployment(settings: DeploySettings, clock: Clock) -> LogHeader:
@@ -27,8 +30,8 @@ def check_deployment(settings: DeploySettings, clock: Clock) -> LogHeader:
 
     Raises:
         ConfigError: an unknown arm, policy or key, a supply that the servos do not accept, limits that contradict
-            each other or the park pose, an ensemble without thresholds, a rate that the bus cannot carry, a log folder
-            that cannot be written, a session that is running already.
+            each other, the park pose or the rates, an ensemble without thresholds, a rate that the bus cannot carry, a
+            log folder that cannot be written, a session that is running already.
         CalibrationError: the arm's calibration is missing or of another arm.
         LimitViolation: the policy would leave the arm's limits.
         PortError: the port cannot be opened; it may be in use.
@@ -42,6 +45,7 @@ def check_deployment(settings: DeploySettings, clock: Clock) -> LogHeader:
             build_policy(policy, joint_space(arm, settings, clock))
     build_watch(arm, settings)
     _check_doubt(header, settings)
+    _check_times(header, settings)
     _check_log(settings)
     if isinstance(robot, RobotSettings):
         check_rate(arm, settings.loop.rate, robot.bus.baud)
@@ -75,6 +79,39 @@ def _check_doubt(header: LogHeader, settings: DeploySettings) -> None:
         raise ConfigError(
             f"{settings.ensemble}: an ensemble without thresholds of doubt stops nothing, and a bundle's go with its "
             "own ensemble only: take them with `robot-mbrl calibrate monitor` and give --thresholds FILE"
+        )
+
+
+def _check_times(header: LogHeader, settings: DeploySettings) -> None:
+    """Refuse times with which the arm would be stopped as soon as it has torque, or by a limit other than the given."""
+    loop, limits = settings.loop, header.monitor.timing
+    late = min(limit for limit in (limits.lateness.hold, limits.lateness.stop, LONGEST_STEP) if limit is not None)
+    if 1.0 / loop.rate > late:
+        raise ConfigError(
+            f"rate {loop.rate:g} Hz: a tick of {1.0 / loop.rate:g} s is late by the arm's limits, {late:g} s: give "
+            f"{1.0 / late:g} Hz or more"
+        )
+    lifetime = LIFETIME_PERIODS / loop.policy_rate
+    if lifetime > limits.action_lifetime:
+        raise ConfigError(
+            f"policy_rate {loop.policy_rate:g} Hz: actions that are good for {lifetime:g} s, the arm's limit is "
+            f"{limits.action_lifetime:g} s: give {LIFETIME_PERIODS / limits.action_lifetime:g} Hz or more"
+        )
+    if loop.heartbeat is not None and loop.heartbeat < 2.0 * HEARTBEAT_PERIOD:
+        raise ConfigError(
+            f"heartbeat {loop.heartbeat:g} s: a console beats every {HEARTBEAT_PERIOD:g} s: give at least twice that"
+        )
+    silence = limits.heartbeat.stop
+    if loop.heartbeat is not None and silence is not None and loop.heartbeat > silence:
+        raise ConfigError(
+            f"heartbeat {loop.heartbeat:g} s: the arm's limit is {silence:g} s: give that at most, or another limit in "
+            "safety: timing"
+        )
+    bound = 2.0 * max(1.0 / loop.rate, 1.0 / RATE)
+    if settings.guardian_bound < bound:
+        raise ConfigError(
+            f"guardian_bound {settings.guardian_bound:g} s: frames and looks at them are as far apart at times: give "
+            f"at least {bound:g} s"
         )
 
 

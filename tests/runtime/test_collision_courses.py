@@ -73,7 +73,7 @@ class Course:
     ids=["into the table", "into the table, stretched", "into itself"],
 )
 def test_an_arm_that_is_led_into_something_stops_before_it(target: tuple[float, ...], speed: float) -> None:
-    """At the pace of the stop proof and below. Far from its park pose the true distance is what the geometry gives."""
+    """Up to a third of the stop proof's speed. Far from its park pose the true distance is what the geometry gives."""
     course = Course()
     course.lead(BEGINNING, 0.5, 4.0)
     assert course.state() is ControlState.RUNNING

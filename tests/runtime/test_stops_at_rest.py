@@ -90,3 +90,25 @@ def test_a_stop_after_the_reset_of_a_fault_does_not_take_up_the_motion_before_it
     rig.tick(20)
     assert rig.state() is ControlState.STOPPED
     assert len(rig.arm.goals) == driven
+
+
+@pytest.mark.parametrize("request_", [Request.RELEASE, Request.EMERGENCY_STOP])
+def test_the_guardian_hears_of_it_before_the_torque_goes_off(
+    monkeypatch: pytest.MonkeyPatch, request_: Request
+) -> None:
+    """Switching it off takes longer than frames may stay away where servos do not answer."""
+    rig = Rig(StopCategory.TORQUE_OFF)
+    rig.arrange(ControlState.ARMED)
+    rig.tick(30)
+    heard: list[int] = []
+    switch = rig.arm.set_torque
+
+    def slowly(*, enabled: bool) -> None:
+        heard.append(int(rig.frame["state"][0]))
+        switch(enabled=enabled)
+
+    monkeypatch.setattr(rig.arm, "set_torque", slowly)
+    rig.ask(request_)
+    rig.tick(3)
+    assert not rig.arm.has_torque
+    assert heard == [int(rig.state())]
