@@ -123,8 +123,10 @@ def test_it_parks_and_lets_go_where_the_settings_say_so(control: Control) -> Non
     control.until(ControlState.ARMED, Request.ARM)
     control.ask(Request.QUIT)
     control.until(ControlState.PARKING)
-    last = control.until(ControlState.IDLE)
     assert control.process.wait(PATIENCE) == 0
+    last = control.frames.newest()
+    assert last is not None
+    assert last["state"][0] == ControlState.IDLE
     assert np.isnan(last["goal_position"]).all()
 
 
