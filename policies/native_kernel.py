@@ -115,8 +115,9 @@ class NativeNets:
                 self._weights.append(_packed(parts, padded[layer], padded[layer + 1]))
                 self._biases.append(torch.nn.functional.pad(bias, (0, padded[layer + 1] - len(bias))))
         addresses = (_addresses(tensors) for tensors in (self._weights, self._biases, self._scales))
-        self._sizes = (len(nets), len(widths), inputs, self._outputs)
-        self._nets = (*self._sizes, (ctypes.c_int32 * len(padded))(*padded), *addresses)
+        self._taken = len(nets), inputs
+        sizes = (len(nets), len(widths), inputs, self._outputs)
+        self._nets = (*sizes, (ctypes.c_int32 * len(padded))(*padded), *addresses)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation (e, b, o) for inputs (e, b, i). Frees the interpreter's lock while it computes.
@@ -126,8 +127,8 @@ class NativeNets:
         """
         x = x.float().contiguous()
         nets, rows, width = x.shape
-        if (nets, width) != (self._sizes[0], self._sizes[2]):
-            raise ConfigError(f"inputs {tuple(x.shape)}: give {self._sizes[0]} nets, rows, {self._sizes[2]} inputs")
+        if (nets, width) != self._taken:
+            raise ConfigError(f"inputs {tuple(x.shape)}: give {self._taken[0]} nets, rows, {self._taken[1]} inputs")
         mean, deviation = torch.empty(2, nets, rows, self._outputs).unbind()
         self._evaluate(*self._nets, _address(x), rows, _address(mean), _address(deviation))
         return mean, deviation

@@ -6,6 +6,7 @@ observations give the same actions.
 
 import math
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -122,14 +123,14 @@ def export_run(
         contents[ENSEMBLE] = read_file(ensemble, "the monitor's ensemble")
     if thresholds is not None:
         contents[THRESHOLDS] = read_file(thresholds, "the monitor's thresholds")
-    source = files.learner(newest=newest)
+    source, before = files.learner(newest=newest), _before(settings)
     model = DreamerLearner.from_file(source).dreamer.model
     description = describe_policy(
         make_task(settings.task, settings.arm),
         dreamer_states(model),
         learner="dreamer",
-        training=_training(settings),
-        data=_data(files, settings, source),
+        training=_training(settings, before),
+        data=_data(files, settings, before, source),
         speed=settings.speed,
     )
     contents[POLICY] = export_dreamer(model)
@@ -153,27 +154,27 @@ def export_run(
     return Exported(read_bundle(folder), difference, parity_steps)
 
 
-def _training(settings: DreamerRunSettings) -> dict[str, JsonValue]:
-    """The settings, and under `begun_with` those of the runs whose networks this one began with, the last one first."""
-    before: list[JsonValue] = [one.model_dump(mode="json") for one in _before(settings)]
-    return {**settings.model_dump(mode="json"), "begun_with": before}
+def _training(settings: DreamerRunSettings, before: Sequence[DreamerRunSettings]) -> dict[str, JsonValue]:
+    """The settings, and under `begun_with` those of the runs `before`."""
+    return {**settings.model_dump(mode="json"), "begun_with": [one.model_dump(mode="json") for one in before]}
 
 
-def _data(files: DreamerFolder, settings: DreamerRunSettings, source: Path) -> str:
+def _data(
+    files: DreamerFolder, settings: DreamerRunSettings, before: Sequence[DreamerRunSettings], source: Path
+) -> str:
     """What the policy was trained on, in words."""
     progress = files.progress()
     best = max(progress.evaluations, key=lambda evaluation: evaluation.mean_return, default=None)
     actions = best.actions if source.name == BEST and best is not None else progress.actions
     told = f"{actions} actions of {settings.task} with {settings.arm} in simulation, seed {settings.seed}"
-    before = _before(settings)
     for one in before:
         told += f"; begun with the networks of a run of {one.steps} actions of {one.task}, seed {one.seed}"
-    lost = (before or [settings])[-1].start
+    lost = (settings, *before)[-1].start
     return told if lost is None else f"{told}; begun with the networks of {lost}, which is not there any more"
 
 
 def _before(settings: DreamerRunSettings) -> list[DreamerRunSettings]:
-    """Settings of the runs whose networks this one began with, one after the other, as far as they are still there."""
+    """Settings of the runs whose networks this one began with, the last one first, as far as they are still there."""
     before: list[DreamerRunSettings] = []
     start = settings.start
     while start is not None and (start / SETTINGS).exists():

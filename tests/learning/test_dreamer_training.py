@@ -182,10 +182,16 @@ def train_dreamer(path: Path, steps: int = TINY_DREAMER.steps) -> None:
 
 
 @pytest.fixture(scope="module")
-def dreamer_curve(tmp_path_factory: pytest.TempPathFactory) -> str:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the tiny Dreamer to its end, with its checkpoint."""
     path = tmp_path_factory.mktemp("dreamer")
     train_dreamer(path)
-    return (path / CURVE).read_text()
+    return path
+
+
+@pytest.fixture(scope="module")
+def dreamer_curve(trained: Path) -> str:
+    return (trained / CURVE).read_text()
 
 
 def test_a_dreamer_on_the_twin_resumes_to_the_same_curve(tmp_path: Path, dreamer_curve: str) -> None:
@@ -263,34 +269,24 @@ def test_a_run_of_an_arm_that_was_defined_anew_does_not_go_on(tmp_path: Path) ->
         open_training(tmp_path / "run", settings)
 
 
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the tiny Dreamer with a checkpoint."""
-    folder = tmp_path_factory.mktemp("begun")
-    train_dreamer(folder)
-    return folder
-
-
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
-def _lose(name: str) -> Callable[[Path], None]:
-    def change(path: Path) -> None:
-        with safe_open(path, framework="np") as file:
-            kept = {key: file.get_tensor(key) for key in file.keys() if key != name}  # noqa: SIM118
-            metadata = file.metadata()
-        save_file(kept, path, metadata)
+def _edit(path: Path, change: Callable[[dict[str, NDArray[Any]]], object]) -> None:
+    with safe_open(path, framework="np") as file:
+        names, metadata = file.keys(), file.metadata()
+        tensors = {name: file.get_tensor(name) for name in names}
+    change(tensors)
+    save_file(tensors, path, metadata)
 
-    return change
+
+def _lose(name: str) -> Callable[[Path], None]:
+    return lambda path: _edit(path, lambda tensors: tensors.pop(name))
 
 
 def _spoil(path: Path) -> None:
-    with safe_open(path, framework="np") as file:
-        kept = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        metadata = file.metadata()
-    kept["model.world.reward.output.bias"][0] = np.nan
-    save_file(kept, path, metadata)
+    _edit(path, lambda tensors: tensors["model.world.reward.output.bias"].fill(np.nan))
 
 
 @pytest.mark.parametrize(
@@ -306,17 +302,17 @@ def _spoil(path: Path) -> None:
     ],
 )
 def test_a_damaged_checkpoint_is_one_line(
-    begun: Path, tmp_path: Path, name: str, change: Callable[[Path], None], words: str
+    trained: Path, tmp_path: Path, name: str, change: Callable[[Path], None], words: str
 ) -> None:
-    shutil.copytree(begun, tmp_path / "run")
+    shutil.copytree(trained, tmp_path / "run")
     (damaged,) = (tmp_path / "run").glob(f"checkpoints/*/{name}")
     change(damaged)
     with pytest.raises(ConfigError, match=re.escape(words)):
         train_dreamer(tmp_path / "run")
 
 
-def test_a_replay_without_its_checkpoint_is_no_beginning(begun: Path, tmp_path: Path) -> None:
-    shutil.copytree(begun, tmp_path / "run")
+def test_a_replay_without_its_checkpoint_is_no_beginning(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     with pytest.raises(ConfigError, match=r"rows in its replay and no checkpoint to go on from: copy the run folder"):
         train_dreamer(tmp_path / "run")
