@@ -4,13 +4,14 @@ import math
 from collections.abc import Callable, Sequence
 from enum import IntEnum, auto
 from itertools import accumulate
-from operator import add, itemgetter
+from operator import itemgetter
 from struct import Struct
 from typing import Any, Final
 
 import numpy as np
 
-from robot_mbrl.contracts.braking import steady_stopping_distance
+from robot_mbrl.contracts.braking import foreseen_ways
+from robot_mbrl.contracts.clock import NANOSECONDS
 from robot_mbrl.contracts.frame import FRAME_DTYPE, ControlState, Record
 from robot_mbrl.contracts.geometry import ArmGeometry
 from robot_mbrl.contracts.monitor_settings import MonitorSettings
@@ -61,9 +62,9 @@ class Pose(IntEnum):
     GOAL = auto()
     """Held by the servos."""
     STOP = auto()
-    """Where the goals would come to rest if they braked after this tick."""
+    """Where the arm would swing to if its goals did what is requested for this tick and braked from the next on."""
     REST = auto()
-    """Where the arm itself would: off `STOP` by what it sags, which is what its lag does not explain."""
+    """Where it would do so by what it sags, too, which is what its lag does not explain."""
     WISH = auto()
     """The policy's action."""
 
@@ -121,17 +122,18 @@ class FrameView:
         """A view for the arm of `settings`, empty until `read`."""
         self._n = len(settings.joints)
         self._pick = _picker(self._n)
-        self._low, self._high = np.array([joint.position for joint in settings.joints]).T
+        self._limits = [joint.position for joint in settings.joints]
         self._decelerations = [joint.acceleration for joint in settings.joints]
         self._jerks = [joint.jerk for joint in settings.joints]
         self._measured_history = MotionHistory(self._n, settings.kinematics.window)
         self._window = settings.kinematics.window
-        self._lag = settings.workspace.following_lag
+        self._lag, self._overshoot = settings.workspace.following_lag, settings.workspace.following_overshoot
         self._command_history = MotionHistory(self._n, self._window)
         zeros: Sequence[float] = [0.0] * self._n
         self._still = Derivatives(zeros, zeros, zeros)
         self.measured, self.command = self._still, self._still
         self.request_velocity = self.goal_velocity = self._goal_before = self._request_before = zeros
+        self._goal_acceleration, self._step_ns = zeros, 0
         self._deadline_before: int | None = None
         self._step_before_ns = 0
         self._was_running = False
@@ -199,7 +201,8 @@ class FrameView:
             self.command = self._still
             self.request_velocity = self.goal_velocity = self._still.velocity
             self._goal_before = self._request_before = self.goal
-            self._step_before_ns = 0
+            self._goal_acceleration = self._still.acceleration
+            self._step_before_ns = self._step_ns = 0
             return
         requested = self.requested if self.has_request else self.goal
         if self.running != self._was_running:
@@ -208,12 +211,14 @@ class FrameView:
             self._request_before, self._was_running = self.goal, self.running
         step_ns = min(max(self.deadline_ns - before, 1), LONGEST_STEP_NS)
         self.request_velocity = quotient(requested, self._request_before, step_ns)
-        self.goal_velocity = self._still.velocity
+        velocity_before, self.goal_velocity = self.goal_velocity, self._still.velocity
         if self._step_before_ns:
             self.goal_velocity = quotient(self.goal, self._goal_before, self._step_before_ns)
+        self._goal_acceleration = quotient(self.goal_velocity, velocity_before, self._step_before_ns or step_ns)
         self.command = self._command_history.derivatives(self.deadline_ns, requested)
         self._command_history.append(self.deadline_ns, requested)
-        self._goal_before, self._request_before, self._step_before_ns = self.goal, requested, step_ns
+        self._goal_before, self._request_before = self.goal, requested
+        self._step_before_ns = self._step_ns = step_ns
 
     # -- shape --------------------------------------------------------------------------------------------------
 
@@ -256,11 +261,24 @@ class FrameView:
         return angles
 
     def _where_braking_ends(self) -> FloatArray:
-        ways = map(steady_stopping_distance, self.goal_velocity, self._decelerations, self._jerks)
-        angles: FloatArray = np.array([*map(add, self.requested, ways)])
-        np.maximum(angles, self._low, out=angles)
-        np.minimum(angles, self._high, out=angles)
-        return angles
+        """From the goals that this tick leads to: the request, or as near to it as acceleration and jerk let them."""
+        if self._step_ns == 0 or not (self.requested != self.goal or any(self.goal_velocity)):
+            return np.array(self.requested)
+        step = self._step_ns / NANOSECONDS
+        motion = zip(self.goal, self.requested, self.goal_velocity, self._goal_acceleration, strict=True)
+        wishes = [(((to - goal) / step - v) / step, a) for goal, to, v, a in motion]
+        limits = zip(wishes, self._decelerations, self._jerks, strict=True)
+        accelerations = [
+            max(-most, before - jerk * step, min(wish, before + jerk * step, most))
+            for (wish, before), most, jerk in limits
+        ]
+        velocities = [v + a * step for v, a in zip(self.goal_velocity, accelerations, strict=True)]
+        # The mean over the tick, brought forward to its end.
+        last = [v + a * step / 2.0 for v, a in zip(velocities, accelerations, strict=True)]
+        ways = foreseen_ways(last, accelerations, self._decelerations, self._jerks)
+        goals = [goal + v * step + way for goal, v, way in zip(self.goal, velocities, ways, strict=True)]
+        ends = [min(max(goal, low), high) for goal, (low, high) in zip(goals, self._limits, strict=True)]
+        return np.array([end + self._overshoot * v for end, v in zip(ends, last, strict=True)])
 
     def _where_the_arm_sags_to(self) -> FloatArray:
         """A servo without integral gain follows its goal `following_lag` behind, and is off it by its load's torque."""

@@ -13,7 +13,9 @@ From a steady motion, a₀ = 0, that takes |v₀|/A + A/J and half of it times v
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from robot_mbrl.contracts.types import FloatArray
 
 STRAIGHT = 1e-6
 """The commanded path is straight when its acceleration leaves its direction by less than this share of the limits."""
+NEARLY_STRAIGHT = 1e-3
+"""A path that is watched from outside may be straight to who plans its stop when it leaves its line by less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,36 @@ def stopping_distance(velocity: float, acceleration: float, acceleration_limit: 
     way += plateau * (velocity + plateau * peak / 2.0)
     velocity += plateau * peak
     return way + fall * (velocity + fall * (peak / 2.0 - fall * jerk / 6.0))
+
+
+def foreseen_ways(
+    velocity: Sequence[float],
+    acceleration: Sequence[float],
+    acceleration_limits: Sequence[float],
+    jerk_limits: Sequence[float],
+) -> list[float]:
+    """(n,) how far goals would go that `plan_braking` stopped [rad], in plain numbers, for who looks ahead every tick.
+
+    On a path that may be straight each goes its share of the common way, which is no shorter than its own; no position
+    limit is heeded.
+
+    Args:
+        velocity: (n,) of the goals [rad/s].
+        acceleration: (n,) of the goals [rad/s²]; beyond its limit it counts as the limit.
+        acceleration_limits: (n,) [rad/s²], positive.
+        jerk_limits: (n,) [rad/s³], positive.
+    """
+    speed = max(map(abs, velocity))
+    line = [joint / speed for joint in velocity] if speed > 0.0 else velocity
+    length = sum(map(mul, line, line))
+    if length > 0.0:
+        along = sum(map(mul, acceleration, line)) / length
+        states = list(zip(acceleration, line, acceleration_limits, jerk_limits, strict=True))
+        if all(abs(joint - along * share) <= NEARLY_STRAIGHT * limit for joint, share, limit, _ in states):
+            limits = [(limit / abs(share), jerk / abs(share)) for _, share, limit, jerk in states if share]
+            common = stopping_distance(speed, along, min(limits)[0], min(jerk for _, jerk in limits))
+            return [share * common for share in line]
+    return list(map(stopping_distance, velocity, acceleration, acceleration_limits, jerk_limits))
 
 
 def steady_stopping_distance(velocity: float, acceleration_limit: float, jerk_limit: float) -> float:

@@ -122,6 +122,7 @@ class WorkspaceSettings(Settings):
         hold_clearance: a motion whose goals would end nearer than this is held [m].
         rest_clearance: so is one in which the arm itself would, which sags below its goals [m].
         following_lag: by which the arm follows its goals [s]; what else is between the two is taken for sag.
+        following_overshoot: by how much of its velocity [s] the arm swings past goals that brake from there.
         stop_clearance: links measured nearer than this, and not on their way apart, stop the arm [m].
     """
 
@@ -133,6 +134,7 @@ class WorkspaceSettings(Settings):
     hold_clearance: Positive
     rest_clearance: Positive
     following_lag: float = Field(ge=0.0, le=1.0)
+    following_overshoot: float = Field(ge=0.0, le=0.2)
     stop_clearance: Positive
 
     @model_validator(mode="after")

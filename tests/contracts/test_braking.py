@@ -1,5 +1,7 @@
 """Braking within acceleration and jerk limits: published formulas, hand-computed stops and laws."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from robot_mbrl.contracts.braking import (
     BrakingPlan,
     Profile,
+    foreseen_ways,
     plan_braking,
     steady_stopping_distance,
     stopping_distance,
@@ -199,6 +202,39 @@ def test_a_stop_on_a_straight_path_stays_on_it_and_within_every_joints_limits(
     profile = stop.profiles[0]
     assert (np.abs(states(profile)[:, 2]).max() * shares <= a_max * (1 + 1e-5) + 1e-9).all()
     assert (abs(profile.jerk[0]) * shares <= j_max * (1 + 1e-5) + 1e-9).all()
+
+
+@given(
+    st.lists(speeds, min_size=3, max_size=3),
+    st.floats(-1.0, 1.0),
+    st.lists(limits, min_size=3, max_size=3),
+)
+def test_a_straight_stop_is_foreseen_or_goes_less_far(
+    velocity: list[float], share: float, limit: list[tuple[float, float]]
+) -> None:
+    v = np.array(velocity)
+    assume(np.abs(v).max() > 1e-3)
+    a_max, j_max = np.array(limit).T
+    acceleration = share * (a_max / np.maximum(np.abs(v), 1e-6)).min() * v
+    goes = plan(velocity, acceleration.tolist(), a_max.tolist(), j_max.tolist()).distance
+    foreseen = np.array(foreseen_ways(velocity, acceleration.tolist(), a_max.tolist(), j_max.tolist()))
+    assert (np.abs(foreseen) >= np.abs(goes) * (1 - 1e-9) - 1e-9).all()
+    # The joint that the common profile is made for is foreseen exactly.
+    assert np.abs(foreseen - goes).min() <= 1e-9 * (1 + np.abs(goes).max())
+
+
+def test_a_curved_stop_is_foreseen_joint_by_joint() -> None:
+    """The second joint is being pushed against its motion: 0.5 rad/s at -8 rad/s² and 40 rad/s³ turn back at once."""
+    curved = [3.0, 0.5], [0.0, -8.0], [8.0, 8.0], [40.0, 40.0]
+    assert foreseen_ways(*curved) == pytest.approx(plan(*curved).distance.tolist())
+    assert foreseen_ways(*curved)[0] == pytest.approx(1.5 * (3.0 / 8.0 + 8.0 / 40.0))
+
+
+def test_what_rests_is_foreseen_to_rest_and_what_overflows_goes_its_own_way() -> None:
+    assert foreseen_ways([0.0, 0.0], [0.0, 0.0], [8.0, 8.0], [40.0, 40.0]) == [0.0, 0.0]
+    assert foreseen_ways([math.inf, 1.0], [0.0, 0.0], [8.0, 8.0], [40.0, 40.0])[1] == pytest.approx(
+        stopping_distance(1.0, 0.0, 8.0, 40.0)
+    )
 
 
 @given(

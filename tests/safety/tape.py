@@ -55,6 +55,7 @@ SETTINGS: dict[str, Any] = {
         "hold_clearance": 0.01,
         "rest_clearance": 0.008,
         "following_lag": 0.05,
+        "following_overshoot": 0.0,
         "stop_clearance": 0.005,
     },
     "plausibility": {
