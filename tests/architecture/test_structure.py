@@ -116,6 +116,14 @@ def test_files_hold_one_idea_and_public_things_are_described(name: str) -> None:
     assert not undescribed
 
 
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if name.startswith((*FOUNDATION, "runtime"))))
+def test_nothing_that_moves_an_arm_reads_a_clock_that_can_be_set(name: str) -> None:
+    """Then a system clock that is stepped is no fault: whatever has an age is stamped by the monotonic clock."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    read = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not read & {"time.time", "time.time_ns", "time.CLOCK_REALTIME", "datetime.now", "datetime.datetime.now"}
+
+
 TESTS = {str(path.relative_to(ROOT)): path for path in sorted((ROOT / "tests").rglob("*.py"))}
 
 
