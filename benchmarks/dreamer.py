@@ -51,7 +51,9 @@ def measure(
         for manner in (_BEST, *_OTHERS) if every_manner else (_BEST,):
             announce(f"size {size}: {'compiling, which takes minutes' if '--compiled' in manner else 'uncompiled'}")
             row = _measure_one(seconds, ("--size", size, "--device", device, *manner))
-            rows[f"{size}, {'compiled' if '--compiled' in manner else 'eager'}, {row['precision']}"] = row
+            rows[
+                f"{size}, {'compiled' if '--compiled' in manner else 'eager'}, {row['precision']}, {row['kernel']}"
+            ] = row
             if size == "1M":
                 row["peer_ratio"] = row["updates_per_second"] / PEER_UPDATES
     return rows
@@ -74,11 +76,11 @@ def _measure_one(seconds: float, arguments: Sequence[str]) -> dict[str, Any]:
 def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
     """`measure`'s figures as lines of text."""
     titles = ("updates/s", "GFLOP", "GFLOP/s", "CPU s", "first s", "peer")
-    lines = [f"{'batch 16x64, imagination 15':28}" + "".join(f"{title:>11}" for title in titles)]
+    lines = [f"{'batch 16x64, imagination 15':36}" + "".join(f"{title:>11}" for title in titles)]
     for name, row in figures.items():
         ratio = f"{row['peer_ratio']:10.2f}x" if "peer_ratio" in row else ""
         numbers = (row["updates_per_second"], row["gflop"], row["gflop_per_second"], row["processor"], row["first"])
-        lines.append(f"{name:28}" + "".join(f"{number:11.2f}" for number in numbers) + ratio)
+        lines.append(f"{name:36}" + "".join(f"{number:11.2f}" for number in numbers) + ratio)
     for name, row in figures.items():
         shares = ", ".join(f"{phase} {100.0 * share:.0f} %" for phase, share in row["phases"].items())
         lines.append(f"{name}: {shares}")

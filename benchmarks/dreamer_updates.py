@@ -49,8 +49,8 @@ def measure(settings: DreamerSettings, device: torch.device, seconds: float) -> 
     Returns:
         `updates_per_second` (of the median update), `updates`, `slowest` [s], `first` [s] (the first update, which
         compiles), `processor` [s] (of all threads in the cheapest update: it says something on a busy machine too),
-        `gflop` an update, `gflop_per_second`, `precision`, `phases` (share of each in an update), and
-        `operators` (the ten that take longest, share of each).
+        `gflop` an update, `gflop_per_second`, `kernel` (`Dreamer.kernel`), `precision`, `phases` (share of each in an
+        update), and `operators` (the ten that take longest, share of each).
     """
     generator = torch.Generator()
     generator.manual_seed(0)
@@ -77,6 +77,7 @@ def measure(settings: DreamerSettings, device: torch.device, seconds: float) -> 
         "processor": min(costs),
         "gflop": gflop,
         "gflop_per_second": gflop / median,
+        "kernel": dreamer.kernel,
         "precision": str(compute_precision(settings, device)).removeprefix("torch."),
         "phases": phases,
         "operators": operators,

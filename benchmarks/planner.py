@@ -32,7 +32,8 @@ from robot_mbrl.learning.task_models_arm import arm_model
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
 from robot_mbrl.policies.fast_planner import FastPlanner, FastPlannerSettings
 from robot_mbrl.policies.icem import IcemSettings, population
-from robot_mbrl.policies.native_kernel import native_instructions
+from robot_mbrl.policies.native_kernel import KERNEL
+from robot_mbrl.policies.native_library import native_instructions
 from robot_mbrl.policies.packed_ensemble import best_kernel
 from robot_mbrl.policies.pets import PetsPlanner, PetsSettings
 from robot_mbrl.policies.rollouts import RolloutSettings
@@ -289,7 +290,7 @@ def measure(
 def _kernel() -> str:
     """What the fast planner multiplies with."""
     kernel = best_kernel(untrained(FlatTask(SWEEP_BASE), SWEEP_BASE.ensemble))
-    return f"native ({native_instructions()})" if kernel == "native" else kernel
+    return f"native ({native_instructions(KERNEL)})" if kernel == "native" else kernel
 
 
 def table(figures: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ Rows: sequences b of t steps. What is imagined has n = t * b rows (time first) o
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from robot_mbrl.contracts.errors import ConfigError
-from robot_mbrl.policies.dreamer_encoding import IMAGE, VECTOR, Observation
+from robot_mbrl.policies.dreamer_batch import Batch, observations, require, time_first
+from robot_mbrl.policies.dreamer_encoding import Observation
 from robot_mbrl.policies.dreamer_losses import (
     actor_loss,
     binary_loss,
@@ -30,30 +32,23 @@ from robot_mbrl.policies.dreamer_losses import (
     two_hot_mean,
 )
 from robot_mbrl.policies.dreamer_model import ActingStep, DreamerModel, LatentState, kept
+from robot_mbrl.policies.dreamer_native import KERNEL, native_steps
+from robot_mbrl.policies.dreamer_native_scan import NativeScan
 from robot_mbrl.policies.dreamer_optimizer import LaProp
 from robot_mbrl.policies.dreamer_sampling import action_noise
-from robot_mbrl.policies.dreamer_scan import ScanSteps, scan, scan_steps
+from robot_mbrl.policies.dreamer_scan import scan, scan_steps
 from robot_mbrl.policies.dreamer_settings import DreamerSettings, DreamerSpaces
 from robot_mbrl.policies.frozen import call_frozen, frozen
 from robot_mbrl.policies.kept_memory import keep_freed_memory
+from robot_mbrl.policies.native_library import native_instructions
 
-Batch = Mapping[str, Tensor]
-"""Replayed sequences.
-
-    observation  (b, t, o)             with image (b, t, channels, 64, 64) where the spaces have one
-    action       (b, t, a)             that led to the observation
-    reward       (b, t)                that came with the observation
-    is_first, is_last, is_terminal     (b, t)
-    deter, stoch (b, ...)              stored latent of the step before the first (replay context 1)
-"""
-
+Scan = Callable[[LatentState, Tensor, Tensor, Tensor, Tensor], tuple[LatentState, Tensor]]
+"""`dreamer_scan.scan` of a model's steps."""
 
 PHASES: Final = ("observe", "world losses", "imagine", "behaviour losses", "gradients", "optimizer")
 """Of an update, by the names under which `torch.profiler` finds them."""
 
 _OBSERVE, _WORLD, _IMAGINE, _BEHAVIOUR, _GRADIENTS, _OPTIMIZE = PHASES
-
-_STEP_FIELDS: Final = ("observation", IMAGE, "action", "reward", "is_first", "is_last", "is_terminal")
 
 
 class Losses(NamedTuple):
@@ -127,16 +122,30 @@ class Dreamer:
         self._optimizer = LaProp(self._parameters, settings)
         self._precision = compute_precision(settings, self.device)
         compiler = _compiler(settings)
-        self._scan: ScanSteps = scan_steps(self.model.world.dynamics, compiler)
+        self._torch_scan = scan_steps(self.model.world.dynamics, compiler)
         self._prepare = compiler(self._prepare_inputs)
         self._world_losses = compiler(self._losses_of_world)
         self._behaviour_losses = compiler(self._losses_of_behaviour)
         self._imagine_step = compiler(self._imagine_one)
+        self.step_natively(enabled=settings.compiled)
 
     @property
     def updates(self) -> int:
         """How many were made."""
         return self._optimizer.updates
+
+    @property
+    def kernel(self) -> str:
+        """What does the steps through time: "torch", or the native kernel's instructions."""
+        return "torch" if self._native is None else native_instructions(KERNEL)
+
+    def step_natively(self, *, enabled: bool) -> None:
+        """Observe and imagine by the kernel of `dreamer_native` where it can; `compiled` in the settings chose."""
+        able = self.device.type == "cpu" and self._precision is torch.bfloat16
+        self._native = native_steps(self.model) if enabled and able else None
+        self._scan: Scan = partial(scan, self._torch_scan)
+        if self._native is not None:
+            self._scan = NativeScan(self._native, self.model.world.dynamics)
 
     def initial(self, batch: int) -> LatentState:
         """The state before an episode's first observation: zeros (b, ...)."""
@@ -180,13 +189,15 @@ class Dreamer:
         Raises:
             ConfigError: the batch lacks a field, or one has another shape than the spaces say.
         """
-        self._require(batch)
+        require(batch, self.spaces, self.settings)
         rows, steps = batch["reward"].shape
         noise = self._random(steps, rows, self.settings.latents)
-        start, seen = LatentState(batch["deter"], batch["stoch"]), _time_first(batch)
+        start, seen = LatentState(batch["deter"], batch["stoch"]), time_first(batch)
         with record_function(_OBSERVE):
             keep, drive, evidence = self._prepare(seen)
-            states, posterior = scan(self._scan, start, keep, drive, evidence, noise)
+            if self._native is not None:
+                self._native.take_over()
+            states, posterior = self._scan(start, keep, drive, evidence, noise)
             features = torch.cat(states, -1)
         with record_function(_WORLD):
             world = self._world_losses(seen, features, states.deter, posterior)
@@ -209,7 +220,7 @@ class Dreamer:
         world = self.model.world
         keep = 1.0 - seen["is_first"].unsqueeze(-1)
         drive = world.dynamics.drive(kept(seen["action"], keep))
-        evidence = world.dynamics.evidence(world.encoder(_observations(seen)))
+        evidence = world.dynamics.evidence(world.encoder(observations(seen)))
         return keep, drive, evidence
 
     def _losses_of_world(self, seen: Batch, features: Tensor, deter: Tensor, posterior: Tensor) -> dict[str, Tensor]:
@@ -224,7 +235,7 @@ class Dreamer:
         probabilities = posterior.flatten(-2)
         doubt = world.doubt.loss(narrow[:-1].flatten(0, 1), action.flatten(0, 1), probabilities[1:].flatten(0, 1))
         return {
-            "reconstruction": world.decoder.loss(narrow, _observations(seen)).mean(),
+            "reconstruction": world.decoder.loss(narrow, observations(seen)).mean(),
             "reward": two_hot_loss(world.reward(narrow), seen["reward"], self.model.bins).mean(),
             "continue": binary_loss(world.going_on(narrow).squeeze(-1), target).mean(),
             "dynamics": settings.dynamics_scale * kl.dynamics.mean(),
@@ -237,6 +248,8 @@ class Dreamer:
         settings, rows = self.settings, features.shape[0]
         latent_noise = self._random(settings.imagination, rows, settings.latents)
         chance = action_noise((settings.imagination + 1, rows), self.spaces, self._generator).to(self.device)
+        if self._native is not None and not self._pathwise:
+            return Imagined(*self._native.imagine(features, latent_noise, chance))
         visited, actions = [features.to(self._precision)], []
         for latent, choice in zip(latent_noise, chance, strict=False):
             action, following = self._imagine_step(visited[-1], latent, choice)
@@ -343,20 +356,6 @@ class Dreamer:
         except RuntimeError as error:
             raise ConfigError(f"Dreamer's weights do not fit these settings: {' '.join(str(error).split())}") from error
 
-    def _require(self, batch: Batch) -> None:
-        if "reward" not in batch or batch["reward"].ndim != 2:
-            raise ConfigError("Dreamer's batch has no reward of shape (b, t): give one")
-        b, t = batch["reward"].shape
-        wanted: dict[str, tuple[int, ...]] = dict.fromkeys(("is_first", "is_last", "is_terminal"), (b, t))
-        wanted |= {"action": (b, t, self.spaces.actions)}
-        wanted |= {"deter": (b, self.settings.deter), "stoch": (b, self.settings.stoch)}
-        if self.spaces.vector:
-            wanted["observation"] = (b, t, self.spaces.vector)
-        for name, shape in wanted.items():
-            if name not in batch or batch[name].shape != shape:
-                found = tuple(batch[name].shape) if name in batch else "nothing"
-                raise ConfigError(f"Dreamer's batch has {found} for {name}: give a tensor of shape {shape}")
-
 
 def compute_precision(settings: DreamerSettings, device: torch.device) -> torch.dtype:
     """bfloat16 where it is asked for, or left open and native to the processor; else float32."""
@@ -377,14 +376,3 @@ def _compiler(settings: DreamerSettings) -> Callable[[Any], Any]:
         "cpp.threads": torch.get_num_threads(),
     }
     return lambda function: torch.compile(function, fullgraph=True, dynamic=False, options=options)
-
-
-def _observations(seen: Batch) -> dict[str, Tensor]:
-    names = {VECTOR: "observation", IMAGE: IMAGE}
-    return {key: seen[name] for key, name in names.items() if name in seen}
-
-
-def _time_first(batch: Batch) -> dict[str, Tensor]:
-    """All fields of each step as (t, b, ...), in float32 but for images."""
-    fields = {name: value.transpose(0, 1).contiguous() for name, value in batch.items() if name in _STEP_FIELDS}
-    return {name: value if name == IMAGE else value.float() for name, value in fields.items()}

@@ -114,9 +114,10 @@ class DreamerSettings(Settings):
         rms_epsilon: keeps the division by their root finite.
         momentum: of the normalised gradients.
         precision: of imagination and heads; "auto" takes bfloat16 where the processor multiplies it natively. The
-            recurrent scan, the parameters and all losses are float32 always.
-        compiled: have `torch.compile` fuse the update; takes a C++ compiler and minutes at the first update ever, and
-            the process keeps memory that it frees.
+            parameters and all losses are float32 always, and so is the recurrent scan but for a native kernel's.
+        compiled: have `torch.compile` fuse the update, and with bfloat16 on a processor that multiplies it a native
+            kernel do the steps through time; takes a C++ compiler and minutes at the first update ever, and the process
+            keeps memory that it frees.
     """
 
     deter: int = Field(default=512, gt=0)

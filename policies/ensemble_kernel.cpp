@@ -8,51 +8,19 @@
 // column n, the two weights side by side, as vdpbf16ps and tdpbf16ps take them. Widths are padded with zeros to multiples
 // of 16 and of `input_multiple`; a padded column is silu(0) = 0.
 
-#include <immintrin.h>
-
-#include <cstdint>
-#include <cstring>
-
-#ifdef __AMX_BF16__
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
+#include "bfloat16_numbers.hpp"
 
 namespace {
 
-constexpr int kLanes = 16;       // columns in a register
 constexpr int kPanel = 4;        // registers in a panel
 constexpr int kTile = 6;         // rows of a tile: 6 x 4 sums, 4 weights and a broadcast fill the 32 registers
 #ifdef __AMX_BF16__
-constexpr int kDepth = 32;       // inputs that one product of matrix tiles takes
-constexpr int kEven = 16;        // rows of a matrix tile
-constexpr int kLeast = 8;        // fewer rows than that are faster without matrix tiles
+constexpr int kWhole = kEven;    // rows that a block is made of
 #else
-constexpr int kDepth = 2;
-constexpr int kEven = kTile;
+constexpr int kWhole = kTile;
 #endif
 constexpr int kRows = 48;        // rows that pass all layers together: their activations stay in the first-level cache
 constexpr int kWidest = 1024;    // columns
-
-inline __m512 set(float value) { return _mm512_set1_ps(value); }
-
-// 2^t as 2^n p(f) with |f| <= 1/2; p is the Taylor series, to a relative error of 3e-4 or, `Fine`, 3e-6.
-template <bool Fine>
-inline __m512 exp2(__m512 t) {
-    const __m512 n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __m512 f = _mm512_sub_ps(t, n);
-    __m512 p = set(0.0555041f);
-    if constexpr (Fine) p = _mm512_fmadd_ps(f, _mm512_fmadd_ps(f, set(0.00133336f), set(0.00961813f)), p);
-    p = _mm512_fmadd_ps(f, p, set(0.2402265f));
-    p = _mm512_fmadd_ps(f, p, set(0.6931472f));
-    return _mm512_scalef_ps(_mm512_fmadd_ps(f, p, set(1.0f)), n);
-}
-
-// x / (1 + exp(-x)), finer than the 4e-3 that bfloat16 tells apart.
-inline __m512 silu(__m512 x) {
-    const __m512 e = exp2<false>(_mm512_mul_ps(x, set(-1.44269504f)));
-    return _mm512_mul_ps(x, _mm512_rcp14_ps(_mm512_add_ps(e, set(1.0f))));
-}
 
 // max(x, 0) + log(1 + e) with e = exp(-|x|); log(1 + e) = 2 atanh(s), s = e / (2 + e) <= 1/3, by its series.
 inline __m512 softplus(__m512 x) {
@@ -64,14 +32,6 @@ inline __m512 softplus(__m512 x) {
     p = _mm512_fmadd_ps(q, p, set(2.0f / 3.0f));
     p = _mm512_fmadd_ps(q, p, set(2.0f));
     return _mm512_fmadd_ps(s, p, _mm512_max_ps(x, _mm512_setzero_ps()));
-}
-
-inline __mmask16 first_lanes(int count) {
-    return static_cast<__mmask16>(count >= kLanes ? 0xFFFF : (1 << count) - 1);
-}
-
-inline void store_bfloat16(uint16_t* address, __mmask16 lanes, __m512 value) {
-    _mm256_mask_storeu_epi16(address, lanes, (__m256i)_mm512_cvtneps_pbh(value));
 }
 
 // z = x factor + offset as high + low, high = bfloat16(z): `inputs` numbers each, one part after the other; zeros up to
@@ -86,12 +46,6 @@ void split(const float* x, int inputs, const float* factor, const float* offset,
         store_bfloat16(out + i, lanes, z);
         store_bfloat16(out + inputs + i, lanes, _mm512_sub_ps(z, (__m512)_mm512_slli_epi32(high, 16)));
     }
-}
-
-inline __m512bh pair(const uint16_t* address) {
-    int32_t both;
-    std::memcpy(&both, address, sizeof both);
-    return (__m512bh)_mm512_set1_epi32(both);
 }
 
 // Rows x (16 Registers) columns of one layer: `in` has rows of `inputs`, `out` rows of `columns`.
@@ -154,10 +108,6 @@ void layer(const uint16_t* in, int rows, int inputs, const uint16_t* weights, co
 }
 
 #ifdef __AMX_BF16__
-// Has everything in memory that was stored so far. Compilers need not know that tile instructions read it: GCC's say so
-// of the first bytes only, or not at all.
-inline void keep_stores() { asm volatile("" ::: "memory"); }
-
 // 16 columns of one layer over Tiles x 16 rows; `pitch` is from a panel's pair of inputs to the next [numbers]. Sums stay
 // in the processor's matrix tiles 0 to 2, rows pass through 3 to 5, weights through 6.
 template <int Tiles, bool Hidden>
@@ -216,33 +166,6 @@ void layer_in_tiles(const uint16_t* in, int rows, int inputs, const uint16_t* we
 }
 #endif
 
-// The processor's matrix tiles, of 16 rows of 64 bytes, as long as this lives.
-class MatrixTiles {
-public:
-#ifdef __AMX_BF16__
-    MatrixTiles() : there(may_use()) {
-        if (!there) return;
-        alignas(64) uint8_t shapes[64] = {1};
-        for (int tile = 0; tile < 8; ++tile) shapes[16 + 2 * tile] = 64, shapes[48 + tile] = kEven;
-        keep_stores();
-        _tile_loadconfig(shapes);
-    }
-    ~MatrixTiles() {
-        if (there) _tile_release();
-    }
-    // Linux wants to be asked, once in a process.
-    static bool may_use() {
-        constexpr int kAskForFeature = 0x1023, kTileData = 18;
-        static const bool allowed = syscall(SYS_arch_prctl, kAskForFeature, kTileData) == 0;
-        return allowed;
-    }
-    const bool there;
-#else
-    static bool may_use() { return false; }
-    const bool there = false;
-#endif
-};
-
 // One net.
 struct Net {
     int layers;
@@ -276,14 +199,10 @@ void forward(const Net& net, int rows, Scratch& scratch, const MatrixTiles& tile
 int block_of(int rows) {
     const int blocks = rows > kRows ? (rows + kRows - 1) / kRows : 1;
     const int even = (rows + blocks - 1) / blocks;
-    return (even + kEven - 1) / kEven * kEven;
+    return (even + kWhole - 1) / kWhole * kWhole;
 }
 
 }  // namespace
-
-// What a layer's inputs must be padded to a multiple of, and whether matrix tiles multiply them.
-extern "C" int input_multiple() { return kDepth; }
-extern "C" int uses_matrix_tiles() { return MatrixTiles::may_use(); }
 
 // What turns inputs into a net's and its outputs back; in the units of policies/ensemble.py.
 struct Scales {

@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies.ensemble import ProbabilisticEnsemble, bound_log_variance
-from robot_mbrl.policies.native_kernel import WIDEST, Layers, NativeNets, Scales, has_fast_bfloat16, native_reason
+from robot_mbrl.policies.native_kernel import KERNEL, WIDEST, Layers, NativeNets, Scales
+from robot_mbrl.policies.native_library import has_fast_bfloat16, native_reason
 
 Kernel = Literal["native", "bfloat16", "float32"]
 """Our own kernel, in bfloat16, or torch's operators in either type."""
@@ -35,7 +36,7 @@ def best_kernel(ensemble: ProbabilisticEnsemble) -> Kernel:
     """The fastest kernel for `ensemble` on this computer."""
     if not has_fast_bfloat16():
         return "float32"
-    if native_reason() or max(2 * ensemble.inputs, *(weights.shape[2] for weights in ensemble.weights)) > WIDEST:
+    if native_reason(KERNEL) or max(2 * ensemble.inputs, *(weights.shape[2] for weights in ensemble.weights)) > WIDEST:
         return "bfloat16"
     return "native"
 
@@ -55,7 +56,7 @@ class PackedEnsemble:
             ConfigError: "native" was asked for and cannot be had.
         """
         self.kernel: Kernel = best_kernel(ensemble) if kernel == "auto" else kernel
-        if self.kernel == "native" and (reason := native_reason()):
+        if self.kernel == "native" and (reason := native_reason(KERNEL)):
             raise ConfigError(f"kernel native: {reason}; give auto, bfloat16 or float32")
         self.members = len(ensemble.elites)
         with torch.no_grad():

@@ -18,7 +18,7 @@ SMALL = DreamerSettings(deter=8, hidden=4, latents=2, classes=2, blocks=2, units
 def test_a_small_dreamer_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dreamer_updates, "STEPS", 4)
     figures = dreamer_updates.measure(SMALL, torch.device("cpu"), seconds=0.0)
-    assert figures["precision"] == "float32"
+    assert (figures["precision"], figures["kernel"]) == ("float32", "torch")
     assert figures["updates"] >= 1
     assert figures["gflop_per_second"] == pytest.approx(figures["gflop"] * figures["updates_per_second"])
     assert set(figures["phases"]) == set(PHASES)
@@ -27,8 +27,9 @@ def test_a_small_dreamer_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answer(**figures: Any) -> dict[str, Any]:
+    made = {"precision": "bfloat16", "kernel": "torch", "phases": {"imagine": 1.0}, "operators": {"aten::mm": 0.5}}
     known = {"updates_per_second": 4.54, "gflop": 30.0, "gflop_per_second": 136.2, "first": 60.0, "processor": 0.3}
-    return known | {"precision": "bfloat16", "phases": {"imagine": 1.0}, "operators": {"aten::mm": 0.5}} | figures
+    return made | known | figures
 
 
 def test_rows_are_named_by_size_and_manner_and_compared_with_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,9 +43,9 @@ def test_rows_are_named_by_size_and_manner_and_compared_with_the_peer(monkeypatc
 
     monkeypatch.setattr(subprocess, "run", run)
     figures = dreamer.measure(5.0, ("1M", "12M"))
-    assert list(figures) == ["1M, compiled, bfloat16", "12M, compiled, bfloat16"]
-    assert figures["1M, compiled, bfloat16"]["peer_ratio"] == pytest.approx(2.0)
-    assert "peer_ratio" not in figures["12M, compiled, bfloat16"]
+    assert list(figures) == ["1M, compiled, bfloat16, torch", "12M, compiled, bfloat16, torch"]
+    assert figures["1M, compiled, bfloat16, torch"]["peer_ratio"] == pytest.approx(2.0)
+    assert "peer_ratio" not in figures["12M, compiled, bfloat16, torch"]
     assert [command[command.index("--size") + 1] for command in asked] == ["1M", "12M"]
     text = dreamer.table(figures)
     assert "2.00x" in text

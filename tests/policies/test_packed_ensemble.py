@@ -13,10 +13,11 @@ from torch import Tensor
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies import packed_ensemble
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
-from robot_mbrl.policies.native_kernel import COMPILERS, has_fast_bfloat16, native_instructions, native_reason
+from robot_mbrl.policies.native_kernel import KERNEL
+from robot_mbrl.policies.native_library import COMPILERS, has_fast_bfloat16, native_instructions, native_reason
 from robot_mbrl.policies.packed_ensemble import Kernel, PackedEnsemble, best_kernel
 
-needs_native = pytest.mark.skipif(bool(native_reason()), reason=native_reason())
+needs_native = pytest.mark.skipif(bool(native_reason(KERNEL)), reason=native_reason(KERNEL))
 NATIVE = pytest.param("native", 0.02, marks=needs_native)
 NATIVE_CARRIED = pytest.param("native", 0.15, marks=needs_native)
 NATIVE_KERNEL = pytest.param("native", marks=needs_native)
@@ -182,20 +183,21 @@ extern "C" long syscall(long, ...) { errno = EPERM; return -1; }
 FALLEN_BACK = """
 import torch
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
-from robot_mbrl.policies.native_kernel import native_instructions
+from robot_mbrl.policies.native_kernel import KERNEL
+from robot_mbrl.policies.native_library import native_instructions
 from robot_mbrl.policies.packed_ensemble import PackedEnsemble
 settings = EnsembleSettings(members=2, elites=2, hidden=(40, 40), weight_decay=(0.0,) * 3)
 ensemble = ProbabilisticEnsemble(6, 4, settings, torch.Generator().manual_seed(0))
 x = torch.randn(2, 50, 6)
 with torch.no_grad():
     error = PackedEnsemble(ensemble, "native")(x)[0] - PackedEnsemble(ensemble, "float32")(x)[0]
-print(native_instructions(), error.abs().max().item() < 0.02)
+print(native_instructions(KERNEL), error.abs().max().item() < 0.02)
 """
 
 
 @needs_native
 def test_without_the_systems_permission_matrix_tiles_are_left_alone(tmp_path: Path) -> None:
-    if native_instructions() != "AMX_BF16":
+    if native_instructions(KERNEL) != "AMX_BF16":
         pytest.skip("the processor has no matrix tiles")
     library = tmp_path / "refusing.so"
     compiler = next(found for name in COMPILERS if (found := shutil.which(name)))
@@ -213,7 +215,7 @@ def test_without_the_systems_permission_matrix_tiles_are_left_alone(tmp_path: Pa
 
 @needs_native
 def test_the_native_kernel_names_its_instructions() -> None:
-    assert native_instructions() in {"AMX_BF16", "AVX512_BF16"}
+    assert native_instructions(KERNEL) in {"AMX_BF16", "AVX512_BF16"}
 
 
 @needs_native
@@ -250,7 +252,7 @@ def test_a_layer_that_the_native_kernel_has_no_room_for_is_left_to_torch() -> No
 
 
 def test_a_native_kernel_that_cannot_be_had_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_ensemble, "native_reason", lambda: "there is no compiler")
+    monkeypatch.setattr(packed_ensemble, "native_reason", lambda _: "there is no compiler")
     with pytest.raises(ConfigError, match=r"^kernel native: there is no compiler; give auto, bfloat16 or float32$"):
         PackedEnsemble(scaled_ensemble(), "native")
 
@@ -268,6 +270,6 @@ def test_it_is_a_copy() -> None:
 
 def test_auto_takes_what_the_processor_has() -> None:
     ensemble = scaled_ensemble()
-    expected = "float32" if not has_fast_bfloat16() else "bfloat16" if native_reason() else "native"
+    expected = "float32" if not has_fast_bfloat16() else "bfloat16" if native_reason(KERNEL) else "native"
     assert best_kernel(ensemble) == expected
     assert PackedEnsemble(ensemble).kernel == expected
