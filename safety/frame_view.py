@@ -18,6 +18,8 @@ from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.safety.motion_history import Derivatives, MotionHistory, quotient
 
+LONGEST_ACTION_NS = 500_000_000
+"""Actions further apart than this are no motion [ns]."""
 LONGEST_STEP_NS = 20_000_000
 """Ticks further apart than this give no right to a longer step of the command [ns]: two ticks of the slowest loop."""
 
@@ -66,7 +68,7 @@ class Pose(IntEnum):
     REST = auto()
     """Where it would do so by what it sags, too, which is what its lag does not explain."""
     WISH = auto()
-    """The policy's action."""
+    """Where the arm would swing to if the policy braked from its action."""
 
 
 _MOVING: Final = (Pose.STOP,)
@@ -134,6 +136,8 @@ class FrameView:
         self.measured, self.command = self._still, self._still
         self.request_velocity = self.goal_velocity = self._goal_before = self._request_before = zeros
         self._goal_acceleration, self._step_ns = zeros, 0
+        self._action_velocity = self._action_before = zeros
+        self._action_before_ns = -1
         self._deadline_before: int | None = None
         self._step_before_ns = 0
         self._was_running = False
@@ -193,7 +197,16 @@ class FrameView:
             self.measured = self._measured_history.derivatives(self.stamp_ns, self.position)
             self._measured_history.append(self.stamp_ns, self.position)
             self._stamp_before = self.stamp_ns
+        if self.has_action and self.action_ns != self._action_before_ns:
+            self._derive_action()
         self._derive_command()
+
+    def _derive_action(self) -> None:
+        step_ns = self.action_ns - self._action_before_ns
+        self._action_velocity = self._still.velocity
+        if self._action_before_ns >= 0 and 0 < step_ns <= LONGEST_ACTION_NS:
+            self._action_velocity = quotient(self.action, self._action_before, step_ns)
+        self._action_before, self._action_before_ns = self.action, self.action_ns
 
     def _derive_command(self) -> None:
         before, self._deadline_before = self._deadline_before, self.deadline_ns if self.has_goal else None
@@ -248,7 +261,7 @@ class FrameView:
         angles = self._poses.get(pose)
         if angles is None:
             if pose is Pose.WISH:
-                angles = np.array(self.action)
+                angles = self._swung_to(self.action, self._action_velocity, self._still.acceleration)
             elif pose is Pose.REST:
                 angles = self._where_the_arm_sags_to()
             elif pose is Pose.MEASURED or not self.has_goal:
@@ -275,10 +288,14 @@ class FrameView:
         velocities = [v + a * step for v, a in zip(self.goal_velocity, accelerations, strict=True)]
         # The mean over the tick, brought forward to its end.
         last = [v + a * step / 2.0 for v, a in zip(velocities, accelerations, strict=True)]
-        ways = foreseen_ways(last, accelerations, self._decelerations, self._jerks)
-        goals = [goal + v * step + way for goal, v, way in zip(self.goal, velocities, ways, strict=True)]
-        ends = [min(max(goal, low), high) for goal, (low, high) in zip(goals, self._limits, strict=True)]
-        return np.array([end + self._overshoot * v for end, v in zip(ends, last, strict=True)])
+        goals = [goal + v * step for goal, v in zip(self.goal, velocities, strict=True)]
+        return self._swung_to(goals, last, accelerations)
+
+    def _swung_to(self, start: Sequence[float], velocity: Sequence[float], acceleration: Sequence[float]) -> FloatArray:
+        """(n,) how far the arm swings when its goals brake from there [rad]: they stay within the position limits."""
+        ways = foreseen_ways(velocity, acceleration, self._decelerations, self._jerks)
+        ends = zip(start, ways, velocity, self._limits, strict=True)
+        return np.array([min(max(begin + way, low), high) + self._overshoot * v for begin, way, v, (low, high) in ends])
 
     def _where_the_arm_sags_to(self) -> FloatArray:
         """A servo without integral gain follows its goal `following_lag` behind, and is off it by its load's torque."""

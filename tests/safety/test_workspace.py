@@ -11,7 +11,7 @@ from robot_mbrl.contracts.monitor_settings import Box, MonitorSettings
 from robot_mbrl.contracts.types import FloatArray, VerdictLevel
 from robot_mbrl.safety import workspace
 from robot_mbrl.safety.judgement import PASS, Judgement
-from tests.safety.tape import Tape, commanded, judge_all, settings
+from tests.safety.tape import PERIOD_NS, START_NS, Tape, commanded, judge_all, settings
 
 STOP, HOLD, SLOW = VerdictLevel.STOP, VerdictLevel.HOLD, VerdictLevel.SLOW
 
@@ -153,3 +153,15 @@ def test_while_the_arm_holds_the_policys_will_counts() -> None:
     assert judge_all(check, [relenting]) == [PASS]
     running = tape.frame(state=ControlState.RUNNING, action_position=[0.895, 0])
     assert judge_all(check, [running]) == [PASS]
+
+
+def test_while_the_arm_holds_the_policys_motion_counts_too() -> None:
+    """It asks for 0.7, well before the wall, at 4 rad/s, and braking takes 0.22 rad. At rest all is well."""
+    tape = Tape(ControlState.HOLDING)
+    check = workspace.LinkClearance(settings(), Sliding())
+    moving = [tape.frame(action_position=[0.6 + 0.02 * k, 0], action_ns=START_NS + k * PERIOD_NS) for k in range(6)]
+    resting = tape.frame(action_position=[0.7, 0], action_ns=START_NS + 6 * PERIOD_NS)
+    judgements = judge_all(check, [*moving, resting])
+    assert judgements[0] == PASS
+    assert judgements[5] == pytest.approx(Judgement(HOLD, 0.0, 0.9 - 0.7 - 0.22, 0.01))
+    assert judgements[6] == PASS
