@@ -51,9 +51,8 @@ def measure(
         for manner in (_BEST, *_OTHERS) if every_manner else (_BEST,):
             announce(f"size {size}: {'compiling, which takes minutes' if '--compiled' in manner else 'uncompiled'}")
             row = _measure_one(seconds, ("--size", size, "--device", device, *manner))
-            rows[
-                f"{size}, {'compiled' if '--compiled' in manner else 'eager'}, {row['precision']}, {row['kernel']}"
-            ] = row
+            made = "compiled" if "--compiled" in manner else "eager"
+            rows[f"{size}, {made}, {row['precision']}, {row['kernel']}"] = row
             if size == "1M":
                 row["peer_ratio"] = row["updates_per_second"] / PEER_UPDATES
     return rows

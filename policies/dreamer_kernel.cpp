@@ -134,15 +134,19 @@ void bounded(const float* actions, int rows, int count, uint16_t* out, int pitch
         }
 }
 
-// h ← u tanh(sigmoid(reset) candidate) + (1 - u) h, u = sigmoid(update - 1), for one block of a row.
+// h ← u tanh(sigmoid(reset) candidate) + (1 - u) h, u = sigmoid(update - 1).
+inline __m512 gated(__m512 reset, __m512 candidate, __m512 update, __m512 h) {
+    const __m512 bent = tanh(_mm512_mul_ps(sigmoid(reset), candidate)), u = sigmoid(_mm512_sub_ps(update, set(1.0f)));
+    return _mm512_fmadd_ps(u, _mm512_sub_ps(bent, h), h);
+}
+
+// The same for one block of a row.
 void gate(const float* sums, const float* bias, int width, uint16_t* h) {
     for (int i = 0; i < width; i += kLanes) {
         const auto gate_of = [&](int which) {
             return _mm512_add_ps(_mm512_loadu_ps(sums + which * width + i), _mm512_loadu_ps(bias + which * width + i));
         };
-        const __m512 candidate = tanh(_mm512_mul_ps(sigmoid(gate_of(0)), gate_of(1)));
-        const __m512 u = sigmoid(_mm512_sub_ps(gate_of(2), set(1.0f))), old = wide(h + i);
-        store_bfloat16(h + i, 0xFFFF, _mm512_fmadd_ps(u, _mm512_sub_ps(candidate, old), old));
+        store_bfloat16(h + i, 0xFFFF, gated(gate_of(0), gate_of(1), gate_of(2), wide(h + i)));
     }
 }
 

@@ -162,7 +162,7 @@ class NativeSteps:
         return self._dense(layer.weight.T, layer.bias)
 
     def _dense(self, weight: Tensor, bias: Tensor | None = None, gain: Tensor | None = None) -> _Dense:
-        """A layer whose `weight` (inputs, outputs), any view of a parameter, is packed anew before each call."""
+        """A layer whose `weight` (inputs, outputs), any view of a parameter, is packed by `take_over`."""
         weight, (inputs, outputs) = weight.detach(), weight.shape
         padded = rounded_up(inputs, max(self._step, 2)), rounded_up(outputs, LANES)
         packed = torch.empty(padded[0] * padded[1], dtype=torch.bfloat16)

@@ -40,9 +40,7 @@ void gate_finely(float* sums, const float* bias, int width, float* h) {
     add_row(bias, 3 * width, sums);
     for (int i = 0; i < width; i += kLanes) {
         const auto gate_of = [&](int which) { return _mm512_loadu_ps(sums + which * width + i); };
-        const __m512 candidate = tanh(_mm512_mul_ps(sigmoid(gate_of(0)), gate_of(1)));
-        const __m512 u = sigmoid(_mm512_sub_ps(gate_of(2), set(1.0f))), old = _mm512_loadu_ps(h + i);
-        _mm512_storeu_ps(h + i, _mm512_fmadd_ps(u, _mm512_sub_ps(candidate, old), old));
+        _mm512_storeu_ps(h + i, gated(gate_of(0), gate_of(1), gate_of(2), _mm512_loadu_ps(h + i)));
     }
 }
 

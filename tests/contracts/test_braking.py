@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -181,20 +181,31 @@ def test_a_stop_that_is_planned_again_on_the_way_ends_where_it_would_have(
 # -- laws of n joints -------------------------------------------------------------------------------------------
 
 
-@given(
-    st.lists(speeds, min_size=3, max_size=3),
+def straight(
+    velocity: list[float], share: float, limit: list[tuple[float, float]]
+) -> tuple[list[float], list[float], list[float], list[float]]:
+    """Velocity, acceleration along it with `share` of what all joints may have, and the limits of both."""
+    v = np.array(velocity)
+    a_max, j_max = np.array(limit).T
+    acceleration = share * (a_max / np.maximum(np.abs(v), 1e-6)).min() * v
+    return velocity, acceleration.tolist(), a_max.tolist(), j_max.tolist()
+
+
+straight_paths = st.builds(
+    straight,
+    st.lists(speeds, min_size=3, max_size=3).filter(lambda velocity: max(map(abs, velocity)) > 1e-3),
     st.floats(-1.0, 1.0),
     st.lists(limits, min_size=3, max_size=3),
 )
+
+
+@given(straight_paths)
 def test_a_stop_on_a_straight_path_stays_on_it_and_within_every_joints_limits(
-    velocity: list[float], share: float, limit: list[tuple[float, float]]
+    path: tuple[list[float], list[float], list[float], list[float]],
 ) -> None:
-    v = np.array(velocity)
+    stop = plan(*path)
+    v, _, a_max, j_max = map(np.array, path)
     speed = np.abs(v)
-    assume(speed.max() > 1e-3)
-    a_max, j_max = np.array(limit).T
-    along = share * (a_max / np.maximum(speed, 1e-6)).min()
-    stop = plan(velocity, (along * v).tolist(), a_max.tolist(), j_max.tolist())
     goals = np.array([stop.sample(time) for time in np.linspace(0.0, stop.duration, 50)])
     fastest = int(speed.argmax())
     np.testing.assert_allclose(goals, np.outer(goals[:, fastest], v / v[fastest]), atol=1e-9)
@@ -204,20 +215,11 @@ def test_a_stop_on_a_straight_path_stays_on_it_and_within_every_joints_limits(
     assert (abs(profile.jerk[0]) * shares <= j_max * (1 + 1e-5) + 1e-9).all()
 
 
-@given(
-    st.lists(speeds, min_size=3, max_size=3),
-    st.floats(-1.0, 1.0),
-    st.lists(limits, min_size=3, max_size=3),
-)
+@given(straight_paths)
 def test_a_straight_stop_is_foreseen_or_goes_less_far(
-    velocity: list[float], share: float, limit: list[tuple[float, float]]
+    path: tuple[list[float], list[float], list[float], list[float]],
 ) -> None:
-    v = np.array(velocity)
-    assume(np.abs(v).max() > 1e-3)
-    a_max, j_max = np.array(limit).T
-    acceleration = share * (a_max / np.maximum(np.abs(v), 1e-6)).min() * v
-    goes = plan(velocity, acceleration.tolist(), a_max.tolist(), j_max.tolist()).distance
-    foreseen = np.array(foreseen_ways(velocity, acceleration.tolist(), a_max.tolist(), j_max.tolist()))
+    goes, foreseen = plan(*path).distance, np.array(foreseen_ways(*path))
     assert (np.abs(foreseen) >= np.abs(goes) * (1 - 1e-9) - 1e-9).all()
     # The joint that the common profile is made for is foreseen exactly.
     assert np.abs(foreseen - goes).min() <= 1e-9 * (1 + np.abs(goes).max())
