@@ -143,7 +143,20 @@ class BlockDense(nn.Module):
 
     def own_part(self, x: Tensor) -> Tensor:
         """W_g x_g + b_g of x (b, blocks * inputs): (b, blocks * outputs)."""
-        rows = x.shape[0]
-        weight = self.weight[: self.inputs].to(x.dtype).transpose(0, 1)
-        blocks = x.reshape(rows, self.blocks, self.inputs).transpose(0, 1)
-        return torch.bmm(blocks, weight).transpose(0, 1).reshape(rows, -1) + self.bias.to(x.dtype)
+        return self.joined(torch.bmm(self.blocks_of(x), self._weights(x))) + self.bias.to(x.dtype)
+
+    def by_block(self, x: Tensor) -> Tensor:
+        """The same, (blocks, b, outputs)."""
+        bias = self.bias.view(self.blocks, 1, self.outputs)
+        return torch.bmm(self.blocks_of(x), self._weights(x)) + bias.to(x.dtype)
+
+    def blocks_of(self, x: Tensor) -> Tensor:
+        """(b, blocks * k) as (blocks, b, k)."""
+        return x.reshape(x.shape[0], self.blocks, -1).transpose(0, 1)
+
+    def joined(self, x: Tensor) -> Tensor:
+        """The other way round."""
+        return x.transpose(0, 1).reshape(x.shape[1], -1)
+
+    def _weights(self, x: Tensor) -> Tensor:
+        return self.weight[: self.inputs].to(x.dtype).transpose(0, 1)

@@ -108,28 +108,27 @@ class RecurrentModel(nn.Module):
         reset, candidate, update = blocks(x)
         h ← u tanh(sigmoid(reset) candidate) + (1 - u) h,  u = sigmoid(update - 1)
         """
-        settings = self.settings
         shared = self.core.shared_part(torch.cat([self.deter_in(deter), self.stoch_in(stoch)], -1))
         x = self.core_activation(self.core.own_part(deter) + shared + drive)
-        gates = self.gates.own_part(x).reshape(-1, settings.blocks, 3, settings.deter // settings.blocks)
-        reset, candidate, update = (gate.flatten(-2) for gate in gates.unbind(-2))
+        # Block by block, as the gates come: rows are put together again once, not of each gate.
+        reset, candidate, update = self.gates.by_block(x).chunk(3, -1)
         candidate = torch.tanh(torch.sigmoid(reset) * candidate)
         update = torch.sigmoid(update - 1.0)
-        return update * candidate + (1.0 - update) * deter
-
-    def posterior(self, deter: Tensor, evidence: Tensor) -> Tensor:
-        """Probabilities (b, latents, classes) of z, given h and `evidence` (b, hidden)."""
-        weight, bias = self.posterior_in.weight[:, : self.settings.deter], self.posterior_in.bias
-        x = functional.linear(deter, weight.to(deter.dtype), bias.to(deter.dtype)) + evidence
-        return self._probabilities(self.posterior_out(self.posterior_activation(x)))
+        before = self.gates.blocks_of(deter)
+        return self.gates.joined(before + update * (candidate - before))
 
     def prior(self, deter: Tensor) -> Tensor:
         """Probabilities (n, latents, classes) of z, given h (n, deter) alone."""
-        return self._probabilities(self.prior_mlp(deter))
+        return mixed_probabilities(self._by_latent(self.prior_mlp(deter)), self.settings.unimix)
 
-    def _probabilities(self, logits: Tensor) -> Tensor:
-        shaped = logits.reshape(*logits.shape[:-1], self.settings.latents, self.settings.classes)
-        return mixed_probabilities(shaped, self.settings.unimix)
+    def _posterior_logits(self, deter: Tensor, evidence: Tensor) -> Tensor:
+        """Those (b, latents, classes) of z, given h and `evidence` (b, hidden)."""
+        weight, bias = self.posterior_in.weight[:, : self.settings.deter], self.posterior_in.bias
+        x = functional.linear(deter, weight.to(deter.dtype), bias.to(deter.dtype)) + evidence
+        return self._by_latent(self.posterior_out(self.posterior_activation(x)))
+
+    def _by_latent(self, logits: Tensor) -> Tensor:
+        return logits.reshape(*logits.shape[:-1], self.settings.latents, self.settings.classes)
 
     def observe(
         self, state: LatentState, keep: Tensor, drive: Tensor, evidence: Tensor, noise: Tensor | None
@@ -140,8 +139,11 @@ class RecurrentModel(nn.Module):
         action. `noise` (b, latents) is uniform; without it z is the likeliest.
         """
         deter = self.advance(kept(state.deter, keep), kept(state.stoch, keep), drive)
-        probabilities = self.posterior(deter, evidence)
-        return LatentState(deter, choose_latent(probabilities, noise)), probabilities
+        logits = self._posterior_logits(deter, evidence)
+        probabilities = mixed_probabilities(logits, self.settings.unimix)
+        # The likeliest class is that of the largest logit: a step that is exported needs no probabilities.
+        stoch = likeliest_latent(logits) if noise is None else choose_latent(probabilities, noise)
+        return LatentState(deter, stoch), probabilities
 
     def imagine(self, state: LatentState, drive: Tensor, noise: Tensor) -> LatentState:
         """One step without an observation: z (b, stoch) is drawn from the prior."""
@@ -154,10 +156,18 @@ def kept(values: Tensor, keep: Tensor) -> Tensor:
     return torch.where(keep > 0.0, values, 0.0)
 
 
-def choose_latent(probabilities: Tensor, noise: Tensor | None) -> Tensor:
+def choose_latent(probabilities: Tensor, noise: Tensor) -> Tensor:
     """The z (n, latents * classes) drawn by `one_hot_choice`, with straight-through gradients."""
     choice = one_hot_choice(probabilities.detach(), noise)
     return straight_through(choice, probabilities).flatten(-2)
+
+
+def likeliest_latent(scores: Tensor) -> Tensor:
+    """The z (n, latents * classes) of the largest of each latent's `scores` (n, latents, classes), such as logits.
+
+    Scores that are no numbers make none: what cannot be seen must not be acted upon.
+    """
+    return (one_hot_choice(scores, None) + (scores - scores)).flatten(-2)
 
 
 class WorldModel(nn.Module):

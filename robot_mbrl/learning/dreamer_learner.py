@@ -21,7 +21,7 @@ from robot_mbrl.learning.vector_env import EnvSpaces
 from robot_mbrl.policies.dreamer import Dreamer
 from robot_mbrl.policies.dreamer_encoding import IMAGE, VECTOR
 from robot_mbrl.policies.dreamer_losses import two_hot_mean
-from robot_mbrl.policies.dreamer_model import LatentState, choose_latent
+from robot_mbrl.policies.dreamer_model import LatentState, likeliest_latent
 from robot_mbrl.policies.dreamer_settings import MAY_CHANGE, DreamerSettings, DreamerSpaces, dreamer_settings
 
 SETTINGS_KEY: Final = "dreamer_settings"
@@ -142,7 +142,7 @@ class DreamerLearner:
                 state = dreamer.step(state, seen, action, is_first, sample=False).state
             else:
                 deter = world.dynamics.advance(*state, world.dynamics.drive(action))
-                state = LatentState(deter, choose_latent(world.dynamics.prior(deter), None))
+                state = LatentState(deter, likeliest_latent(world.dynamics.prior(deter)))
             features.append(torch.cat(state, -1))
         sequence = torch.stack(features, 1)
         decoded, reward = world.decoder(sequence), two_hot_mean(world.reward(sequence), dreamer.model.bins)

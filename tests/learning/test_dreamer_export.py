@@ -1,5 +1,6 @@
 """A Dreamer's run becomes a bundle that acts as the Dreamer does."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,22 @@ def test_actions_use_their_range(exported: Path) -> None:
         step.step()
         largest = max(largest, float(np.abs(step.action).max()))
     assert largest > 0.5
+
+
+@pytest.mark.parametrize("spoilt", [math.nan, math.inf])
+def test_what_is_no_number_comes_out_as_none_until_a_reset(exported: Path, spoilt: float) -> None:
+    """The class that is drawn in the middle must not make a number of it: the monitor would not know."""
+    step = OnnxStep(read_bundle(exported))
+    step.step()
+    step.observation[3] = spoilt
+    step.step()
+    assert not np.isfinite(step.action).any()
+    step.observation[3] = 0.0
+    step.step()
+    assert not np.isfinite(step.action).any()
+    step.reset()
+    step.step()
+    assert np.isfinite(step.action).all()
 
 
 def test_the_bundle_acts_as_evaluations_do(exported: Path) -> None:
