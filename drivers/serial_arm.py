@@ -7,7 +7,8 @@ import numpy as np
 
 from robot_mbrl.contracts.clock import Clock, to_ns
 from robot_mbrl.contracts.config import RobotSettings
-from robot_mbrl.contracts.errors import NotReady, ServoFault, ServoTorqueLost
+from robot_mbrl.contracts.errors import NotReady, RobotMbrlError, ServoFault, ServoTorqueLost
+from robot_mbrl.contracts.rest import await_rest
 from robot_mbrl.contracts.types import FloatArray, HardwareError, Health, JointCommand, JointState, StopCategory
 from robot_mbrl.drivers.arm_checks import (
     check_calibration,
@@ -293,6 +294,8 @@ class SerialArm:
         try:
             if moving and category != StopCategory.TORQUE_OFF:
                 self._brake()
+            if moving and category == StopCategory.RAMP_OFF:
+                await_rest(self._clock, self._position_if_any, BRAKING_TIMESTEP)
         finally:
             if category != StopCategory.HOLD:
                 self.set_torque(enabled=False)
@@ -304,6 +307,13 @@ class SerialArm:
             deadline += to_ns(BRAKING_TIMESTEP)
             self._clock.sleep_until_ns(deadline)
             self._path.seed(goal, deadline)
+
+    def _position_if_any(self) -> FloatArray:
+        """(n,) [rad]; NaN while the servos cannot be read, which the stop has been told of or the next reading will."""
+        try:
+            return self._sample().position
+        except RobotMbrlError:
+            return np.full(len(self._servos), np.nan)
 
     def reset(self) -> None:
         """Leave the stopped state. See `Robot.reset`.

@@ -18,6 +18,10 @@ from robot_mbrl.contracts.monitor_settings import MonitorSettings
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.safety.motion_history import Derivatives, MotionHistory, quotient
 
+AT_SPEED = 0.05
+"""From here on a joint moves [rad/s], and friction may leave it past its goal by all of `rest_error`."""
+STEADY = 0.25
+"""A joint that takes less than this share of its acceleration limit follows its goals steadily: above the noise."""
 LONGEST_ACTION_NS = 500_000_000
 """Actions further apart than this are no motion [ns]."""
 LONGEST_STEP_NS = 20_000_000
@@ -94,6 +98,7 @@ class FrameView:
         command: derivatives of the requests so far, by the deadlines.
         request_velocity: (n,) of this tick's request since the one before, or since the held goals where there is none.
         goal_velocity: (n,) at which the goals went that the servos now hold.
+        sag: (n,) what the arm is off its goals by [rad], but for its lag.
     """
 
     tick: int
@@ -129,15 +134,24 @@ class FrameView:
         self._jerks = [joint.jerk for joint in settings.joints]
         self._measured_history = MotionHistory(self._n, settings.kinematics.window)
         self._window = settings.kinematics.window
-        self._lag, self._overshoot = settings.workspace.following_lag, settings.workspace.following_overshoot
+        workspace = settings.workspace
+        self._lag, self._overshoot, self._rest_error = (
+            workspace.following_lag,
+            workspace.following_overshoot,
+            workspace.rest_error,
+        )
         self._command_history = MotionHistory(self._n, self._window)
         zeros: Sequence[float] = [0.0] * self._n
         self._still = Derivatives(zeros, zeros, zeros)
         self.measured, self.command = self._still, self._still
         self.request_velocity = self.goal_velocity = self._goal_before = self._request_before = zeros
-        self._goal_acceleration, self._step_ns = zeros, 0
+        self._stride, self._stride_change = zeros, zeros
+        self._period_ns = LONGEST_STEP_NS
+        self._blind = self._was_blind = False
         self._action_velocity = self._action_before = zeros
         self._action_before_ns = -1
+        self._moved_on_hold = False
+        self.sag: Sequence[float] = zeros
         self._deadline_before: int | None = None
         self._step_before_ns = 0
         self._was_running = False
@@ -193,19 +207,25 @@ class FrameView:
         self._tools: dict[Pose, Sequence[float]] = {}
         self._clearances: dict[Pose, float] = {}
         # A cycle of the bus that failed leaves the measurement before in the frame.
-        if self.stamp_ns != self._stamp_before:
+        self._was_blind, self._blind = self._blind, self.stamp_ns == self._stamp_before
+        if not self._blind:
             self.measured = self._measured_history.derivatives(self.stamp_ns, self.position)
             self._measured_history.append(self.stamp_ns, self.position)
             self._stamp_before = self.stamp_ns
         if self.has_action and self.action_ns != self._action_before_ns:
             self._derive_action()
         self._derive_command()
+        self._derive_sag()
 
     def _derive_action(self) -> None:
         step_ns = self.action_ns - self._action_before_ns
-        self._action_velocity = self._still.velocity
-        if self._action_before_ns >= 0 and 0 < step_ns <= LONGEST_ACTION_NS:
-            self._action_velocity = quotient(self.action, self._action_before, step_ns)
+        self._moved_on_hold = self.holding and (self._moved_on_hold or self.action != self._action_before)
+        # The time of a policy that asks for the same ever since the arm is on hold stands still: it will go on as fast
+        # as it was.
+        if not self.holding or self._moved_on_hold:
+            self._action_velocity = self._still.velocity
+            if self._action_before_ns >= 0 and 0 < step_ns <= LONGEST_ACTION_NS:
+                self._action_velocity = quotient(self.action, self._action_before, step_ns)
         self._action_before, self._action_before_ns = self.action, self.action_ns
 
     def _derive_command(self) -> None:
@@ -214,8 +234,8 @@ class FrameView:
             self.command = self._still
             self.request_velocity = self.goal_velocity = self._still.velocity
             self._goal_before = self._request_before = self.goal
-            self._goal_acceleration = self._still.acceleration
-            self._step_before_ns = self._step_ns = 0
+            self._stride = self._stride_change = self._still.velocity
+            self._step_before_ns = 0
             return
         requested = self.requested if self.has_request else self.goal
         if self.running != self._was_running:
@@ -223,15 +243,49 @@ class FrameView:
             self._command_history = MotionHistory(self._n, self._window)
             self._request_before, self._was_running = self.goal, self.running
         step_ns = min(max(self.deadline_ns - before, 1), LONGEST_STEP_NS)
+        self._period_ns = min(self._period_ns, step_ns)
         self.request_velocity = quotient(requested, self._request_before, step_ns)
-        velocity_before, self.goal_velocity = self.goal_velocity, self._still.velocity
+        self.goal_velocity = self._still.velocity
         if self._step_before_ns:
             self.goal_velocity = quotient(self.goal, self._goal_before, self._step_before_ns)
-        self._goal_acceleration = quotient(self.goal_velocity, velocity_before, self._step_before_ns or step_ns)
+        self._derive_stride()
         self.command = self._command_history.derivatives(self.deadline_ns, requested)
         self._command_history.append(self.deadline_ns, requested)
         self._goal_before, self._request_before = self.goal, requested
-        self._step_before_ns = self._step_ns = step_ns
+        self._step_before_ns = step_ns
+
+    def _derive_stride(self) -> None:
+        """How the goals go on: by a period's way with each that is sent, however late; a stop goes on by time."""
+        if self._was_blind and self.commanding and self.goal == self._goal_before:
+            # None was sent, and the next one continues the ones before it.
+            return
+        by_time = not self.commanding or not self._step_before_ns
+        stride = self.goal_velocity if by_time else quotient(self.goal, self._goal_before, self._period_ns)
+        changes = quotient(stride, self._stride, self._period_ns)
+        self._stride_change = [min(max(a, -most), most) for a, most in zip(changes, self._decelerations, strict=True)]
+        self._stride = stride
+
+    def _derive_sag(self) -> None:
+        """A servo without integral gain follows its goal `following_lag` behind, and is off it by its load's torque.
+
+        While it gains or loses speed the lag is another, and what it hung below its goals before is what is known.
+        """
+        if not self.has_goal:
+            self.sag = self._still.velocity
+            return
+        self.sag = [
+            position - goal + self._lag * velocity if max(abs(real), abs(wanted)) < STEADY * most else before
+            for position, goal, velocity, real, wanted, most, before in zip(
+                self.position,
+                self.goal,
+                self.measured.velocity,
+                self.measured.acceleration,
+                self._stride_change,
+                self._decelerations,
+                self.sag,
+                strict=True,
+            )
+        ]
 
     # -- shape --------------------------------------------------------------------------------------------------
 
@@ -240,7 +294,7 @@ class FrameView:
         """Where the arm is going: while it rests on hold only where the policy wants it, for it will go on to there."""
         if not (self.holding and self.has_action):
             return _MOVING
-        return _BRAKING if any(self.goal_velocity) else _WAITING
+        return _BRAKING if any(self._stride) else _WAITING
 
     def tool(self, geometry: ArmGeometry, pose: Pose) -> Sequence[float]:
         """(3,) tool frame [m] in `pose`."""
@@ -275,17 +329,20 @@ class FrameView:
 
     def _where_braking_ends(self) -> FloatArray:
         """From the goals that this tick leads to: the request, or as near to it as acceleration and jerk let them."""
-        if self._step_ns == 0 or not (self.requested != self.goal or any(self.goal_velocity)):
+        if not self._step_before_ns or not (self.requested != self.goal or any(self._stride)):
             return np.array(self.requested)
-        step = self._step_ns / NANOSECONDS
-        motion = zip(self.goal, self.requested, self.goal_velocity, self._goal_acceleration, strict=True)
+        if self._blind and self.commanding:
+            # No goal will be sent, and the next one continues the ones before it.
+            return self._swung_to(self.goal, self._stride, self._stride_change)
+        step = self._period_ns / NANOSECONDS
+        motion = zip(self.goal, self.requested, self._stride, self._stride_change, strict=True)
         wishes = [(((to - goal) / step - v) / step, a) for goal, to, v, a in motion]
         limits = zip(wishes, self._decelerations, self._jerks, strict=True)
         accelerations = [
             max(-most, before - jerk * step, min(wish, before + jerk * step, most))
             for (wish, before), most, jerk in limits
         ]
-        velocities = [v + a * step for v, a in zip(self.goal_velocity, accelerations, strict=True)]
+        velocities = [v + a * step for v, a in zip(self._stride, accelerations, strict=True)]
         # The mean over the tick, brought forward to its end.
         last = [v + a * step / 2.0 for v, a in zip(velocities, accelerations, strict=True)]
         goals = [goal + v * step for goal, v in zip(self.goal, velocities, strict=True)]
@@ -295,13 +352,14 @@ class FrameView:
         """(n,) how far the arm swings when its goals brake from there [rad]: they stay within the position limits."""
         ways = foreseen_ways(velocity, acceleration, self._decelerations, self._jerks)
         ends = zip(start, ways, velocity, self._limits, strict=True)
-        return np.array([min(max(begin + way, low), high) + self._overshoot * v for begin, way, v, (low, high) in ends])
+        return np.array([min(max(begin + way, low), high) + self._past_goal(v) for begin, way, v, (low, high) in ends])
+
+    def _past_goal(self, velocity: float) -> float:
+        """How far a joint swings past its last goal [rad]; one that hardly moves is not left far off."""
+        return self._overshoot * velocity + self._rest_error * min(max(velocity / AT_SPEED, -1.0), 1.0)
 
     def _where_the_arm_sags_to(self) -> FloatArray:
-        """A servo without integral gain follows its goal `following_lag` behind, and is off it by its load's torque."""
         if not self.has_goal:
             return np.array(self.position)
-        measured = zip(self.position, self.goal, self.measured.velocity, strict=True)
-        sag = np.array([position - goal + self._lag * velocity for position, goal, velocity in measured])
-        sagging: FloatArray = self._angles(Pose.STOP) + sag
+        sagging: FloatArray = self._angles(Pose.STOP) + np.array(self.sag)
         return sagging

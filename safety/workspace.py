@@ -15,8 +15,10 @@ from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.safety.frame_view import FrameView, Pose
 from robot_mbrl.safety.judgement import PASS, Judgement
 
-SAG = 0.02
-"""An arm without integral gain hangs below its goals by less than this [m]: farther off, goals are enough to go by."""
+SAG_ANGLE = 0.1
+"""An arm whose joints hang below their goals by less than this together [rad] ..."""
+SAG = 0.04
+"""... does so by less than this [m], 0.4 m from the shoulder: farther off, goals are enough to go by."""
 
 Point = Sequence[float]
 """x, y, z [m], arm base frame."""
@@ -97,7 +99,7 @@ class LinkClearance:
         """Grade the smallest clearance ahead [m], of the goals and of the arm that sags below them."""
         limits, geometry = self._workspace, self._geometry
         ahead = min([view.clearance(geometry, pose) for pose in view.ahead])
-        if ahead >= limits.slow_clearance + SAG:
+        if ahead >= limits.slow_clearance + SAG and not (view.has_goal and sum(map(abs, view.sag)) > SAG_ANGLE):
             return PASS
         spare, value, limit = ahead - limits.hold_clearance, ahead, limits.hold_clearance
         rest = view.clearance(geometry, Pose.REST)

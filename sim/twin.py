@@ -4,6 +4,7 @@ import numpy as np
 
 from robot_mbrl.contracts.clock import Clock, ManualClock, to_ns
 from robot_mbrl.contracts.errors import NotReady
+from robot_mbrl.contracts.rest import await_rest
 from robot_mbrl.contracts.types import FloatArray, HardwareError, Health, JointCommand, JointState, StopCategory
 from robot_mbrl.drivers.arms import BRAKING_TIMESTEP, ArmDefinition, CommandedPath, check_command
 from robot_mbrl.sim.parameters import ArmTruth
@@ -85,8 +86,8 @@ class Twin:
 
     @property
     def goal_position(self) -> FloatArray:
-        """(n,) the goals that the servos hold [rad]."""
-        return self._servos.goal.copy()
+        """(n,) the goals that the servos hold [rad], as commanded: the servos round them. See `Robot.goal_position`."""
+        return self._path.goal.copy()
 
     def true_position(self) -> FloatArray:
         """(n,) where the joints are at the clock's present time [rad], not by way of the encoders."""
@@ -163,6 +164,8 @@ class Twin:
         self._require_connection()
         if not self._stopped and self._servos.torque and category != StopCategory.TORQUE_OFF:
             self._brake()
+            if category == StopCategory.RAMP_OFF:
+                await_rest(self.clock, self._present_position, BRAKING_TIMESTEP)
         self._stopped = True
         if category != StopCategory.HOLD:
             self._servos.switch(torque=False)
@@ -186,8 +189,12 @@ class Twin:
             self._servos.set_goal(goal)
             deadline += to_ns(BRAKING_TIMESTEP)
             self.clock.sleep_until_ns(deadline)
+            self._path.seed(goal, deadline)
         self._servos.catch_up()
-        self._path.seed(self._servos.goal, deadline)
+
+    def _present_position(self) -> FloatArray:
+        self._servos.catch_up()
+        return self._servos.position
 
     def _hardware_error(self, index: int) -> HardwareError:
         joint, state = self._arm.joints[index], self._servos.plant.state

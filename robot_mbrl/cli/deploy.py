@@ -141,8 +141,8 @@ def plan(settings: DeploySettings, header: LogHeader, seconds: float | None) -> 
     return [
         f"{where}: the torque goes on, then {action}, {loop.policy_rate:g} actions and {loop.rate:g} ticks a second.",
         f"It ends {end}: the arm brakes, {park}, {torque}. A stop {ENDS[settings.stop]}.",
-        f"Braking from full speed takes {longest.duration * 1e3:.0f} ms and {longest.distance.max():.2f} rad at most; "
-        "`robot-mbrl log info` tells what each stop was to take, and what it took.",
+        f"Braking from full speed takes the goals {longest.duration * 1e3:.0f} ms and {longest.distance.max():.2f} rad "
+        "at most, the arm longer, which trails them: `robot-mbrl log info` tells what each stop was to take, and took.",
         f"Emergency stop: space, s, or `robot-mbrl stop --session {settings.session}`. h holds, g goes on{other}.",
         *doubt,
         f"Flight logs go to {settings.log}.",

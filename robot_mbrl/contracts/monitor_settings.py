@@ -117,12 +117,15 @@ class WorkspaceSettings(Settings):
         box: that the tool frame stays in.
         floor: lowest height of the tool frame [m].
         keep_outs: boxes that the tool frame stays out of.
-        stop_depth: a tool measured this far on the wrong side stops the arm [m]; before that it holds.
+        stop_depth: a tool measured this far on the wrong side stops the arm [m]; before that it is where its goals will
+            be that counts.
         slow_clearance: goals nearer than this are scaled down in speed [m], and so is an arm as far from its own limit.
         hold_clearance: a motion whose goals would end nearer than this is held [m].
         rest_clearance: so is one in which the arm itself would, which sags below its goals [m].
         following_lag: by which the arm follows its goals [s]; what else is between the two is taken for sag.
-        following_overshoot: by how much of its velocity [s] the arm swings past goals that brake from there.
+        following_overshoot: by how much of its velocity [s] the arm swings past where it comes to rest, when its goals
+            brake from there.
+        rest_error: how far past its goal friction may leave a joint that was moving [rad].
         stop_clearance: links measured nearer than this, and not on their way apart, stop the arm [m].
     """
 
@@ -135,14 +138,16 @@ class WorkspaceSettings(Settings):
     rest_clearance: Positive
     following_lag: float = Field(ge=0.0, le=1.0)
     following_overshoot: float = Field(ge=0.0, le=0.2)
+    rest_error: float = Field(ge=0.0, le=0.2)
     stop_clearance: Positive
 
     @model_validator(mode="after")
     def _clearances_fall(self) -> Self:
-        if not self.slow_clearance > self.hold_clearance > self.stop_clearance:
+        if not self.slow_clearance > self.hold_clearance >= self.rest_clearance > self.stop_clearance:
             raise ValueError(
-                f"slow_clearance = {self.slow_clearance} must be above hold_clearance = {self.hold_clearance}, "
-                f"and that above stop_clearance = {self.stop_clearance}"
+                f"slow_clearance = {self.slow_clearance} must be above hold_clearance = {self.hold_clearance}, that no "
+                f"less than rest_clearance = {self.rest_clearance}, and that above stop_clearance = "
+                f"{self.stop_clearance}"
             )
         if not self.floor < self.box.high[2]:
             raise ValueError(f"floor = {self.floor} must be below the top of the box, {self.box.high[2]}")

@@ -26,7 +26,11 @@ class Robot(Protocol):
 
     @property
     def goal_position(self) -> FloatArray:
-        """(n,) the goals that the servos hold [rad], as found or seeded by `connect` or as last written; a copy."""
+        """(n,) the goals that the servos hold [rad], as found or seeded by `connect` or as last written; a copy.
+
+        What was written comes back to the last bit, not as the servos round it: who asks how fast goals move takes
+        differences of it.
+        """
         ...
 
     def connect(self) -> None:
@@ -79,7 +83,11 @@ class Robot(Protocol):
         ...
 
     def stop(self, category: StopCategory = StopCategory.HOLD) -> None:
-        """Stop: torque off, ramp down and torque off, or ramp down and hold. Latched until `reset`. Idempotent."""
+        """Stop: torque off, ramp down and torque off, or ramp down and hold. Latched until `reset`. Idempotent.
+
+        After a ramp the torque goes off once the joints rest (see `contracts.rest`), and not with the goals' rest: they
+        trail their goals, and would fly on.
+        """
         ...
 
     def reset(self) -> None:

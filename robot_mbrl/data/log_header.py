@@ -64,7 +64,10 @@ class LogHeader(Settings):
                 {name: text if name in plain else json.loads(text) for name, text in metadata.items()}
             )
         except ValidationError as error:
-            raise ConfigError(one_line(error, "log header")) from error
+            raise ConfigError(
+                f"log header: not one of robot-mbrl {__version__} ({one_line(error, 'header')}): read the log with the "
+                "version that wrote it"
+            ) from error
         except json.JSONDecodeError as error:
             raise ConfigError(f"log header: not JSON ({error}): read the log with the version that wrote it") from error
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robot_mbrl.contracts.braking import plan_braking, steady_stopping_distance, stopping_profile
+from robot_mbrl.contracts.braking import plan_braking
 from robot_mbrl.contracts.clock import NANOSECONDS
 from robot_mbrl.contracts.monitor_settings import JointLimits
 from robot_mbrl.contracts.types import FloatArray, IntArray, VerdictLevel
@@ -29,10 +29,20 @@ class StopFigures:
 
 
 def longest_stop(joints: Sequence[JointLimits]) -> StopFigures:
-    """What a stop from the full speed of each of `joints` takes."""
-    profiles = [stopping_profile(joint.velocity, 0.0, joint.acceleration, joint.jerk) for joint in joints]
-    ways = [steady_stopping_distance(joint.velocity, joint.acceleration, joint.jerk) for joint in joints]
-    return StopFigures(max(profile.duration for profile in profiles), np.array(ways))
+    """What a stop of the goals from the full speed of all `joints` takes at most.
+
+    On a straight path they share one profile, that of the joint that takes longest.
+    """
+    velocity = np.array([joint.velocity for joint in joints])
+    plan = plan_braking(
+        np.zeros_like(velocity),
+        velocity,
+        np.zeros_like(velocity),
+        position_limits=np.array([(-np.inf, np.inf)] * len(joints)),
+        acceleration_limits=np.array([joint.acceleration for joint in joints]),
+        jerk_limits=np.array([joint.jerk for joint in joints]),
+    )
+    return StopFigures(plan.duration, plan.distance)
 
 
 def planned_stop(frames: FrameArray, index: int, header: LogHeader) -> StopFigures | None:

@@ -114,9 +114,9 @@ class Child:
         """Write a line to its standard input. A child that is gone, or hangs and reads no more, does not hear it."""
         if self._process is None or self._process.stdin is None or self._process.stdin.closed:
             return
-        # Whole or not at all, as long as it is no longer than a pipe takes at once.
+        # Whole or not at all: the beginning of a line that is longer than a pipe takes at once.
         with contextlib.suppress(BrokenPipeError, BlockingIOError):
-            os.write(self._process.stdin.fileno(), f"{line}\n".encode()[-select.PIPE_BUF :])
+            os.write(self._process.stdin.fileno(), line.encode()[: select.PIPE_BUF - 1] + b"\n")
 
     def hang_up(self) -> None:
         """Close its standard input, as the supervisor's end would. Idempotent."""

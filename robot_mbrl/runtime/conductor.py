@@ -10,8 +10,10 @@ from typing import Final, Self
 
 import numpy as np
 
+from robot_mbrl.contracts.clock import to_ns
 from robot_mbrl.contracts.errors import CommandRefused
 from robot_mbrl.contracts.frame import ControlState, StopCause
+from robot_mbrl.contracts.rest import REST_PATIENCE, RestWatch
 from robot_mbrl.contracts.robot import Robot
 from robot_mbrl.contracts.types import FloatArray, StopCategory, Verdict, VerdictLevel
 from robot_mbrl.drivers.arms import ArmDefinition
@@ -58,6 +60,9 @@ class Conductor:
         self.machine = StateMachine()
         self.cause = StopCause.NONE
         self._rested = self._nothing_to_brake = False
+        self._watch = RestWatch(len(limits))
+        self._goals_rest_ns: int | None = None
+        self._arm_rests = False
         self._driver_stop = self.stopping = False
         self._torque: bool | None = None
 
@@ -94,8 +99,24 @@ class Conductor:
 
     @property
     def resting(self) -> bool:
-        """Whether the goals rest."""
-        return self.drive is Drive.NOTHING or self.motion.at_rest or self.motion.parked
+        """Whether goals and arm rest, or the goals have for `REST_PATIENCE`; so does an arm that gets no goals."""
+        return self.drive is Drive.NOTHING or (self._goals_rest and self._arm_rests)
+
+    @property
+    def _goals_rest(self) -> bool:
+        return self.motion.at_rest or self.motion.parked
+
+    def observe(self, now_ns: int, position: FloatArray) -> None:
+        """See at `now_ns` [ns] where the joints are, `position` (n,) [rad], NaN where that is not known."""
+        if self.drive is Drive.NOTHING or not self._goals_rest:
+            self._goals_rest_ns, self._arm_rests = None, False
+            return
+        if self._goals_rest_ns is None:
+            self._goals_rest_ns, self._watch = now_ns, RestWatch(len(self._limits))
+        # Once at rest, what shakes the arm is not its own motion.
+        if not self._arm_rests:
+            patient = now_ns - self._goals_rest_ns < to_ns(REST_PATIENCE)
+            self._arm_rests = self._watch.rests(now_ns, position) or not patient
 
     @property
     def pending(self) -> bool:
@@ -160,11 +181,11 @@ class Conductor:
             self.report("release refused: the arm is still moving: wait until it rests")
 
     def settle(self) -> None:
-        """Tell the machine, once, that the goals have come to rest."""
+        """Tell the machine, once, that the arm has come to rest."""
         if self.machine.latched and not self._rested and not self._driver_stop and self.resting:
             self._rested = True
             self.handle(Event.AT_REST)
-        if self.state is ControlState.PARKING and self.motion.parked:
+        if self.state is ControlState.PARKING and self.motion.parked and self.resting:
             self.handle(Event.PARKED)
 
     def finish(self) -> None:

@@ -310,6 +310,7 @@ class ControlLoop:
     def _conclude(self, frame: FrameBuffer) -> None:
         """What may take its time, now that the frame is out. Ticks that it takes were not missed, but given."""
         conductor, position, velocity = self._conductor, frame["position"], frame["velocity"]
+        conductor.observe(int(frame["wake_ns"][0]), np.full_like(position, np.nan) if self._link.failed else position)
         deliberate = bool(self._deliberate)
         for request in self._deliberate:
             if request is Request.ARM and self._departure.begun:

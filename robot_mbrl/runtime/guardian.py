@@ -115,6 +115,10 @@ class Stop(Protocol):
         """Stop, and tell what was done."""
         ...
 
+    def torque_found(self) -> str:
+        """Which servos have torque, in words; changes nothing."""
+        ...
+
 
 class Frames(Protocol):
     """Where frames come from; a channel's subscriber is one."""
@@ -186,8 +190,11 @@ class Guardian:
         frame = self._frames.newest()
         if frame is not None:
             self._state = ControlState(int(frame["state"][0]))
-            self._armed = self._state in COMMANDING or (self._armed and self._state is not ControlState.IDLE)
-            speeds = np.abs(frame["velocity"][0, : int(frame["joints"][0])])
+            joints = int(frame["joints"][0])
+            holds = joints > 0 and bool(np.isfinite(frame["goal_position"][0, :joints]).all())
+            # After a reset the arm is idle, and may hold as it did.
+            self._armed = self._state in COMMANDING or (self._armed and (holds or self._state is not ControlState.IDLE))
+            speeds = np.abs(frame["velocity"][0, :joints])
             # Written so that NaN, and a frame without joints, count as moving.
             self._resting = bool(speeds.size and (speeds <= REST_VELOCITY).all())
         silence_ns = self._heartbeat.look(self._clock.now_ns(), beat=frame is not None)
@@ -200,16 +207,18 @@ class Guardian:
         return Cause.LINGERING if silence_ns > max(self._bound_ns, to_ns(self.patience)) else None
 
     def act(self, cause: Cause, watch: Watch) -> GuardianReport:
-        """Kill the control process and stop the arm. An arm that was not armed is left as it is."""
+        """Kill the control process and stop the arm. One that was not armed is only looked at, and left as it is."""
         acted_ns = self._clock.now_ns()
         watch.kill()
-        stop = self._stop.perform() if self._stop is not None and self._armed else None
-        if stop is not None:
-            done = stop.done
-        elif self._armed:
+        stop = None
+        if self._stop is None:
             done = "the twin ended with the control process, there are no servos to stop"
+        elif self._armed:
+            stop = self._stop.perform()
+            done = stop.done
         else:
-            done = "the arm was not armed, so nothing was done to it"
+            # It may have died while it switched the torque on.
+            done = f"the arm was not armed, so nothing was done to it: {self._stop.torque_found()}"
         return GuardianReport(
             cause=cause.value,
             state=None if self._state is None else self._state.name.lower(),

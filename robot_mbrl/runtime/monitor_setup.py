@@ -49,9 +49,16 @@ def monitor_settings(arm: ArmDefinition, overrides: Mapping[str, Any] | None = N
     ]
     safety = merged(arm.safety.model_dump(), overrides or {})
     try:
-        return MonitorSettings.model_validate({**safety, "joints": limits})
+        settings = MonitorSettings.model_validate({**safety, "joints": limits})
     except ValidationError as error:
         raise ConfigError(one_line(error, f"safety of {arm.name}")) from error
+    hottest = settings.health.temperature.stop
+    if hottest is not None and hottest > arm.temperature_limit:
+        raise ConfigError(
+            f"safety of {arm.name}: health: temperature: stop = {hottest:g} °C is above temperature_limit = "
+            f"{arm.temperature_limit:g} °C, at which the servos let go by themselves: give less"
+        )
+    return settings
 
 
 def build_monitor(

@@ -23,4 +23,5 @@ class Orders:
             self.ended = not data
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
-        return line.decode()
+        # A line that was too long for the pipe may end within a character.
+        return line.decode(errors="replace")

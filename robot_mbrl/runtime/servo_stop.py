@@ -14,6 +14,7 @@ from pydantic import Field
 from robot_mbrl.contracts.clock import Clock, to_ns
 from robot_mbrl.contracts.config import BusSettings, RobotSettings, Settings
 from robot_mbrl.contracts.errors import BusError, PortBusy, RobotMbrlError
+from robot_mbrl.contracts.rest import await_rest
 from robot_mbrl.contracts.types import FloatArray, StopCategory
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.drivers.bus import ServoBus, open_bus
@@ -26,11 +27,6 @@ PATIENT: Final = BusSettings(retries=5, margin=0.02)
 PORT_PATIENCE: Final = 2.0
 """How long to wait for a killed process to let go of its port [s]; the kernel closes it within milliseconds."""
 PORT_RETRY: Final = 0.005
-REST_SPREAD: Final = 0.003
-"""Positions that lie this close together [rad] over `REST_TIME` are those of a joint at rest: two encoder ticks."""
-REST_TIME: Final = 0.1
-REST_PATIENCE: Final = 3.0
-"""How long the arm may take to come to rest at its last goals before it is reported as moving [s]."""
 
 
 class StopReport(Settings):
@@ -90,6 +86,21 @@ class ServoStop:
         finally:
             bus.close()
 
+    def torque_found(self) -> str:
+        """Which servos have torque, in words. Changes nothing, and never raises for what the arm or the port does."""
+        self._errors = []
+        try:
+            bus = self._open()
+        except RobotMbrlError as error:
+            return f"could not take the port: {error}"
+        try:
+            torque = self._torque(bus)
+        finally:
+            bus.close()
+        on, mute = ([name for name, state in torque.items() if state is wanted] for wanted in (True, None))
+        told = f"{', '.join(on)} have torque and hold" if on else "no servo that answers has torque"
+        return f"{told}; {', '.join(mute)} did not answer" if mute else told
+
     def _open(self) -> ServoBus:
         settings = PATIENT.model_copy(update={"baud": self._robot.bus.baud, "usb_latency": self._robot.bus.usb_latency})
         deadline_ns = self._clock.now_ns() + to_ns(PORT_PATIENCE)
@@ -104,7 +115,7 @@ class ServoStop:
     def _stop(self, bus: ServoBus) -> StopReport:
         if self._category is StopCategory.TORQUE_OFF:
             self._torque_off(bus)
-        at_rest = self._await_rest(bus)
+        at_rest = await_rest(self._clock, lambda: self._positions(bus))
         if self._category is StopCategory.RAMP_OFF:
             self._torque_off(bus)
         torque = self._torque(bus)
@@ -138,20 +149,10 @@ class ServoStop:
         except BusError as error:
             self._errors.append(str(error))
 
-    def _await_rest(self, bus: ServoBus) -> bool:
-        """Read positions until all joints that answer rest, or patience ends."""
-        end_ns = self._clock.now_ns() + to_ns(REST_PATIENCE)
-        window: list[tuple[int, FloatArray]] = []
-        while self._clock.now_ns() < end_ns:
-            now_ns, angles = self._clock.now_ns(), self._angles(bus, self._dialect.position)
-            known = [np.nan if angle is None else angle for angle in angles.values()]
-            window.append((now_ns, np.array(known)))
-            # One sample older than the window stays, so that the window is covered whole.
-            while len(window) > 1 and window[1][0] < now_ns - to_ns(REST_TIME):
-                window.pop(0)
-            if now_ns - window[0][0] >= to_ns(REST_TIME) and _rests(np.array([row for _, row in window])):
-                return True
-        return False
+    def _positions(self, bus: ServoBus) -> FloatArray:
+        """(n,) [rad], NaN where a servo does not answer."""
+        angles = self._angles(bus, self._dialect.position).values()
+        return np.array([np.nan if angle is None else angle for angle in angles])
 
     def _angles(self, bus: ServoBus, register: str) -> dict[str, float | None]:
         ticks = self._read(bus, register)
@@ -174,16 +175,3 @@ class ServoStop:
                 if line not in self._errors:
                     self._errors.append(line)
         return values
-
-
-def _rests(readings: FloatArray) -> bool:
-    """Whether all joints rest that answered in `readings` (k, n) [rad], NaN where one did not.
-
-    A joint that answered once only may have moved since.
-    """
-    answered = np.isfinite(readings)
-    counts = answered.sum(axis=0)
-    known = readings[:, counts > 0]
-    if known.shape[1] == 0 or (counts == 1).any():
-        return False
-    return bool((np.nanmax(known, axis=0) - np.nanmin(known, axis=0) < REST_SPREAD).all())

@@ -222,7 +222,9 @@ def test_the_twin_runs_too_and_clears_what_a_killed_session_left(tmp_path: Path)
     with deployed(TwinSettings(), tmp_path, "--seconds", "0.5") as deployment:
         assert deployment.end() == 0, deployment.output()
         # 4.9 rad/s at 38 rad/s² and 1900 rad/s³.
-        assert "Braking from full speed takes 149 ms and 0.36 rad at most" in deployment.output()
+        assert (
+            "Braking from full speed takes the goals 149 ms and 0.36 rad at most, the arm longer" in deployment.output()
+        )
         nothing_is_left(deployment.session)
     [log] = deployment.logs.glob("flight-*.mcap")
     assert "stop planned in" in run(tmp_path, "log", "info", str(log)).out

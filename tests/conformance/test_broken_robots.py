@@ -122,6 +122,15 @@ class DropsOnStop(Broken):
         self._robot.stop(StopCategory.TORQUE_OFF if category == StopCategory.HOLD else category)
 
 
+class LetsGoOnTheWay(Broken):
+    """Brakes, and lets go of joints that still trail their goals."""
+
+    def stop(self, category: StopCategory = StopCategory.HOLD) -> None:
+        self._robot.stop(StopCategory.HOLD)
+        if category != StopCategory.HOLD:
+            self._robot.stop(StopCategory.TORQUE_OFF)
+
+
 class HoldsAlways(Broken):
     """Never lets go."""
 
@@ -183,6 +192,7 @@ CASES: list[tuple[Callable[[EmulatedArm], Broken], Law]] = [
     (ForgetsTheStop, laws.stopping_holds_and_is_latched),
     (OnlySaysThatItLetsGo, laws.a_stop_that_lets_go_takes_the_torque),
     (ForgetsTheStopOnConnecting, laws.connecting_again_keeps_a_stop),
+    (LetsGoOnTheWay, laws.a_ramp_lets_go_of_joints_that_rest),
     (HoldsAlways, laws.a_stop_that_lets_go_takes_the_torque),
     (ForgetsTheStop, laws.torque_cannot_be_switched_on_while_stopped),
 ]

@@ -47,6 +47,8 @@ def test_a_model_that_is_required_needs_its_thresholds() -> None:
     [
         ("workspace", {"hold_clearance": 0.03}, "slow_clearance = 0.02 must be above hold_clearance = 0.03"),
         ("workspace", {"stop_clearance": 0.01}, "above stop_clearance = 0.01"),
+        ("workspace", {"rest_clearance": 0.5}, "no less than rest_clearance = 0.5"),
+        ("workspace", {"rest_clearance": 0.004}, "above stop_clearance = 0.005"),
         ("workspace", {"floor": 1.0}, "floor = 1.0 must be below the top of the box, 1.0"),
         ("workspace", {"keep_outs": [{"name": "all", "low": [-2, -2, -2], "high": [2, 2, 2]}]}, "keep-out all covers"),
         ("kinematics", {"load": {"stop": 1.5}}, "give values up to 1"),

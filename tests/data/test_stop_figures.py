@@ -123,6 +123,15 @@ def test_what_follows_a_reset_is_not_part_of_the_stop() -> None:
     assert observed.duration <= plan.duration + PERIOD
 
 
+def test_on_a_straight_path_the_longest_stop_is_that_of_the_joint_that_takes_longest() -> None:
+    """From 2 rad/s at 5 rad/s², a joint beside it goes on from 4.9 rad/s, at 12.25 rad/s² and its own 1900 rad/s³."""
+    fast, *others = header().monitor.joints
+    slow = others[0].model_copy(update={"velocity": 2.0, "acceleration": 5.0, "jerk": 1000.0})
+    longest = longest_stop([fast, slow])
+    assert longest.duration == pytest.approx(4.9 / 12.25 + 12.25 / 1900.0)
+    np.testing.assert_allclose(longest.distance, np.array([2.45, 1.0]) * longest.duration)
+
+
 def test_the_longest_stop_is_from_full_speed() -> None:
     """4.9/38 + 38/1900 s = 149 ms, at 2.45 rad/s on average: 0.365 rad."""
     longest = longest_stop(header().monitor.joints)

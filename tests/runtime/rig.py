@@ -7,6 +7,7 @@ import numpy as np
 from robot_mbrl.contracts.clock import NANOSECONDS, ManualClock, to_ns
 from robot_mbrl.contracts.errors import BusTimeout, ServoOverheat
 from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Record, Request, empty
+from robot_mbrl.contracts.rest import REST_TIME
 from robot_mbrl.contracts.types import StopCategory, Verdict, VerdictLevel
 from robot_mbrl.runtime.arm_link import ArmLink
 from robot_mbrl.runtime.conductor import Conductor
@@ -24,6 +25,8 @@ LIMITS = MotionLimits(
     acceleration=np.array([20.0, 20.0]),
     jerk=np.array([1000.0, 1000.0]),
 )
+REST_TICKS = round(REST_TIME * RATE) + 5
+"""By then an arm that nothing moves counts as at rest."""
 PARK = np.array([0.3, -0.2])
 LIFETIME = 0.2
 """Of an action [s]."""

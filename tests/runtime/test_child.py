@@ -17,6 +17,7 @@ SCRIPT = """
 import sys
 print("nearly", flush=True)
 print("child ready at last", flush=True)
+sys.stdin.reconfigure(errors="replace")
 for line in sys.stdin:
     print("heard", line.strip(), flush=True)
     if line.strip() == "fail":
@@ -129,6 +130,21 @@ def running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_of_a_long_line_it_hears_the_beginning_whatever_letters_it_is_of(child: Child) -> None:
+    child.await_line("child ready")
+    child.tell("note " + "█" * 5000)
+    child.tell("more")
+    lines: list[str] = []
+
+    def came() -> bool:
+        lines.extend(child.lines())
+        return "heard more" in lines
+
+    until(came, "the line after")
+    (long,) = [line for line in lines if line.startswith("heard note ")]
+    assert long.count("█") >= 1000
 
 
 def test_a_child_that_reads_nothing_holds_nobody_up(child: Child) -> None:

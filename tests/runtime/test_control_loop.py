@@ -9,7 +9,7 @@ from robot_mbrl.contracts.errors import PortLost
 from robot_mbrl.contracts.frame import ControlState, Request
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.safety.state_machine import TABLE, Event
-from tests.runtime.rig import LIMITS, RATE, Rig, break_servo
+from tests.runtime.rig import LIMITS, RATE, REST_TICKS, Rig, break_servo
 
 STATES = tuple(ControlState)
 MOVING = (ControlState.RUNNING, ControlState.SLOWED, ControlState.HOLDING)
@@ -71,7 +71,11 @@ CAUSES: dict[Event, Callable[[Rig], None]] = {
 }
 """What brings about each event; those that are missing are tested by themselves."""
 
-NEEDS_REST = {(ControlState.FAULT, Event.RESET_CHECKED), (ControlState.STOPPED, Event.RESET_CHECKED)}
+NEEDS_REST = {
+    (ControlState.FAULT, Event.RESET_CHECKED),
+    (ControlState.STOPPED, Event.RESET_CHECKED),
+    (ControlState.ARMED, Event.REQUEST_RELEASE),
+}
 
 
 def expected_state(state: ControlState, event: Event) -> ControlState:
@@ -89,7 +93,7 @@ def test_every_cause_in_every_state_leads_where_the_table_says(state: ControlSta
     rig = Rig()
     rig.arrange(state)
     if (state, event) in NEEDS_REST:
-        rig.tick(5)
+        rig.tick(REST_TICKS)
     CAUSES[event](rig)
     rig.tick()
     assert rig.state() is expected_state(state, event)

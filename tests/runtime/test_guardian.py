@@ -61,8 +61,9 @@ class Channel:
     def __init__(self) -> None:
         self.frame: Record | None = None
 
-    def send(self, state: ControlState, velocity: float = math.nan) -> None:
+    def send(self, state: ControlState, velocity: float = math.nan, *, holds: bool = False) -> None:
         self.frame = empty(FRAME_DTYPE)
+        self.frame["goal_position"] = 0.0 if holds else math.nan
         self.frame["state"], self.frame["joints"] = state, 2
         self.frame["velocity"][0, :2] = [0.0, velocity]
 
@@ -80,6 +81,9 @@ class Counted:
     def perform(self) -> StopReport:
         self.stops += 1
         return StopReport(done="stopped", complete=True)
+
+    def torque_found(self) -> str:
+        return "nothing has torque"
 
 
 @pytest.fixture
@@ -123,6 +127,25 @@ def test_silence_matters_while_the_arm_has_torque_by_the_control_process(
         clock.advance(0.01)
         assert guardian.look(watch) is None
     assert look_for(guardian, watch, clock, 2.0) is cause
+
+
+def test_an_arm_that_was_reset_and_holds_as_it_did_is_still_guarded_until_it_lets_go(
+    sleeper: "subprocess.Popen[bytes]",
+) -> None:
+    channel, clock, stop = Channel(), ManualClock(), Counted()
+    guardian, watch = Guardian(channel, stop, 0.1, clock), Watch(sleeper.pid)
+    channel.send(ControlState.IDLE, holds=True)
+    assert guardian.look(watch) is None
+    assert not guardian.armed, "whoever switched that on, it was not this process"
+    for state in (ControlState.RUNNING, ControlState.STOPPED, ControlState.IDLE):
+        channel.send(state, 0.0, holds=True)
+        assert guardian.look(watch) is None
+        assert guardian.armed
+    assert look_for(guardian, watch, clock, 11.0) is Cause.LINGERING
+    channel.send(ControlState.IDLE, 0.0, holds=False)
+    assert guardian.look(watch) is None
+    assert not guardian.armed
+    assert look_for(guardian, watch, clock, 11.0) is None
 
 
 @pytest.mark.parametrize(
@@ -177,7 +200,7 @@ def test_an_arm_that_was_not_armed_is_left_as_it_is(
     assert guardian.look(watch) is Cause.DEAD
     report = guardian.act(Cause.DEAD, watch)
     assert stop.stops == 0
-    assert "not armed" in report.done
+    assert report.done == "the arm was not armed, so nothing was done to it: nothing has torque"
 
 
 # -- processes and servos ----------------------------------------------------------------------------------------
@@ -294,6 +317,8 @@ def test_says_so_and_does_nothing_when_the_arm_was_not_armed(so101: Standing, tm
         verdict = scene.verdict()
     assert verdict.stop is None
     assert "not armed" in verdict.done
+    assert "shoulder_pan" in verdict.done
+    assert verdict.done.endswith("have torque and hold")
     assert json.loads(scene.report.read_text(encoding="utf-8"))["stop"] is None
 
 

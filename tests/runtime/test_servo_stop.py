@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 
 from robot_mbrl.contracts.clock import MonotonicClock
 from robot_mbrl.contracts.types import StopCategory
 from robot_mbrl.drivers.dialects import arm_servos
-from robot_mbrl.runtime.servo_stop import ServoStop, _rests
+from robot_mbrl.runtime.servo_stop import ServoStop
 from tests.cli.program import Standing, Untouched
 from tests.runtime.arm_stand import robot_settings, standing_arm
 
@@ -79,23 +78,3 @@ def test_a_port_that_stays_taken_is_told(so101: Standing) -> None:
     assert not report.complete
     assert "could not take the port" in report.done
     assert "another process" in report.done
-
-
-NAN = float("nan")
-
-
-@pytest.mark.parametrize(
-    ("readings", "rests"),
-    [
-        ([[0.1, 0.2], [0.1, 0.2], [0.1, 0.2]], True),
-        ([[0.1, 0.2], [0.1, 0.3], [0.1, 0.4]], False),
-        ([[0.1, NAN], [0.1, NAN], [0.1, NAN]], True),
-        ([[0.1, 0.2], [0.1, NAN], [0.1, 0.4]], False),
-        ([[0.1, 0.2], [0.1, NAN], [0.1, 0.2]], True),
-        ([[0.1, 0.2], [0.1, NAN], [0.1, NAN]], False),
-        ([[NAN, NAN], [NAN, NAN], [NAN, NAN]], False),
-    ],
-    ids=["both rest", "one moves", "one is mute", "one moves and stammers", "one stammers", "one word of one", "none"],
-)
-def test_a_joint_that_answers_now_and_then_counts(readings: list[list[float]], rests: bool) -> None:
-    assert _rests(np.array(readings)) is rests

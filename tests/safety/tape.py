@@ -56,6 +56,7 @@ SETTINGS: dict[str, Any] = {
         "rest_clearance": 0.008,
         "following_lag": 0.05,
         "following_overshoot": 0.0,
+        "rest_error": 0.0,
         "stop_clearance": 0.005,
     },
     "plausibility": {

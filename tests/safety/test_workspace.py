@@ -128,6 +128,31 @@ def test_what_an_arm_is_behind_by_its_lag_does_not_hang(behind: float, level: Ve
     assert judge_all(workspace.LinkClearance(settings(), Sliding()), frames)[-1].level == level
 
 
+def test_an_arm_that_hangs_far_below_its_goals_counts_where_it_is() -> None:
+    """Goals 0.1 m from the wall are no reason to look away from an arm that presses on it."""
+    tape = Tape()
+    frames = [tape.frame(position=[0.897, 0.01], goal_position=[0.8, 0], requested_position=[0.8, 0]) for _ in range(3)]
+    check = workspace.LinkClearance(settings(), Sliding())
+    assert judge_all(check, frames)[-1] == pytest.approx(Judgement(STOP, 0.0, 0.003, 0.005))
+
+
+def test_what_the_arm_hangs_below_its_goals_is_remembered_while_it_gains_speed() -> None:
+    """It rests 0.03 rad past its goals. While they take 20 rad/s² its lag tells nothing of that, and it ends there."""
+    tape, check = Tape(), workspace.LinkClearance(settings(), Sliding())
+    resting = [tape.frame(position=[0.53, 0], goal_position=[0.5, 0], requested_position=[0.5, 0]) for _ in range(30)]
+    speeds = np.cumsum(np.full(40, 20.0 * 0.005))
+    goals = 0.5 + np.cumsum(speeds) * 0.005
+    moving = [
+        tape.frame(position=[0.53, 0], goal_position=[before, 0], requested_position=[goal, 0])
+        for before, goal in zip([0.5, *goals[:-1]], goals, strict=True)
+    ]
+    judgements = judge_all(check, [*resting, *moving])
+    held = next(index for index, judgement in enumerate(judgements) if judgement.level == HOLD) - len(resting)
+    # Braking from v at 40 rad/s² with the acceleration let go of first takes less than v²/80 + 0.02 v + 0.5 ms v.
+    ends = goals[held] + speeds[held] ** 2 / 80.0 + 0.025 * speeds[held]
+    assert ends + 0.03 > 0.9 - 0.008 > goals[held - 1] + speeds[held - 1] ** 2 / 80.0 + 0.03
+
+
 def test_the_way_that_braking_takes_counts() -> None:
     """From 4 rad/s at 40 rad/s² and 4000 rad/s³ a stop takes 0.2 + 0.02 rad: from 0.3 it would end beyond the box."""
     step = 4.0 * 0.005
@@ -165,3 +190,18 @@ def test_while_the_arm_holds_the_policys_motion_counts_too() -> None:
     assert judgements[0] == PASS
     assert judgements[5] == pytest.approx(Judgement(HOLD, 0.0, 0.9 - 0.7 - 0.22, 0.01))
     assert judgements[6] == PASS
+
+
+def test_a_policy_whose_time_stands_still_on_hold_goes_on_as_fast_as_it_was() -> None:
+    """It asked for 0.7 at 4 rad/s when the hold began, and repeats that: from 0.7 it would come to rest at 0.92."""
+    tape = Tape(ControlState.RUNNING)
+    check = workspace.LinkClearance(settings(), Sliding())
+    running = [tape.frame(action_position=[0.6 + 0.02 * k, 0], action_ns=START_NS + k * PERIOD_NS) for k in range(6)]
+    waiting = [
+        tape.frame(state=ControlState.HOLDING, action_position=[0.7, 0], action_ns=START_NS + k * PERIOD_NS)
+        for k in range(6, 10)
+    ]
+    relenting = tape.frame(action_position=[0.69, 0], action_ns=START_NS + 10 * PERIOD_NS)
+    judgements = judge_all(check, [*running, *waiting, relenting])
+    assert judgements[6:10] == [pytest.approx(Judgement(HOLD, 0.0, 0.9 - 0.7 - 0.22, 0.01))] * 4
+    assert judgements[10] == PASS
