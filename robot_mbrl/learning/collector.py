@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from robot_mbrl.contracts.errors import SimulationError
 from robot_mbrl.contracts.types import IntArray
 from robot_mbrl.learning.sequence_learner import Float32Array, Latent, SequenceLearner
-from robot_mbrl.learning.vector_env import VectorEnv
+from robot_mbrl.learning.vector_env import EnvSpaces, VectorEnv
+from robot_mbrl.sim.batch import BoolArray
 
 TRAINING, EVALUATION = 0, 1
 """Kinds of episodes; their seeds never meet."""
@@ -38,6 +39,29 @@ class EpisodeEnd:
     length: int
     success: float
     distance: float
+
+
+class Chooser(Protocol):
+    """Chooses actions in the learner's stead."""
+
+    def choose(self, observation: NDArray[Any], is_first: BoolArray) -> Float32Array:
+        """The actions (k, a) at `observation` (k, ...) of each environment, in some of which an episode begins (k,)."""
+        ...
+
+
+class RandomActions:
+    """Uniform ones."""
+
+    def __init__(self, spaces: EnvSpaces, random: np.random.Generator) -> None:
+        self._spaces, self._random = spaces, random
+
+    def choose(self, observation: NDArray[Any], is_first: BoolArray) -> Float32Array:
+        """See `Chooser`."""
+        del observation
+        count, width = len(is_first), self._spaces.actions
+        if self._spaces.discrete:
+            return np.eye(width, dtype=np.float32)[self._random.integers(width, size=count)]
+        return self._random.uniform(-1.0, 1.0, (count, width)).astype(np.float32)
 
 
 class RowSink(Protocol):
@@ -89,7 +113,7 @@ class Collector:
         *,
         explore: bool = True,
         sink: RowSink | None = None,
-        random: np.random.Generator | None = None,
+        chooser: Chooser | None = None,
     ) -> list[EpisodeEnd]:
         """Let every environment give a row and go on.
 
@@ -97,7 +121,7 @@ class Collector:
             learner: observes and acts.
             explore: draw actions from the policy instead of taking its mode.
             sink: where the rows go; None keeps none.
-            random: draws the actions uniformly instead; the learner still observes.
+            chooser: chooses the actions instead; the learner still observes.
 
         Returns:
             The episodes that ended.
@@ -108,8 +132,8 @@ class Collector:
             step = {"observation": self._observation, "action": self._action, "reward": self._reward}
             flags = {"is_first": is_first, "is_last": is_last, "is_terminal": is_terminal}
             sink.add(self._all, {**step, **flags}, self._latent._asdict())
-        if random is not None:
-            chosen = self._random_actions(random)
+        if chooser is not None:
+            chosen = chooser.choose(self._observation, is_first)
         over = np.flatnonzero(is_last)
         ends = [self._end(index) for index in over.tolist()]
         going = np.flatnonzero(~is_last)
@@ -166,12 +190,6 @@ class Collector:
     def _end(self, index: int) -> EpisodeEnd:
         success, distance = self._final[:, index].tolist()
         return EpisodeEnd(index, float(self._returns[index]), int(self._ages[index]), success, distance)
-
-    def _random_actions(self, random: np.random.Generator) -> Float32Array:
-        if self._envs.spaces.discrete:
-            choices = random.integers(self._action.shape[1], size=len(self._action))
-            return np.eye(self._action.shape[1], dtype=np.float32)[choices]
-        return random.uniform(-1.0, 1.0, self._action.shape).astype(np.float32)
 
     def _begin(self, which: IntArray) -> None:
         """Start the next episode in `which` (k,)."""

@@ -68,7 +68,9 @@ class DreamerRunSettings(Settings):
         seed: of everything random.
         steps: actions to train for.
         environments: that collect side by side.
-        prefill: random actions before training begins.
+        demonstrations: actions, with some noise, of the task's hand-written controller with which the replay begins;
+            for reach and push. What has to be found far from where random actions lead is then known of.
+        prefill: random actions after them, before training begins.
         replay_ratio: rows that are learned from for each row that is collected.
         batch: sequences of an update.
         length: rows of a sequence.
@@ -94,6 +96,7 @@ class DreamerRunSettings(Settings):
     seed: int = Field(default=0, ge=0)
     steps: int = Field(default=100_000, ge=1)
     environments: int = Field(default=8, ge=1, le=4096)
+    demonstrations: int = Field(default=0, ge=0)
     prefill: int = Field(default=2000, ge=0)
     replay_ratio: float = Field(default=512.0, gt=0.0)
     batch: int = Field(default=16, ge=1)
@@ -121,9 +124,14 @@ class DreamerRunSettings(Settings):
         return self
 
     @property
+    def untrained(self) -> int:
+        """Actions before training begins."""
+        return self.demonstrations + self.prefill
+
+    @property
     def slack(self) -> int:
         """Rows that an environment can give between two checkpoints, at most."""
-        return 2 * (self.checkpoint_every // self.environments + 2)
+        return 2 * ((self.checkpoint_every + self.demonstrations) // self.environments + 2)
 
     @property
     def identity(self) -> TaskIdentity:

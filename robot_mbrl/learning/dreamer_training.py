@@ -20,7 +20,8 @@ from safetensors.numpy import load_file, save_file
 from robot_mbrl.contracts.atomic_file import replacing
 from robot_mbrl.contracts.errors import ConfigError, SimulationError
 from robot_mbrl.learning.board import Board
-from robot_mbrl.learning.collector import Collector, EpisodeEnd
+from robot_mbrl.learning.collector import Chooser, Collector, EpisodeEnd, RandomActions
+from robot_mbrl.learning.demonstrator import Demonstrator
 from robot_mbrl.learning.dreamer_learner import DreamerLearner, dreamer_spaces, resolved_settings, torch_device
 from robot_mbrl.learning.dreamer_run import (
     BEST,
@@ -44,7 +45,7 @@ from robot_mbrl.learning.vector_env import EnvSpaces, VectorEnv, make_vector_env
 from robot_mbrl.policies.dreamer import compute_precision
 from robot_mbrl.policies.dreamer_settings import DreamerSettings
 
-_RANDOM_ACTIONS, _REPLAY, _LEARNER = 2, 3, 4
+_RANDOM_ACTIONS, _REPLAY, _LEARNER, _DEMONSTRATIONS = 2, 3, 4, 5
 """What a random generator of the run is for; 0 and 1 are its episodes."""
 _LOG_EVERY: Final = 50
 """Updates whose mean figures make one point on the board."""
@@ -63,12 +64,14 @@ class Crew:
         training: environments to collect in.
         evaluation: environments to evaluate in, one for each episode.
         classes: of each discrete latent of the learner.
+        demonstrator: acts at first, where the settings say so.
     """
 
     learner: SequenceLearner
     training: VectorEnv
     evaluation: VectorEnv
     classes: int
+    demonstrator: Demonstrator | None = None
 
 
 @dataclass
@@ -179,7 +182,8 @@ class Training:
             if collector.actions // settings.evaluate_every > evaluated:
                 evaluated = collector.actions // settings.evaluate_every
                 self._evaluate()
-            if collector.actions // settings.checkpoint_every > saved:
+            # A demonstrator that comes back to the middle of its episodes would go on otherwise.
+            if collector.actions // settings.checkpoint_every > saved and collector.actions >= settings.demonstrations:
                 saved = collector.actions // settings.checkpoint_every
                 self._save()
             if told is not None:
@@ -192,8 +196,13 @@ class Training:
         self._opened.close()
 
     def _collect(self) -> list[EpisodeEnd]:
-        random = self._random if self._collector.actions < self.settings.prefill else None
-        return self._collector.tick(self._crew.learner, sink=self._replay, random=random)
+        return self._collector.tick(self._crew.learner, sink=self._replay, chooser=self._chooser())
+
+    def _chooser(self) -> Chooser | None:
+        actions, settings = self._collector.actions, self.settings
+        if actions < settings.demonstrations:
+            return self._crew.demonstrator
+        return RandomActions(self._crew.training.spaces, self._random) if actions < settings.untrained else None
 
     def _count(self, ends: list[EpisodeEnd]) -> None:
         for end in ends:
@@ -201,11 +210,11 @@ class Training:
             self._board.scalar("training/return", end.returned, self._collector.actions)
 
     def _due(self) -> int:
-        """Updates that hold the replay ratio: rows learned from, over rows collected since the random actions."""
+        """Updates that hold the replay ratio: rows learned from, over rows collected since training began."""
         settings, collector = self.settings, self._collector
-        if collector.actions < settings.prefill or not self._replay.windows(settings.length):
+        if collector.actions < settings.untrained or not self._replay.windows(settings.length):
             return 0
-        collected = collector.ticks * settings.environments - settings.prefill
+        collected = collector.ticks * settings.environments - settings.untrained
         wanted = int(max(collected, 0) * settings.replay_ratio / (settings.batch * settings.length))
         return max(wanted - self._counters.updates, 0)
 
@@ -349,7 +358,11 @@ def make_crew(settings: DreamerRunSettings, device: str = "cpu", *, goes_on: boo
         source = first.learner(newest=not (first.path / BEST).exists())
         learner.begin_with(source, behaviour=settings.start_behaviour)
     evaluation = run_environments(settings, settings.evaluation_episodes, settings.threads)
-    return Crew(learner, training, evaluation, resolved.classes)
+    demonstrator = None
+    if settings.demonstrations:
+        seed_of_it = [settings.seed, _DEMONSTRATIONS]
+        demonstrator = Demonstrator(settings.task, settings.arm, settings.speed, seed_of_it)
+    return Crew(learner, training, evaluation, resolved.classes, demonstrator)
 
 
 def beginning_of(settings: DreamerRunSettings, device: str = "cpu") -> Beginning:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from robot_mbrl.contracts.errors import SimulationError
 from robot_mbrl.contracts.types import IntArray
-from robot_mbrl.learning.collector import EVALUATION, TRAINING, Collector, EpisodeEnd, episode_seed
+from robot_mbrl.learning.collector import EVALUATION, TRAINING, Collector, EpisodeEnd, RandomActions, episode_seed
 from tests.learning.sequence_doubles import Leaning, counting_envs
 
 Row = dict[str, NDArray[Any]]
@@ -104,11 +104,38 @@ def test_an_environment_that_does_not_follow_from_its_seed_is_found_out() -> Non
 
 def test_random_actions_fill_their_range_while_the_learner_still_observes() -> None:
     rows, learner = Rows(), Leaning()
-    collector = Collector(counting_envs(4), learner, seed=1)
+    envs = counting_envs(4)
+    collector, chooser = Collector(envs, learner, seed=1), RandomActions(envs.spaces, np.random.default_rng(0))
     for _ in range(200):
-        collector.tick(learner, sink=rows, random=np.random.default_rng(len(rows.rows)))
+        collector.tick(learner, sink=rows, chooser=chooser)
     actions = np.concatenate([rows.column("action", stream)[~rows.column("is_first", stream)] for stream in range(4)])
     assert np.abs(actions).max() <= 1.0
     assert abs(float(actions.mean())) < 0.1
     assert float(actions.var()) == pytest.approx(1.0 / 3.0, rel=0.15)
     assert np.ptp(rows.column("deter", 0)) > 0.0
+
+
+class Told:
+    """Chooses 0.5 everywhere, and keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.observations: list[NDArray[Any]] = []
+        self.first: list[NDArray[np.bool_]] = []
+
+    def choose(self, observation: NDArray[Any], is_first: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """See `Chooser`."""
+        self.observations.append(observation.copy())
+        self.first.append(is_first.copy())
+        return np.full((len(is_first), 1), 0.5, np.float32)
+
+
+def test_a_chooser_is_told_what_each_row_holds_and_its_actions_lead_to_the_next() -> None:
+    rows, told, learner = Rows(), Told(), Leaning()
+    collector = Collector(counting_envs(2), learner, seed=1)
+    for _ in range(40):
+        collector.tick(learner, sink=rows, chooser=told)
+    for stream in (0, 1):
+        first = rows.column("is_first", stream)
+        assert np.array_equal(np.array(told.observations)[:, stream], rows.column("observation", stream))
+        assert np.array_equal(np.array(told.first)[:, stream], first)
+        assert np.array_equal(rows.column("action", stream)[:, 0], np.where(first, 0.0, 0.5))

@@ -1,5 +1,6 @@
 """Training: the replay ratio, evaluations apart from training, and the same curve after a SIGKILL."""
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -162,6 +163,7 @@ TINY_DREAMER = DreamerRunSettings(
     task="reach",
     steps=120,
     environments=2,
+    demonstrations=16,
     prefill=20,
     replay_ratio=1.0,
     batch=2,
@@ -235,6 +237,27 @@ def test_a_run_goes_on_without_the_one_it_started_from(tmp_path: Path) -> None:
     training = open_training(tmp_path / "run", settings)
     assert training.run().actions >= 4
     training.close()
+
+
+def test_a_run_that_ends_among_its_demonstrations_gets_the_same_ones_again(tmp_path: Path) -> None:
+    changed = {"demonstrations": 300, "checkpoint_every": 20, "steps": 320}
+    settings = TINY_DREAMER.model_copy(update=changed)
+
+    def run(name: str, last: int) -> bytes:
+        training = open_training(tmp_path / name, settings)
+
+        def told(progress: Progress) -> None:
+            if progress.actions >= last:
+                raise InterruptedError
+
+        with contextlib.closing(training), contextlib.suppress(InterruptedError):
+            training.run(told)
+        return (tmp_path / name / "replay" / "steps.bin").read_bytes()
+
+    whole = run("straight", 320)
+    assert run("interrupted", 250) != whole
+    assert DreamerFolder(tmp_path / "interrupted").progress().actions == 0
+    assert run("interrupted", 320) == whole
 
 
 KILLED = """
