@@ -127,17 +127,17 @@ class Monitor:
                 worst, check_index = judgement, index
             scale = min(scale, judgement.scale)
         holds = worst is not None and worst.level == VerdictLevel.HOLD
-        if self._held.too_long(holds, view.now_ns) and worst is not None:
-            worst = worst._replace(level=VerdictLevel.STOP)
-        return _PASSED if worst is None else self._verdict(check_index, worst, scale)
+        too_long = self._held.too_long(holds, view.now_ns)
+        return _PASSED if worst is None else self._verdict(check_index, worst, scale, held=too_long)
 
-    def _verdict(self, index: int, judgement: Judgement, scale: float) -> Verdict:
+    def _verdict(self, index: int, judgement: Judgement, scale: float, *, held: bool = False) -> Verdict:
         return Verdict(
-            level=judgement.level,
+            level=VerdictLevel.STOP if held else judgement.level,
             speed_scale=scale,
             check=index,
             reason=self.check_names[index],
             joint=judgement.joint,
             value=judgement.value,
             limit=judgement.limit,
+            held=held,
         )

@@ -121,6 +121,7 @@ class Verdict:
         joint: index of the joint that it is about, -1 for none.
         value: the value that was judged.
         limit: the limit that it was judged against.
+        held: whether this is a hold that has lasted for too long.
     """
 
     level: VerdictLevel
@@ -130,3 +131,4 @@ class Verdict:
     joint: int = -1
     value: float = float("nan")
     limit: float = float("nan")
+    held: bool = False

@@ -86,7 +86,9 @@ def cause(frames: FrameArray, index: int, header: LogHeader) -> str:
     if frame["stop_cause"] != StopCause.NONE:
         return _CAUSE_NAMES.get(int(frame["stop_cause"]), f"stop cause {frame['stop_cause']}")
     if before["verdict"] == VerdictLevel.STOP:
-        return verdict(before, header)
+        # The stop of a check has another limit than its hold.
+        held = earlier["verdict"] == VerdictLevel.HOLD and earlier["limit"] == before["limit"]
+        return f"on hold for too long by {verdict(before, header)}" if held else verdict(before, header)
     faulty = np.flatnonzero(before["hardware_error"])
     signs = {
         f"hardware error of {_joint(int(faulty[0]), header) if len(faulty) else ''}": len(faulty) > 0,

@@ -227,4 +227,5 @@ class Conductor:
 def verdict_text(verdict: Verdict, joints: tuple[str, ...]) -> str:
     """A verdict in words, such as `tracking_error of elbow_flex: 0.31, limit 0.2`."""
     where = f" of {joints[verdict.joint]}" if verdict.joint >= 0 else ""
-    return f"{verdict.reason}{where}: {verdict.value:.4g}, limit {verdict.limit:.4g}"
+    told = f"{verdict.reason}{where}: {verdict.value:.4g}, limit {verdict.limit:.4g}"
+    return f"on hold for too long by {told}" if verdict.held else told

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from robot_mbrl.contracts.frame import ControlState, StopCause
+from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.data.reader import FlightRecord
 from robot_mbrl.data.story import cause, is_stop, spans, state_name, stops
@@ -63,6 +64,18 @@ def test_causes_are_told_by_what_the_frames_show() -> None:
     assert stopped_by(timeouts=3) == "the bus failed"
     assert stopped_by(action_expires_ns=1) == "the policy's action expired"
     assert stopped_by() == "no cause in the frames"
+
+
+def test_a_stop_of_a_hold_that_lasted_too_long_is_told_as_such() -> None:
+    frames = flight(100)
+    frames["verdict"][20:49], frames["verdict"][49:] = VerdictLevel.HOLD, VerdictLevel.STOP
+    frames["reason"][20:], frames["reason_joint"][20:] = 0, -1
+    frames["value"][20:], frames["limit"][20:] = 1.5, 1.0
+    frames["state"][50:] = ControlState.STOPPED
+    told = f"{header().check_names[0]}: 1.5 against a limit of 1"
+    assert cause(frames, 50, header()) == f"on hold for too long by {told}"
+    frames["limit"][20:49] = 0.5
+    assert cause(frames, 50, header()) == told
 
 
 def test_a_console_that_fell_silent_is_told_by_how_long_it_was_to_be_heard() -> None:

@@ -73,7 +73,7 @@ def test_a_doubt_that_stays_holds_without_a_break_and_then_stops(name: str, pers
     assert begun == pytest.approx(persistence * RATE, abs=2)
     assert set(found[begun:stopped]) == {ControlState.HOLDING}
     assert stopped - begun == pytest.approx(HOLD_LIMIT * RATE, abs=2)
-    assert f"stopped: {name}: 5, limit 1" in made.reports
+    assert f"stopped: on hold for too long by {name}: 5, limit 1" in made.reports
 
 
 def test_a_held_doubt_that_grows_beyond_the_stop_grade_stops() -> None:

@@ -101,9 +101,10 @@ def test_an_arm_that_is_held_again_and_again_is_stopped(held: int, free: int) ->
     holds = 0
     while holds < 200:
         for _ in range(held):
-            level = monitor.judge(tape.frame(requested_position=[1.1, 0])).level
+            verdict = monitor.judge(tape.frame(requested_position=[1.1, 0]))
             holds += 1
-            assert level == (VerdictLevel.STOP if holds > 100 else VerdictLevel.HOLD)
+            assert verdict.level == (VerdictLevel.STOP if holds > 100 else VerdictLevel.HOLD)
+            assert verdict.held == (holds > 100)
         for _ in range(free):
             assert monitor.judge(tape.frame(requested_position=[1.0, 0])).level == VerdictLevel.PASS
 
