@@ -289,7 +289,8 @@ class SerialArm:
         The stop is latched first, so that it also is when the bus fails meanwhile.
         """
         self._require_connection()
-        moving = not self._stopped and self._torque
+        # One servo that has lost its torque lets the others fly on no less.
+        moving = not self._stopped and bool(self._rota.torque.any())
         self._stopped = True
         try:
             if moving and category != StopCategory.TORQUE_OFF:

@@ -151,12 +151,14 @@ class FrameView:
         self._action_velocity = self._action_before = zeros
         self._action_before_ns = -1
         self._moved_on_hold = False
+        self._free_stamp_ns = -1
         self.sag: Sequence[float] = zeros
         self._deadline_before: int | None = None
         self._step_before_ns = 0
         self._was_running = False
         self._stamp_before: int | None = None
-        self.well_formed = self.running = self.holding = self.commanding = self.obliged = False
+        self.well_formed = self.running = self.holding = self.obliged = False
+        self.commanding = self._was_commanding = False
         self.has_action = self.has_goal = self.has_request = False
         self.now_ns = 0
 
@@ -195,7 +197,7 @@ class FrameView:
         self.well_formed = joints == self._n
         self.running = state not in _NOT_RUNNING
         self.holding = state == _HOLDING
-        self.commanding = state not in _AT_REST
+        self._was_commanding, self.commanding = self.commanding, state not in _AT_REST
         self.obliged = self.commanding or self.holding
         self.has_action = self.action_ns >= 0 and (self.running or self.holding)
         # All or none of them are numbers once `NonFinite` has passed the frame.
@@ -212,6 +214,8 @@ class FrameView:
             self.measured = self._measured_history.derivatives(self.stamp_ns, self.position)
             self._measured_history.append(self.stamp_ns, self.position)
             self._stamp_before = self.stamp_ns
+        if not self.holding:
+            self._free_stamp_ns = self.stamp_ns
         if self.has_action and self.action_ns != self._action_before_ns:
             self._derive_action()
         self._derive_command()
@@ -219,10 +223,11 @@ class FrameView:
 
     def _derive_action(self) -> None:
         step_ns = self.action_ns - self._action_before_ns
-        self._moved_on_hold = self.holding and (self._moved_on_hold or self.action != self._action_before)
+        answers_hold = self.holding and self.action_ns > self._free_stamp_ns
+        self._moved_on_hold = answers_hold and (self._moved_on_hold or self.action != self._action_before)
         # The time of a policy that asks for the same ever since the arm is on hold stands still: it will go on as fast
         # as it was.
-        if not self.holding or self._moved_on_hold:
+        if not answers_hold or self._moved_on_hold:
             self._action_velocity = self._still.velocity
             if self._action_before_ns >= 0 and 0 < step_ns <= LONGEST_ACTION_NS:
                 self._action_velocity = quotient(self.action, self._action_before, step_ns)
@@ -243,7 +248,9 @@ class FrameView:
             self._command_history = MotionHistory(self._n, self._window)
             self._request_before, self._was_running = self.goal, self.running
         step_ns = min(max(self.deadline_ns - before, 1), LONGEST_STEP_NS)
-        self._period_ns = min(self._period_ns, step_ns)
+        # Signs of life between two ticks come from an arm that is not commanded, and are no tick's length apart.
+        if self.commanding and self._was_commanding and not (self._blind or self._was_blind):
+            self._period_ns = min(self._period_ns, step_ns)
         self.request_velocity = quotient(requested, self._request_before, step_ns)
         self.goal_velocity = self._still.velocity
         if self._step_before_ns:

@@ -8,8 +8,8 @@ import numpy as np
 from robot_mbrl.contracts.clock import Clock, to_ns
 from robot_mbrl.contracts.types import FloatArray
 
-REST_SPREAD: Final = 0.003
-"""Positions that lie this close together [rad] over `REST_TIME` are those of a joint at rest: two encoder ticks."""
+REST_SPREAD: Final = 0.0035
+"""Positions that lie this close together [rad] over `REST_TIME` are those of a joint at rest: two ticks of 4096."""
 REST_TIME: Final = 0.1
 REST_PATIENCE: Final = 3.0
 """How long an arm may take to come to rest at its last goals [s]: one that trembles on does not keep its torque."""
@@ -21,22 +21,25 @@ class RestWatch:
     def __init__(self, joints: int) -> None:
         """Nothing is known yet of `joints` joints."""
         self._low, self._high = np.full(joints, np.inf), np.full(joints, -np.inf)
-        self._counts = np.zeros(joints, np.int64)
+        self._first_ns, self._last_ns = np.full(joints, -1, np.int64), np.full(joints, -1, np.int64)
         self._since_ns: int | None = None
 
     def rests(self, now_ns: int, position: FloatArray) -> bool:
         """Whether all joints that answer have rested since `REST_TIME`, with `position` (n,) [rad] at `now_ns` [ns].
 
-        NaN stands for a joint that did not answer; one that answered once only since then may have moved.
+        NaN stands for a joint that did not answer; one whose answers all came within a moment may have moved since.
         """
         low, high = np.fmin(self._low, position), np.fmax(self._high, position)
         if self._since_ns is None or (high - low > REST_SPREAD).any():
-            self._since_ns, self._counts = now_ns, np.zeros_like(self._counts)
+            self._since_ns, self._first_ns = now_ns, np.full_like(self._first_ns, -1)
             low, high = np.fmin(np.inf, position), np.fmax(-np.inf, position)
         self._low, self._high = low, high
-        self._counts += np.isfinite(position)
-        known = self._counts > 0
-        return bool(now_ns - self._since_ns >= to_ns(REST_TIME) and known.any() and (self._counts[known] > 1).all())
+        answers = np.isfinite(position)
+        self._first_ns[answers & (self._first_ns < 0)] = now_ns
+        self._last_ns[answers] = now_ns
+        known = self._first_ns >= 0
+        spans = (self._last_ns - self._first_ns)[known]
+        return bool(now_ns - self._since_ns >= to_ns(REST_TIME) and known.any() and spans.min() >= to_ns(REST_TIME / 2))
 
 
 def await_rest(clock: Clock, read: Callable[[], FloatArray], pause: float = 0.0) -> bool:

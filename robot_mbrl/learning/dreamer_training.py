@@ -167,7 +167,7 @@ class Training:
             told: gets the progress after every tick of the environments.
 
         Returns:
-            The progress at the end, which is in a checkpoint.
+            The progress at the end, which is in a checkpoint unless it is among the demonstrations.
 
         Raises:
             SimulationError: numbers that are not finite: in a row, in an evaluation, or in the gradients of
@@ -182,8 +182,7 @@ class Training:
             if collector.actions // settings.evaluate_every > evaluated:
                 evaluated = collector.actions // settings.evaluate_every
                 self._evaluate()
-            # A demonstrator that comes back to the middle of its episodes would go on otherwise.
-            if collector.actions // settings.checkpoint_every > saved and collector.actions >= settings.demonstrations:
+            if collector.actions // settings.checkpoint_every > saved:
                 saved = collector.actions // settings.checkpoint_every
                 self._save()
             if told is not None:
@@ -280,6 +279,10 @@ class Training:
             self._crew.learner.save(draft)
 
     def _save(self) -> None:
+        # A demonstrator that came back to the middle of its episodes would go on otherwise: it begins again.
+        if 0 < self._collector.actions < self.settings.demonstrations:
+            return
+
         def write(place: Path) -> None:
             self._crew.learner.save(place / LEARNER)
             save_file(self._collector.state(), place / COLLECTOR)

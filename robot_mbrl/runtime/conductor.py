@@ -99,16 +99,23 @@ class Conductor:
 
     @property
     def resting(self) -> bool:
-        """Whether goals and arm rest, or the goals have for `REST_PATIENCE`; so does an arm that gets no goals."""
-        return self.drive is Drive.NOTHING or (self._goals_rest and self._arm_rests)
+        """Whether goals and arm rest, or the goals have for `REST_PATIENCE`; so does an arm that nobody drives."""
+        return self._untouched or (self._goals_rest and self._arm_rests)
+
+    @property
+    def _untouched(self) -> bool:
+        return self.drive is Drive.NOTHING and not (self._driver_stop or self.link.stopped)
 
     @property
     def _goals_rest(self) -> bool:
+        """Those of a driver's stop do once it has ended."""
+        if self.link.stopped or self._driver_stop:
+            return not self._driver_stop
         return self.motion.at_rest or self.motion.parked
 
     def observe(self, now_ns: int, position: FloatArray) -> None:
         """See at `now_ns` [ns] where the joints are, `position` (n,) [rad], NaN where that is not known."""
-        if self.drive is Drive.NOTHING or not self._goals_rest:
+        if self._untouched or not self._goals_rest:
             self._goals_rest_ns, self._arm_rests = None, False
             return
         if self._goals_rest_ns is None:

@@ -17,6 +17,7 @@ from robot_mbrl.contracts.clock import Clock
 from robot_mbrl.contracts.config import RobotSettings
 from robot_mbrl.contracts.errors import ArmStopped, ChannelError, ConfigError, NotReady, RobotMbrlError
 from robot_mbrl.contracts.frame import ControlState, Request
+from robot_mbrl.contracts.rest import REST_PATIENCE
 from robot_mbrl.runtime.control_link import ControlLink
 from robot_mbrl.runtime.guardian import GuardianReport, report_path
 from robot_mbrl.runtime.servo_stop import ServoStop
@@ -25,8 +26,6 @@ from robot_mbrl.safety.state_machine import LATCHED
 
 CONFIRM_PATIENCE: Final = 0.5
 """How long a frame may take to confirm the request [s]: 100 ticks at 200 Hz."""
-REST_PATIENCE: Final = 3.0
-"""How long the arm may take to come to rest afterwards [s]."""
 GUARDIAN_PATIENCE: Final = 5.0
 """How long the guardian may take [s]: it waits for the arm to rest."""
 KILL_PATIENCE: Final = 1.0

@@ -95,6 +95,8 @@ class ServoStop:
             return f"could not take the port: {error}"
         try:
             torque = self._torque(bus)
+        except RobotMbrlError as error:
+            return f"their torque could not be read: {error}"
         finally:
             bus.close()
         on, mute = ([name for name, state in torque.items() if state is wanted] for wanted in (True, None))

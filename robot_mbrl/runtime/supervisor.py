@@ -14,6 +14,7 @@ from typing import Final
 from robot_mbrl.contracts.clock import NANOSECONDS, Clock, to_ns
 from robot_mbrl.contracts.errors import ArmStopped, ProcessFailed
 from robot_mbrl.contracts.frame import ControlState, Record, Request
+from robot_mbrl.contracts.rest import REST_PATIENCE
 from robot_mbrl.runtime.channels import clear_abandoned
 from robot_mbrl.runtime.control_link import LOOK, REPEAT, ControlLink
 from robot_mbrl.runtime.crew import Crew
@@ -29,10 +30,8 @@ HELD: Final = frozenset({ControlState.ARMED, ControlState.HOLDING})
 MOVING: Final = frozenset({ControlState.RUNNING, ControlState.SLOWED, ControlState.HOLDING})
 ANSWER_PATIENCE: Final = 10.0
 """How long the control process may take to do what it is asked [s]; it may switch torque or check servos for it."""
-RESET_PATIENCE: Final = 2.0
+RESET_PATIENCE: Final = REST_PATIENCE + 1.0
 """How long the control process may take to leave a latch [s]; what it refuses now it may grant when the arm rests."""
-REST_PATIENCE: Final = 3.0
-"""How long the arm may take to come to rest after a stop [s]."""
 PARK_PATIENCE: Final = 120.0
 """How long the way to the park pose may take [s]."""
 HEARTBEAT_PERIOD: Final = 0.05

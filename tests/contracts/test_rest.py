@@ -6,6 +6,7 @@ import pytest
 from robot_mbrl.contracts.clock import ManualClock, to_ns
 from robot_mbrl.contracts.rest import REST_PATIENCE, REST_SPREAD, REST_TIME, RestWatch, await_rest
 from robot_mbrl.contracts.types import FloatArray
+from robot_mbrl.drivers.arms import RAD_PER_TICK
 
 NAN = float("nan")
 
@@ -27,6 +28,19 @@ def test_a_joint_that_answers_now_and_then_counts(readings: list[list[float]], r
     watch = RestWatch(2)
     told = [watch.rests(10**9 + to_ns(index * REST_TIME / 2), np.array(row)) for index, row in enumerate(readings)]
     assert told == [False, False, rests]
+
+
+def test_an_encoder_that_is_off_by_a_tick_to_either_side_now_and_then_is_at_rest() -> None:
+    random, watch = np.random.default_rng(0), RestWatch(6)
+    rows = RAD_PER_TICK * random.choice([-1.0, 0.0, 1.0], size=(200, 6), p=[0.1, 0.8, 0.1])
+    assert [watch.rests(index * to_ns(0.005), row) for index, row in enumerate(rows)].index(True) == 20
+
+
+def test_two_answers_a_moment_apart_after_an_outage_are_no_rest() -> None:
+    watch, step = RestWatch(1), to_ns(0.002)
+    told = [watch.rests(index * step, np.array([NAN])) for index in range(60)]
+    told += [watch.rests(index * step, np.array([0.5 * 0.002 * index])) for index in range(60, 63)]
+    assert not any(told)
 
 
 def test_rest_begins_with_the_last_motion_and_creeping_is_none() -> None:

@@ -96,6 +96,30 @@ def test_torque_goes_off_on_all_that_hear_it_though_one_is_silent(
         emulated.robot.write(JointCommand(np.zeros(6)))
 
 
+def test_a_ramp_brakes_the_others_though_one_servo_has_lost_its_torque() -> None:
+    so101 = emulated_arm("so101_follower", np.array([-0.8, -0.8, 0.8, 0.5, 0.0, 0.5]))
+    goal = ready(so101)
+
+    def swing() -> None:
+        speed = 0.0
+        for cycle in range(400):
+            speed = min(speed + 0.1, 3.0)
+            goal[0] = min(goal[0] + 0.005 * speed, 1.5)
+            if cycle == 60:
+                so101.virtual.servos[5].power_on(boot_time=0.0)
+            so101.robot.read()
+            so101.robot.write(JointCommand(goal))
+            so101.wait(0.005)
+
+    with pytest.raises(ServoTorqueLost, match="gripper"):
+        swing()
+    so101.robot.stop(StopCategory.RAMP_OFF)
+    assert so101.torque() == [0] * 6
+    let_go = so101.true_position()[0]
+    so101.wait(0.5)
+    assert abs(so101.true_position()[0] - let_go) < 0.02
+
+
 def test_one_lost_torque_off_is_made_up_for(emulated: EmulatedArm) -> None:
     ready(emulated)
     emulated.virtual.faults.add(Drop(direction="to_servo", count=1))

@@ -257,6 +257,10 @@ def test_a_run_that_ends_among_its_demonstrations_gets_the_same_ones_again(tmp_p
     whole = run("straight", 320)
     assert run("interrupted", 250) != whole
     assert DreamerFolder(tmp_path / "interrupted").progress().actions == 0
+    shorter = open_training(tmp_path / "interrupted", settings.model_copy(update={"steps": 100}))
+    with contextlib.closing(shorter):
+        assert shorter.run().actions == 100
+    assert DreamerFolder(tmp_path / "interrupted").progress().actions == 0
     assert run("interrupted", 320) == whole
 
 

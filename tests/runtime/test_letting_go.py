@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from robot_mbrl.contracts.clock import ManualClock, to_ns
+from robot_mbrl.contracts.errors import ServoOverheat
 from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Request, empty
-from robot_mbrl.contracts.types import FloatArray, StopCategory
+from robot_mbrl.contracts.rest import REST_TIME
+from robot_mbrl.contracts.types import FloatArray, JointState, StopCategory
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.runtime.conductor import Conductor
 from robot_mbrl.runtime.control_loop import ControlLoop, Wires
@@ -59,6 +61,32 @@ def ask(requests: Mailbox, clock: ManualClock, request: Request) -> None:
     record = empty(REQUEST_DTYPE)
     record["stamp_ns"], record["request"] = clock.now_ns(), request
     requests.records.append(record)
+
+
+def test_a_release_is_refused_until_the_arm_rests_after_the_drivers_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver has braked, category 2, and its joints still trail the goals."""
+    loop, twin, requests, clock = swung(StopCategory.HOLD, Departure())
+
+    def break_down() -> JointState:
+        monkeypatch.undo()
+        raise ServoOverheat("elbow_flex (ID 3): too hot")
+
+    monkeypatch.setattr(twin, "read", break_down)
+    loop.tick()
+    assert loop.state is ControlState.FAULT
+    assert twin.has_torque
+    refused = 0
+    for _ in range(400):
+        before = twin.true_position()
+        ask(requests, clock, Request.RELEASE)
+        loop.tick()
+        speed = float(np.abs(twin.true_position() - before).max() * LOOP.rate)
+        if not twin.has_torque:
+            break
+        refused += 1
+    assert refused >= REST_TIME * LOOP.rate
+    assert not twin.has_torque
+    assert speed < 0.1
 
 
 @pytest.mark.parametrize("how", ["a stop of category 1", "the end of a run that releases"])

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from robot_mbrl.contracts.clock import MonotonicClock
+from robot_mbrl.contracts.errors import PortLost
 from robot_mbrl.contracts.types import StopCategory
+from robot_mbrl.drivers.bus import ServoBus
 from robot_mbrl.drivers.dialects import arm_servos
 from robot_mbrl.runtime.servo_stop import ServoStop
 from tests.cli.program import Standing, Untouched
@@ -32,6 +34,29 @@ def switch_on(standing: Standing) -> None:
 
 def stop(standing: Standing, category: StopCategory) -> ServoStop:
     return ServoStop(robot_settings(standing), category, MonotonicClock())
+
+
+def test_torque_is_found_and_told_whatever_the_port_does(so101: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stop(so101, StopCategory.HOLD).torque_found() == "no servo that answers has torque"
+    switch_on(so101)
+    with Untouched(so101):
+        told = stop(so101, StopCategory.RAMP_OFF).torque_found()
+    assert told.startswith("shoulder_pan, shoulder_lift, ")
+    assert told.endswith(" have torque and hold")
+    bus = so101.bus()
+    try:
+        assert stop(so101, StopCategory.HOLD).torque_found().startswith("could not take the port: ")
+    finally:
+        bus.close()
+
+    def lost(*_: object) -> int:
+        raise PortLost("the adapter went away: plug it in again")
+
+    monkeypatch.setattr(ServoBus, "read_register", lost)
+    told = stop(so101, StopCategory.HOLD).torque_found()
+    assert told == "their torque could not be read: the adapter went away: plug it in again"
+    monkeypatch.undo()
+    assert stop(so101, StopCategory.TORQUE_OFF).perform().complete
 
 
 def test_a_limp_arm_is_not_switched_on(so101: Standing) -> None:

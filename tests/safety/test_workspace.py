@@ -162,6 +162,20 @@ def test_the_way_that_braking_takes_counts() -> None:
     assert judgement == pytest.approx(Judgement(HOLD, 0.0, 0.02, 0.0))
 
 
+def test_a_sign_of_life_between_two_ticks_makes_no_stop_longer() -> None:
+    """After a release and before torque is switched, a frame is sent at once. The same stops as above."""
+    check, step = workspace.ToolBox(changed(**BOX), Sliding()), 4.0 * 0.005
+    for steps, expected in ((14, PASS), (16, pytest.approx(Judgement(HOLD, 0.0, 0.02, 0.0)))):
+        tape = Tape(ControlState.ARMED)
+        frames = [tape.frame() for _ in range(3)]
+        early = {"deadline_ns": int(frames[-1]["deadline_ns"][0]) + 1_000_000, "state": ControlState.IDLE}
+        frames += [tape.frame(once=early), tape.frame(state=ControlState.RUNNING)]
+        path = [step * k for k in range(steps)]
+        for before, now in zip((0.0, *path), path, strict=False):
+            frames.append(tape.frame(goal_position=[before, 0], requested_position=[now, 0], position=[before, 0]))
+        assert judge_all(check, frames)[-1] == expected
+
+
 def test_without_a_request_the_measured_pose_counts() -> None:
     nothing = [float("nan")] * 2
     frame = Tape().frame(state=0, position=[0.51, 0], goal_position=nothing, requested_position=nothing)
@@ -205,3 +219,16 @@ def test_a_policy_whose_time_stands_still_on_hold_goes_on_as_fast_as_it_was() ->
     judgements = judge_all(check, [*running, *waiting, relenting])
     assert judgements[6:10] == [pytest.approx(Judgement(HOLD, 0.0, 0.9 - 0.7 - 0.22, 0.01))] * 4
     assert judgements[10] == PASS
+
+
+def test_an_action_that_was_under_way_when_the_hold_began_is_no_motion_on_hold() -> None:
+    """It answers the last frame of the run; from 0.72, at 4 rad/s, the policy would come to rest at 0.94."""
+    tape = Tape(ControlState.RUNNING)
+    check = workspace.LinkClearance(settings(), Sliding())
+    running = [tape.frame(action_position=[0.6 + 0.02 * k, 0], action_ns=START_NS + k * PERIOD_NS) for k in range(6)]
+    answered = int(running[-1]["stamp_ns"][0])
+    waiting = [tape.frame(state=ControlState.HOLDING)]
+    waiting += [tape.frame(action_position=[0.72, 0], action_ns=answered) for _ in range(2)]
+    waiting += [tape.frame(action_ns=answered + k * PERIOD_NS) for k in (1, 2)]
+    judgements = judge_all(check, [*running, *waiting])
+    assert [judgement.level for judgement in judgements[6:]] == [HOLD] * 5
