@@ -6,7 +6,7 @@ import pytest
 from robot_mbrl.contracts.errors import LimitViolation, ServoOverheat
 from robot_mbrl.contracts.frame import ControlState, Request, StopCause
 from robot_mbrl.contracts.types import StopCategory, VerdictLevel
-from tests.runtime.rig import LIFETIME, LIMITS, PARK, RATE, TIMEOUT, Rig, break_servo
+from tests.runtime.rig import LIFETIME, LIMITS, PARK, RATE, REST_TICKS, TIMEOUT, Rig, break_servo
 
 
 def test_idle_measures_and_commands_nothing() -> None:
@@ -196,7 +196,7 @@ def test_a_driver_that_refuses_the_reset_keeps_the_latch() -> None:
     rig = Rig()
     rig.arrange(ControlState.ARMED)
     break_servo(rig)
-    rig.tick(3)
+    rig.tick(REST_TICKS)
     rig.arm.fails["reset"] = [ServoOverheat("joint a: still too hot")]
     rig.ask(Request.RESET)
     rig.tick()

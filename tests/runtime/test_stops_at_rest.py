@@ -6,7 +6,7 @@ import pytest
 from robot_mbrl.contracts.frame import ControlState, Request
 from robot_mbrl.contracts.types import FloatArray, StopCategory
 from robot_mbrl.safety.state_machine import Event
-from tests.runtime.rig import Rig, break_servo
+from tests.runtime.rig import REST_TICKS, Rig, break_servo
 
 POSE = np.array([0.6, -1.2])
 STOPS = [Request.STOP, Request.EMERGENCY_STOP]
@@ -81,7 +81,7 @@ def test_a_stop_after_the_reset_of_a_fault_does_not_take_up_the_motion_before_it
     # Where the driver's stop came to rest.
     rig.arm.hold(POSE)
     rig.acting = False
-    rig.tick(5)
+    rig.tick(REST_TICKS)
     rig.ask(Request.RESET)
     rig.tick(2)
     assert rig.state() is ControlState.IDLE

@@ -10,6 +10,7 @@ from robot_mbrl.contracts.frame import ControlState, Request
 from robot_mbrl.contracts.types import VerdictLevel
 from robot_mbrl.runtime.channels import Session
 from robot_mbrl.runtime.requests import RequestSender
+from robot_mbrl.runtime.supervisor import RESET_PATIENCE
 from tests.runtime.supervised import AFTER, STARTING, Supervised
 
 RUNS = 6.0
@@ -110,9 +111,9 @@ def test_so_does_a_stop_from_elsewhere_and_the_next_reset_counts(
         (RUNS + 0.20, "r"),
         (RUNS + 0.51, lambda: elsewhere.send(Request.EMERGENCY_STOP, flight.now_ns())),
         (RUNS + 0.60, lambda: relent(flight)),
-        (RUNS + 3.0, lambda: flight.states.append(ControlState.STOPPED)),
-        (RUNS + 3.1, "r"),
-        (RUNS + 4.0, "q"),
+        (RUNS + RESET_PATIENCE + 1.0, lambda: flight.states.append(ControlState.STOPPED)),
+        (RUNS + RESET_PATIENCE + 1.1, "r"),
+        (RUNS + RESET_PATIENCE + 2.0, "q"),
     ]
     flight.fly(monkeypatch)
     mark = flight.states.index(ControlState.STOPPED)
