@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from robot_mbrl.contracts.clock import ManualClock
-from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.errors import ConfigError, ProcessFailed
 from robot_mbrl.contracts.frame import ControlState
 from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
@@ -165,7 +165,13 @@ def _on_the_arm(folder: Path, arm: ArmDefinition, seed: int) -> Iterator[Trial]:
             build_monitor(arm, geometry, settings.safety),
             build_watch(arm, settings),
         )
-        frames = flight.fly(OnnxPolicy(bundle, flight.space()), task.time_limit * CONTROL_PERIOD)
-        stopped = ControlState(int(frames["state"][-1])) in LATCHED or flight.loop.state in LATCHED
+        begun, reason = True, None
+        try:
+            frames = flight.fly(OnnxPolicy(bundle, flight.space()), task.time_limit * CONTROL_PERIOD)
+            if ControlState(int(frames["state"][-1])) in LATCHED or flight.loop.state in LATCHED:
+                reason = "; ".join(flight.reports)
+        except ProcessFailed as error:
+            # The monitor does not let every start pass: that is an arm that did not get there, too.
+            begun, reason = False, str(error)
         distance = float(np.linalg.norm(geometry.tool_position(flight.plant.state.position) - goal))
-        yield Trial(distance, distance < task.tolerance, "; ".join(flight.reports) if stopped else None)
+        yield Trial(distance, begun and distance < task.tolerance, reason)

@@ -43,12 +43,9 @@ DREAMER = {
     (
         "robot-mbrl train dreamer --settings examples/dreamer_reach_late.yaml --run-folder runs/dreamer-reach-late"
     ): "--steps 32",
-    (
-        "robot-mbrl train dreamer --settings examples/dreamer_reach_fine.yaml --run-folder runs/dreamer-reach-fine"
-    ): "--steps 32",
-    "robot-mbrl eval dreamer runs/dreamer-reach-fine --episodes 100": "--newest --episodes 1",
+    "robot-mbrl eval dreamer runs/dreamer-reach-late --episodes 100": "--newest --episodes 1",
     "robot-mbrl train dreamer --settings examples/dreamer_dmc.yaml --run-folder runs/dreamer-reacher": "--steps 16",
-    "robot-mbrl export runs/dreamer-reach-fine bundles/reach": "--newest --parity-steps 20",
+    "robot-mbrl export runs/dreamer-reach-late bundles/reach": "--newest --parity-steps 20",
     "robot-mbrl eval bundle bundles/reach --on twin --episodes 100": "--episodes 1",
     "robot-mbrl eval bundle bundles/reach --on arm --episodes 100": "--episodes 1",
 }

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robot_mbrl.contracts.errors import ConfigError
+from robot_mbrl.contracts.errors import ConfigError, ProcessFailed
+from robot_mbrl.data.frame_codec import FrameArray
 from robot_mbrl.drivers.arms import load_arm
 from robot_mbrl.runtime.bundle_trial import Place, try_bundle
+from robot_mbrl.runtime.lockstep_flight import LockstepFlight
 from robot_mbrl.sim.geometry import MujocoGeometry
 from robot_mbrl.sim.tasks import make_env, make_task
 from tests.learning.task_bundles import linear_bundle, pose_bundle
@@ -44,6 +46,21 @@ def test_a_goal_that_is_reached_counts(bundle: Path, monkeypatch: pytest.MonkeyP
     task = make_task("reach")
     monkeypatch.setattr(type(task), "tolerance", max(expected()) + 0.03)
     assert all(trial.success for trial in try_bundle(bundle, "twin", len(SEEDS), SEEDS[0]))
+
+
+def test_a_start_that_the_monitor_does_not_let_pass_is_a_goal_that_was_not_reached(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task("reach")
+    monkeypatch.setattr(type(task), "tolerance", 10.0)
+    monkeypatch.setattr(LockstepFlight, "fly", refuse)
+    (trial,) = try_bundle(bundle, "arm", 1, SEEDS[0])
+    assert not trial.success
+    assert trial.stopped == "so101_follower: not running within 2.0 s"
+
+
+def refuse(*_: object) -> FrameArray:
+    raise ProcessFailed("so101_follower: not running within 2.0 s")
 
 
 def test_what_nothing_here_measures_cannot_be_tried(tmp_path: Path) -> None:
