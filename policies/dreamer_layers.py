@@ -143,12 +143,13 @@ class BlockDense(nn.Module):
 
     def own_part(self, x: Tensor) -> Tensor:
         """W_g x_g + b_g of x (b, blocks * inputs): (b, blocks * outputs)."""
-        return self.joined(torch.bmm(self.blocks_of(x), self._weights(x))) + self.bias.to(x.dtype)
+        return self.joined(self.by_block(x))
 
     def by_block(self, x: Tensor) -> Tensor:
         """The same, (blocks, b, outputs)."""
+        weight = self.weight[: self.inputs].to(x.dtype).transpose(0, 1)
         bias = self.bias.view(self.blocks, 1, self.outputs)
-        return torch.bmm(self.blocks_of(x), self._weights(x)) + bias.to(x.dtype)
+        return torch.bmm(self.blocks_of(x), weight) + bias.to(x.dtype)
 
     def blocks_of(self, x: Tensor) -> Tensor:
         """(b, blocks * k) as (blocks, b, k)."""
@@ -157,6 +158,3 @@ class BlockDense(nn.Module):
     def joined(self, x: Tensor) -> Tensor:
         """The other way round."""
         return x.transpose(0, 1).reshape(x.shape[1], -1)
-
-    def _weights(self, x: Tensor) -> Tensor:
-        return self.weight[: self.inputs].to(x.dtype).transpose(0, 1)
