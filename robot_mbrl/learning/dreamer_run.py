@@ -62,6 +62,8 @@ class DreamerRunSettings(Settings):
             out moves the tool by a tenth of that and more each step: at full speed by its tolerance.
         delay: least and greatest number of periods until an action reaches the servos, drawn for each episode; for
             reach and push. A deployment leads from action to action and asks its policy ahead of time: it has 1 to 3.
+        effort: reward that actions of -1 or 1 in all joints cost; for reach and push. A policy that loses nothing by
+            its actions trembles about its goal, which the play of an arm's gears turns into swinging.
         start: folder of a run whose networks this one begins with, the best ones or, before its first evaluation, the
             newest; observations and actions must be alike. None begins with random ones.
         start_behaviour: begin with that run's actor and critic, too; else with new ones, in a world that is known.
@@ -91,6 +93,7 @@ class DreamerRunSettings(Settings):
     repeat: int = Field(default=1, ge=1)
     speed: float = Field(default=1.0, gt=0.0, le=1.0)
     delay: tuple[NonNegativeInt, NonNegativeInt] = (0, 0)
+    effort: float = Field(default=0.0, ge=0.0, le=1.0)
     start: Path | None = None
     start_behaviour: bool = True
     seed: int = Field(default=0, ge=0)

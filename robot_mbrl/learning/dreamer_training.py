@@ -336,6 +336,7 @@ def run_environments(settings: DreamerRunSettings, count: int, threads: int) -> 
         repeat=settings.repeat,
         speed=settings.speed,
         delay=settings.delay,
+        effort=settings.effort,
         threads=threads,
     )
 

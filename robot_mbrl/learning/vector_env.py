@@ -146,7 +146,13 @@ class TwinEnv:
     repeat = 1
 
     def __init__(
-        self, task: Task, count: int, threads: int = 1, speed: float = 1.0, delay: tuple[int, int] = (0, 0)
+        self,
+        task: Task,
+        count: int,
+        threads: int = 1,
+        speed: float = 1.0,
+        delay: tuple[int, int] = (0, 0),
+        effort: float = 0.0,
     ) -> None:
         """Make `count` environments.
 
@@ -156,8 +162,9 @@ class TwinEnv:
             threads: to simulate on.
             speed: share of the joints' top speeds that an action of 1 stands for.
             delay: least and greatest number of periods until an action reaches the servos; drawn for each episode.
+            effort: reward that actions of -1 or 1 in all joints cost, beside what the task takes for them.
         """
-        self.count, self._task, self._speed, self._delay = count, task, speed, delay
+        self.count, self._task, self._speed, self._delay, self._effort = count, task, speed, delay, effort
         self._late = LateTargets(task, count, delay[1])
         self._held = np.zeros((count, task.layout.joints))
         self._batch = BatchTaskEnv(task, count, np.random.default_rng(0), nthread=threads)
@@ -189,15 +196,16 @@ class TwinEnv:
 
     def step(self, which: IntArray, actions: NDArray[np.float32]) -> Steps:
         """Apply `actions` (k, n) in the environments of `which` (k,); those of the others stand still."""
-        everywhere = np.zeros((self.count, self.spaces.actions))
-        everywhere[which] = self._speed * np.clip(actions, -1.0, 1.0)
+        everywhere, applied = np.zeros((self.count, self.spaces.actions)), np.clip(actions, -1.0, 1.0)
+        everywhere[which] = self._speed * applied
         following, reward, terminated, truncated, info = self._batch.step(self._late.step(everywhere, self._held))
         self._held = self._task.layout.part(following, "targets").copy()
         seen = info["final_observation"][which].astype(np.float64)
         self._task.layout.part(seen, "targets")[:] = self._late.targets[which]
         observation = seen.astype(np.float32)
         success, distance = (info[name][which].astype(np.float64) for name in ("success", "distance"))
-        return Steps(observation, reward[which], terminated[which], truncated[which], success, distance)
+        left = reward[which] - self._effort * np.square(applied, dtype=np.float64).mean(axis=1)
+        return Steps(observation, left, terminated[which], truncated[which], success, distance)
 
     def close(self) -> None:
         """Do nothing: memory is all that is held."""
@@ -262,6 +270,7 @@ def make_vector_env(
     repeat: int = 1,
     speed: float = 1.0,
     delay: tuple[int, int] = (0, 0),
+    effort: float = 0.0,
     threads: int = 1,
 ) -> VectorEnv:
     """Make `count` environments of a task.
@@ -273,6 +282,7 @@ def make_vector_env(
         repeat: environment steps that one action lasts; dm_control's tasks only.
         speed: share of the joints' top speeds that an action of 1 stands for; reach and push only.
         delay: least and greatest number of periods until an action reaches the servos; reach and push only.
+        effort: reward that actions of -1 or 1 in all joints cost, beside the task's; reach and push only.
         threads: to simulate batches on; 0 for all processors.
 
     Raises:
@@ -283,10 +293,11 @@ def make_vector_env(
     if repeat != 1 and kind != "dm_control":
         raise ConfigError(f"{name}: repeat = {repeat}, but only dm_control's tasks repeat actions: give 1")
     if name in TASKS:
-        return TwinEnv(make_task(name, arm), count, threads, speed, delay)
-    if speed != 1.0 or delay != (0, 0):
+        return TwinEnv(make_task(name, arm), count, threads, speed, delay, effort)
+    if speed != 1.0 or delay != (0, 0) or effort != 0.0:
         raise ConfigError(
-            f"{name}: speed = {speed} and delay = {delay}, but only {' and '.join(TASKS)} have them: give 1 and [0, 0]"
+            f"{name}: speed = {speed}, delay = {delay} and effort = {effort}, but only {' and '.join(TASKS)} have "
+            "them: give 1, [0, 0] and 0"
         )
     if kind == "dm_control" and rest:
         domain, _, task = rest.partition("-")

@@ -50,6 +50,20 @@ def test_an_action_of_one_is_the_given_share_of_the_top_speed() -> None:
         make_vector_env("gymnasium:Pendulum-v1", 1, speed=0.5)
 
 
+def test_actions_cost_their_mean_square_times_the_effort_that_was_given() -> None:
+    costly, free = (make_vector_env("reach", 1, speed=0.2, delay=(1, 1), effort=effort) for effort in (0.3, 0.0))
+    alone = np.arange(1)
+    costly.start(alone, [3])
+    free.start(alone, [3])
+    action = np.array([[1.0, -1.0, 0.5, 4.0, 0.0, -0.5]], np.float32)
+    dear, cheap = costly.step(alone, action), free.step(alone, action)
+    assert np.array_equal(dear.observation, cheap.observation)
+    # 3 joints at full speed, 2 at half, 1 at rest: (3 + 0.5) / 6.
+    assert cheap.reward[0] - dear.reward[0] == pytest.approx(0.3 * 3.5 / 6.0)
+    with pytest.raises(ConfigError, match=r"effort = 0\.3, but only reach and push have them"):
+        make_vector_env("dm_control:reacher-easy", 1, effort=0.3)
+
+
 def test_targets_reach_the_servos_as_late_as_was_drawn_and_are_observed_at_once() -> None:
     late, prompt = make_vector_env("reach", 2, delay=(2, 2)), make_vector_env("reach", 2)
     late.start(EVERYONE, [3, 4])
