@@ -5,68 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from robot_mbrl.contracts.clock import ManualClock, to_ns
-from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Record, Request, empty
-from robot_mbrl.contracts.types import FloatArray, StopCategory
+from robot_mbrl.contracts.frame import ControlState, Record
+from robot_mbrl.contracts.types import FloatArray
 from robot_mbrl.drivers.arms import load_arm
-from robot_mbrl.runtime.conductor import Conductor
-from robot_mbrl.runtime.control_loop import ControlLoop, Wires
-from robot_mbrl.runtime.inbox import ActionBox, RequestBox
 from robot_mbrl.runtime.monitor_setup import build_monitor
-from robot_mbrl.runtime.settings import LoopSettings
 from robot_mbrl.safety.monitor import Monitor
 from robot_mbrl.sim.geometry import MujocoGeometry
-from robot_mbrl.sim.twin import Twin
-from tests.runtime.rig import Frames, Mailbox
+from tests.runtime.wired_arm import LOOP, WiredTwin
 
 ARM = load_arm("so101_follower")
-LOOP = LoopSettings(rate=200.0, policy_rate=25.0)
-TICKS_PER_ACTION = 8
 BEGINNING = np.array([0.0, -0.6, 0.5, 0.9, 0.0, 0.2])
-
-
-class Course:
-    """A running arm that a policy leads along straight lines."""
-
-    def __init__(self, monitor: Monitor) -> None:
-        self.clock = ManualClock()
-        twin = Twin(ARM, clock=self.clock)
-        twin.connect()
-        self.requests, self.actions, self.frames = Mailbox(), Mailbox(), Frames()
-        conductor = Conductor.of(twin, ARM, LOOP, StopCategory.HOLD, lambda _: None)
-        wires = Wires(RequestBox(self.requests, self.clock.now_ns()), ActionBox(self.actions, 6), self.frames)
-        self.loop = ControlLoop(conductor, monitor, wires, self.clock, LOOP)
-        self.goal = twin.goal_position
-        self._ask(Request.ARM)
-        self.lead(self.goal, 1.0, 0.1)
-        self._ask(Request.RUN)
-
-    def state(self) -> ControlState:
-        """Where the loop stands."""
-        return self.loop.state
-
-    def lead(self, target: FloatArray, speed: float, seconds: float) -> list[Record]:
-        """Towards `target` (6,) [rad], the fastest joint at `speed` [rad/s], until the arm stops; the frames."""
-        start, first = self.goal.copy(), len(self.frames.sent)
-        duration = max(float(np.abs(target - start).max()) / speed, 1e-3)
-        for tick in range(round(seconds * LOOP.rate)):
-            if tick % TICKS_PER_ACTION == 0:
-                self.goal = start + min(tick / LOOP.rate / duration, 1.0) * (target - start)
-                self._act(self.goal)
-            self.loop.tick()
-        return self.frames.sent[first:]
-
-    def _ask(self, request: Request) -> None:
-        record = empty(REQUEST_DTYPE)
-        record["stamp_ns"], record["request"] = self.clock.now_ns(), request
-        self.requests.records.append(record)
-        self.loop.tick()
-
-    def _act(self, goal: FloatArray) -> None:
-        record = empty(ACTION_DTYPE)
-        record["stamp_ns"], record["expires_ns"] = self.clock.now_ns(), self.clock.now_ns() + to_ns(0.15)
-        record["position"][0, :6] = goal
-        self.actions.records.append(record)
 
 
 REACH = 0.3
@@ -75,7 +23,8 @@ REACH = 0.3
 
 def led(target: Sequence[float], speed: float, monitor: Monitor, beginning: FloatArray = BEGINNING) -> list[Record]:
     """The frames of a course from `beginning` (6,) towards `target` (6,) [rad] at `speed` [rad/s]."""
-    course = Course(monitor)
+    course = WiredTwin(ARM, monitor)
+    course.run()
     course.lead(beginning, 0.5, 5.0)
     assert course.state() is ControlState.RUNNING
     frames = course.lead(np.array(target), speed, 6.0)

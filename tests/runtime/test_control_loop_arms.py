@@ -5,66 +5,51 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from robot_mbrl.contracts.clock import NANOSECONDS, Clock, ManualClock, to_ns
-from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Request, empty
+from robot_mbrl.contracts.clock import NANOSECONDS, Clock, ManualClock
+from robot_mbrl.contracts.frame import ControlState, Request
 from robot_mbrl.contracts.robot import Robot
-from robot_mbrl.contracts.types import FloatArray, StopCategory, VerdictLevel
+from robot_mbrl.contracts.types import FloatArray, VerdictLevel
 from robot_mbrl.drivers.arms import ArmDefinition, load_arm
 from robot_mbrl.runtime.arm_link import BusCounts
-from robot_mbrl.runtime.conductor import Conductor
-from robot_mbrl.runtime.control_loop import ControlLoop, Wires
-from robot_mbrl.runtime.inbox import ActionBox, RequestBox
 from robot_mbrl.runtime.monitor_setup import build_monitor
-from robot_mbrl.runtime.settings import LoopSettings
 from robot_mbrl.sim.twin import Twin
 from tests.drivers.emulated import EmulatedArm, emulated_arm
-from tests.runtime.rig import Frames, Mailbox
+from tests.runtime.wired_arm import WiredArm
 
 REST = 0.05
 """A joint that is slower rests [rad/s]."""
 
 
-class Cell:
+class Cell(WiredArm):
     """A connected arm with its loop and its monitor, and a policy that swings its first joint."""
 
     def __init__(self, arm: ArmDefinition, robot: Robot, clock: Clock, counts: Callable[[], BusCounts]) -> None:
-        self.arm, self.robot, self.clock = arm, robot, clock
-        self.settings = LoopSettings(rate=200.0, policy_rate=25.0)
-        self.requests, self.actions, self.frames = Mailbox(), Mailbox(), Frames()
-        self.reports: list[str] = []
-        self.monitor = build_monitor(arm)
-        robot.connect()
-        conductor = Conductor.of(robot, arm, self.settings, StopCategory.HOLD, self.reports.append, counts)
-        wires = Wires(RequestBox(self.requests, clock.now_ns()), ActionBox(self.actions, len(arm.joints)), self.frames)
-        self.loop = ControlLoop(conductor, self.monitor, wires, clock, self.settings)
+        self.arm, self.monitor = arm, build_monitor(arm)
+        super().__init__(arm, robot, clock, self.monitor, counts=counts)
         self._home: FloatArray | None = None
         self.acting = True
 
-    def state(self) -> ControlState:
-        """Where the loop stands."""
-        return self.loop.state
-
     def tick(self, count: int = 1) -> None:
-        """Do ticks, with a fresh action every eighth while `acting`."""
+        """Do ticks, with fresh actions while `acting`."""
         for _ in range(count):
-            if self.acting and self._home is not None and self.loop.ticks % 8 == 0:
-                self._act(self._home)
+            if self.acting and self._home is not None and self.loop.ticks % self.ticks_per_action == 0:
+                swung = self._home.copy()
+                swung[0] += 0.3 * np.sin(3.0 * self.clock.now_ns() / NANOSECONDS)
+                self.act(swung)
             self.loop.tick()
 
-    def ask(self, request: Request) -> None:
+    def order(self, request: Request) -> None:
         """Send a request, and do a tick."""
-        record = empty(REQUEST_DTYPE)
-        record["stamp_ns"], record["request"] = self.clock.now_ns(), request
-        self.requests.records.append(record)
+        self.ask(request)
         self.tick()
 
     def start(self) -> None:
         """Arm and run, and swing for two seconds."""
         self.tick(10)
-        self.ask(Request.ARM)
+        self.order(Request.ARM)
         self._home = self.robot.goal_position
         self.tick(16)
-        self.ask(Request.RUN)
+        self.order(Request.RUN)
         self.tick(400)
         assert self.state() in {ControlState.RUNNING, ControlState.SLOWED}, self.reports
         assert np.abs(np.diff([frame["executed_position"][0, 0] for frame in self.frames.sent[-100:]])).max() > 1e-4
@@ -73,14 +58,6 @@ class Cell:
         """Whether the joints have gone nowhere in the last `ticks`, but for an encoder step to and fro."""
         positions = np.array([frame["position"][0, : len(self.arm.joints)] for frame in self.frames.sent[-ticks:]])
         return bool((np.ptp(positions, axis=0) < REST * ticks / self.settings.rate).all())
-
-    def _act(self, home: FloatArray) -> None:
-        now_ns = self.clock.now_ns()
-        record = empty(ACTION_DTYPE)
-        record["stamp_ns"], record["expires_ns"] = now_ns, now_ns + to_ns(0.15)
-        record["position"][0, : len(home)] = home
-        record["position"][0, 0] += 0.3 * np.sin(3.0 * now_ns / NANOSECONDS)
-        self.actions.records.append(record)
 
 
 def twin_cell(arm: str = "so101_follower") -> Cell:
@@ -102,7 +79,7 @@ def serial_cell(arm: str = "so101_follower") -> tuple[Cell, EmulatedArm]:
 def test_the_twin_runs_stops_and_rests() -> None:
     cell = twin_cell()
     cell.start()
-    cell.ask(Request.STOP)
+    cell.order(Request.STOP)
     cell.tick(120)
     assert cell.state() is ControlState.STOPPED
     assert cell.rests(20)
@@ -130,7 +107,7 @@ def test_the_same_run_gives_the_same_frames() -> None:
     def run() -> bytes:
         cell = twin_cell()
         cell.start()
-        cell.ask(Request.EMERGENCY_STOP)
+        cell.order(Request.EMERGENCY_STOP)
         cell.tick(50)
         return b"".join(frame.tobytes() for frame in cell.frames.sent)
 
@@ -141,12 +118,12 @@ def test_the_same_run_gives_the_same_frames() -> None:
 def test_the_real_driver_runs_stops_and_starts_again(arm: str) -> None:
     cell, emulated = serial_cell(arm)
     cell.start()
-    cell.ask(Request.STOP)
+    cell.order(Request.STOP)
     cell.tick(120)
     assert cell.state() is ControlState.STOPPED
     assert cell.rests(20)
     assert all(emulated.torque())
-    cell.ask(Request.RESET)
+    cell.order(Request.RESET)
     cell.tick()
     assert cell.state() is ControlState.IDLE, cell.reports
     cell.start()
@@ -179,7 +156,7 @@ def test_a_fault_of_the_arm_ends_in_a_latched_fault_and_rest(fault: Callable[[Em
     emulated.wait(0.3)
     still = [0, 1, 4, 5] if fault is unplug_a_servo else range(6)
     assert np.abs(emulated.true_position() - before)[list(still)].max() < REST * 0.3
-    cell.ask(Request.RUN)
+    cell.order(Request.RUN)
     cell.tick(20)
     assert cell.state() is ControlState.FAULT
 

@@ -3,69 +3,36 @@
 import numpy as np
 import pytest
 
-from robot_mbrl.contracts.clock import ManualClock, to_ns
 from robot_mbrl.contracts.errors import ServoOverheat
-from robot_mbrl.contracts.frame import ACTION_DTYPE, REQUEST_DTYPE, ControlState, Request, empty
+from robot_mbrl.contracts.frame import ControlState, Request
 from robot_mbrl.contracts.rest import REST_TIME
-from robot_mbrl.contracts.types import FloatArray, JointState, StopCategory
+from robot_mbrl.contracts.types import JointState, StopCategory
 from robot_mbrl.drivers.arms import load_arm
-from robot_mbrl.runtime.conductor import Conductor
-from robot_mbrl.runtime.control_loop import ControlLoop, Wires
 from robot_mbrl.runtime.departure import Departure
-from robot_mbrl.runtime.inbox import ActionBox, RequestBox
 from robot_mbrl.runtime.monitor_setup import build_monitor
-from robot_mbrl.runtime.settings import LoopSettings
-from robot_mbrl.sim.twin import Twin
-from tests.runtime.rig import Frames, Mailbox
+from tests.runtime.wired_arm import LOOP, WiredTwin
 
 ARM = load_arm("so101_follower")
-LOOP = LoopSettings(rate=200.0, policy_rate=25.0)
 BEGINNING = np.array([-0.8, -0.6, 0.5, 0.9, 0.0, 0.2])
 SPEED = 3.5
 
 
-def swung(category: StopCategory, departure: Departure) -> tuple[ControlLoop, Twin, Mailbox, ManualClock]:
-    """A loop whose arm swings its base at `SPEED`."""
-    clock = ManualClock()
-    twin = Twin(ARM, clock=clock)
-    twin.connect()
-    requests, actions = Mailbox(), Mailbox()
-    conductor = Conductor.of(twin, ARM, LOOP, category, lambda _: None)
-    wires = Wires(RequestBox(requests, clock.now_ns()), ActionBox(actions, 6), Frames())
-    loop = ControlLoop(conductor, build_monitor(ARM), wires, clock, LOOP, departure=departure)
-
-    def lead(start: FloatArray, end: FloatArray, speed: float, seconds: float) -> None:
-        duration = max(float(np.abs(end - start).max()) / speed, 1e-3)
-        for tick in range(round(seconds * LOOP.rate)):
-            if tick % 8 == 0:
-                record = empty(ACTION_DTYPE)
-                record["stamp_ns"], record["expires_ns"] = clock.now_ns(), clock.now_ns() + to_ns(0.15)
-                record["position"][0, :6] = start + min(tick / LOOP.rate / duration, 1.0) * (end - start)
-                actions.records.append(record)
-            loop.tick()
-
-    start = twin.goal_position
-    for request in (Request.ARM, Request.RUN):
-        ask(requests, clock, request)
-        lead(start, start, 1.0, 0.2)
-    lead(start, BEGINNING, 1.0, 5.0)
+def swung(category: StopCategory, departure: Departure) -> WiredTwin:
+    """A running arm that swings its base at `SPEED`."""
+    cell = WiredTwin(ARM, build_monitor(ARM), category=category, departure=departure)
+    cell.run()
+    cell.lead(BEGINNING, 1.0, 5.0)
     end = BEGINNING.copy()
     end[0] = 0.8
-    lead(BEGINNING, end, SPEED, 0.25)
-    assert loop.state is ControlState.RUNNING
-    return loop, twin, requests, clock
-
-
-def ask(requests: Mailbox, clock: ManualClock, request: Request) -> None:
-    """Put a request into the channel."""
-    record = empty(REQUEST_DTYPE)
-    record["stamp_ns"], record["request"] = clock.now_ns(), request
-    requests.records.append(record)
+    cell.lead(end, SPEED, 0.25)
+    assert cell.state() is ControlState.RUNNING
+    return cell
 
 
 def test_a_release_is_refused_until_the_arm_rests_after_the_drivers_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver has braked, category 2, and its joints still trail the goals."""
-    loop, twin, requests, clock = swung(StopCategory.HOLD, Departure())
+    cell = swung(StopCategory.HOLD, Departure())
+    loop, twin = cell.loop, cell.robot
 
     def break_down() -> JointState:
         monkeypatch.undo()
@@ -77,7 +44,7 @@ def test_a_release_is_refused_until_the_arm_rests_after_the_drivers_stop(monkeyp
     refused = 0
     for _ in range(400):
         before = twin.true_position()
-        ask(requests, clock, Request.RELEASE)
+        cell.ask(Request.RELEASE)
         loop.tick()
         speed = float(np.abs(twin.true_position() - before).max() * LOOP.rate)
         if not twin.has_torque:
@@ -92,11 +59,12 @@ def test_a_release_is_refused_until_the_arm_rests_after_the_drivers_stop(monkeyp
 def test_the_torque_goes_off_where_the_joints_rest(how: str) -> None:
     ends = how.startswith("the end")
     category = StopCategory.HOLD if ends else StopCategory.RAMP_OFF
-    loop, twin, requests, clock = swung(category, Departure(release=ends))
+    cell = swung(category, Departure(release=ends))
+    loop, twin = cell.loop, cell.robot
     if ends:
         loop.leave()
     else:
-        ask(requests, clock, Request.STOP)
+        cell.ask(Request.STOP)
     fastest = 0.0
     before = twin.true_position()
     for _ in range(600):
