@@ -8,7 +8,6 @@ from typing import Final
 
 import torch
 from pydantic import Field, ValidationError
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from robot_mbrl.contracts.config import Settings, one_line
 from robot_mbrl.contracts.errors import ConfigError
 from robot_mbrl.policies.ensemble import EnsembleSettings, ProbabilisticEnsemble
 from robot_mbrl.policies.ensemble_training import EnsembleTrainer
+from robot_mbrl.policies.tensor_file import read_tensors
 
 TRAINING_KEY: Final = "robot_mbrl.training"
 
@@ -81,15 +81,7 @@ def load_training(
 
 
 def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            names = file.keys()
-            state = {name: file.get_tensor(name) for name in names}
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error}): give the path of an ensemble's training state") from error
-    except SafetensorError as error:
-        raise ConfigError(f"{path}: not a safetensors file, or cut short ({error}): give another one") from error
+    metadata, state = read_tensors(path)
     if TRAINING_KEY not in metadata:
         raise ConfigError(f"{path}: has no metadata {TRAINING_KEY!r}: give the path of an ensemble's training state")
     try:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from robot_mbrl.policies.dreamer_encoding import IMAGE, VECTOR
 from robot_mbrl.policies.dreamer_losses import two_hot_mean
 from robot_mbrl.policies.dreamer_model import LatentState, likeliest_latent
 from robot_mbrl.policies.dreamer_settings import MAY_CHANGE, DreamerSettings, DreamerSpaces, dreamer_settings
+from robot_mbrl.policies.tensor_file import read_tensors
 
 SETTINGS_KEY: Final = "dreamer_settings"
 SPACES_KEY: Final = "dreamer_spaces"
@@ -205,14 +205,7 @@ class DreamerLearner:
 
 
 def _read(path: Path) -> tuple[DreamerSpaces, DreamerSettings, dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            metadata, state = dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(
-            f"{path}: cannot be read as safetensors ({error}): give a file that training wrote"
-        ) from error
+    metadata, state = read_tensors(path)
     try:
         spaces = DreamerSpaces.model_validate_json(metadata[SPACES_KEY])
         settings = DreamerSettings.model_validate_json(metadata[SETTINGS_KEY])

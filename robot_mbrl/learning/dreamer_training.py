@@ -9,13 +9,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from robot_mbrl.contracts.atomic_file import replacing
 from robot_mbrl.contracts.errors import ConfigError, SimulationError
@@ -44,6 +42,7 @@ from robot_mbrl.learning.sequence_replay import ReplaySpaces, SequenceReplay
 from robot_mbrl.learning.vector_env import EnvSpaces, VectorEnv, make_vector_env
 from robot_mbrl.policies.dreamer import compute_precision
 from robot_mbrl.policies.dreamer_settings import DreamerSettings
+from robot_mbrl.policies.tensor_file import read_tensors
 
 _RANDOM_ACTIONS, _REPLAY, _LEARNER, _DEMONSTRATIONS = 2, 3, 4, 5
 """What a random generator of the run is for; 0 and 1 are its episodes."""
@@ -293,25 +292,14 @@ class Training:
     def _load(self, checkpoint: Path) -> None:
         progress = self._folder.progress()
         self._crew.learner.load(checkpoint / LEARNER)
-        self._collector.restore(_load_tensors(checkpoint / COLLECTOR))
+        _, collected = read_tensors(checkpoint / COLLECTOR)
+        self._collector.restore({name: tensor.numpy() for name, tensor in collected.items()})
         self._replay.restore(checkpoint)
         self._random.bit_generator.state = progress.random
         self._counters = Counters(
             progress.updates, progress.skipped, list(progress.returns), list(progress.evaluations)
         )
         self._folder.write_curve(progress)
-
-
-def _load_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """What the collector wrote.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(f"{path}: cannot be read as safetensors ({error}): copy the run folder again") from error
 
 
 def learner_settings(settings: DreamerRunSettings) -> DreamerSettings:
